@@ -1,0 +1,32 @@
+"""What can go wrong inside a protocol.
+
+::
+
+    Exception
+    ├── ProtocolError             a rule was broken; the caller keeps the old state
+    │   ├── LocalProtocolError    our own caller acted out of turn: a bug here
+    │   └── PeerError             a peer sent what its role forbids: reject and record
+    └── ValueError
+        ├── UnknownProtocol       a job names a protocol that is not in the registry
+        └── ModelError            a job names a model, or a hyperparameter, that is not here
+"""
+
+
+class ProtocolError(Exception):
+    """A protocol rule was broken; the machine's state is unchanged."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Our own caller acted out of turn: a bug on this side."""
+
+
+class PeerError(ProtocolError):
+    """A peer sent what its role forbids: reject the message and record it."""
+
+
+class UnknownProtocol(ValueError):
+    """No protocol of that name is registered."""
+
+
+class ModelError(ValueError):
+    """No model of that name, or not with these hyperparameters."""

@@ -1,0 +1,1 @@
+"""Horizontal learning: the parties hold different rows of the same columns."""

@@ -1,0 +1,390 @@
+"""The aggregator of federated averaging: open rounds, wait for a quorum, average, say who was missing.
+
+::
+
+    begin --> Preparing --Computed--> Collecting --all, or deadline--> Aggregating --Computed--> Collecting ...
+                                                          after the last round '--Computed--> Concluding --> Ended
+
+An update may come late, to a round that has closed without it: it is dropped. A party that was missing is
+offered the next round all the same; only one that has left (``PeerLeft``) is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.horizontal.fedavg import (
+    AGGREGATOR,
+    Ended,
+    Evaluated,
+    ModelEvaluated,
+    ModelReady,
+    RoundClosed,
+    RoundOpened,
+    Seat,
+    TrainingDone,
+    Update,
+    derived_seed,
+    pooled,
+)
+from hansa.protocols.horizontal.tasks import AGGREGATE, INITIAL, Contributions, GlobalModel, Nothing
+from hansa.protocols.machine import (
+    Abort,
+    Brief,
+    CancelTimer,
+    Compute,
+    Computed,
+    Effect,
+    Event,
+    Finish,
+    PeerLeft,
+    Received,
+    Record,
+    RoleSpec,
+    Send,
+    SetTimer,
+    Step,
+    TimerFired,
+)
+from hansa.protocols.model import Evaluation, check_parameters
+
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is carried from round to round.
+
+    Attributes:
+        rows: by party, what its latest update said it trained on.
+        gone: by party that left, why.
+        best_loss: the least pooled loss of any model so far; None before the first evaluation.
+        stale: rounds in a row that did not improve it by ``tol``.
+    """
+
+    rows: dict[str, int]
+    gone: dict[str, str]
+    best_loss: float | None = None
+    stale: int = 0
+
+    def after(self, loss: float, tol: float) -> "Progress":
+        """Return the progress once a further model's loss is known."""
+        if self.best_loss is None:
+            return replace(self, best_loss=loss)
+        stale = self.stale + 1 if loss > self.best_loss - tol else 0
+        return replace(self, best_loss=min(loss, self.best_loss), stale=stale)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The initial model is being made."""
+
+    seat: Seat
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collecting:
+    """Round ``round`` is open on ``model``; ``updates`` are those that have come."""
+
+    seat: Seat
+    progress: Progress
+    round: int
+    model: GlobalModel
+    updates: dict[str, Update]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregating:
+    """Round ``round`` has all it will get; the average is being computed."""
+
+    seat: Seat
+    progress: Progress
+    round: int
+    participants: tuple[str, ...]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Concluding:
+    """The final model is out; ``evaluations`` are those that have come."""
+
+    seat: Seat
+    progress: Progress
+    round: int
+    model: GlobalModel
+    evaluations: dict[str, Evaluation]
+
+
+Running = Preparing | Collecting | Aggregating | Concluding
+State = Running | Ended
+
+
+def begin(brief: Brief) -> Step[State]:
+    """Have the initial model made."""
+    seat = Seat.take(brief, AGGREGATOR)
+    task = Compute(INITIAL, INITIAL, Nothing(), derived_seed(seat.seed, INITIAL))
+    return Step(Preparing(seat, Progress({}, {})), (task,))
+
+
+def step(state: State, event: Event) -> Step[State]:
+    """Return the next state and its effects.
+
+    Raises:
+        PeerError: a message from a stranger or from a party that has left, of a kind that isn't for
+            aggregators, out of turn, twice, or with parameters, rows or a metric that don't fit.
+        LocalProtocolError: a task's result is of another type, or somebody left who never took part.
+    """
+    match event:
+        case Received(sender, _) if sender not in state.seat.parties:
+            raise PeerError(f"{sender} is not a party of this job")
+        case Received(sender, Update() as update):
+            return _update(state, sender, update)
+        case Received(sender, Evaluated(evaluation)):
+            return _evaluated(state, sender, evaluation)
+        case Received(sender, message):
+            raise PeerError(f"{sender} sent {type(message).__name__}, which is not for aggregators")
+        case Computed():
+            return _computed(state, event)
+        case TimerFired(name):
+            return _deadline(state, name)
+        case PeerLeft(name, reason):
+            return _left(state, name, reason)
+
+
+# -- events -------------------------------------------------------------------------------------------------
+
+
+def _update(state: State, sender: str, update: Update) -> Step[State]:
+    match state:
+        case Preparing():
+            raise PeerError(f"{sender} sent an update before any round was open")
+        case Collecting() if update.round == state.round:
+            _check_present(state, sender)
+            _check_update(state, sender, update)
+            return _proceed(replace(state, updates={**state.updates, sender: update}))
+        case Aggregating() if update.round == state.round and sender in state.participants:
+            raise PeerError(f"{sender} sent its update of round {update.round} twice")
+        case Collecting() | Aggregating() | Concluding():
+            if not 1 <= update.round <= state.round:
+                raise PeerError(f"{sender} sent an update of round {update.round} during round {state.round}")
+            return Step(state)  # late: its round closed without it
+        case Ended():
+            return Step(state)
+
+
+def _evaluated(state: State, sender: str, evaluation: Evaluation) -> Step[State]:
+    match state:
+        case Preparing() | Collecting() | Aggregating():
+            raise PeerError(f"{sender} evaluated a final model that is not out yet")
+        case Concluding():
+            _check_present(state, sender)
+            if sender in state.evaluations:
+                raise PeerError(f"{sender} sent its final evaluation twice")
+            _check_metric(sender, evaluation, state.evaluations)
+            return _conclude(replace(state, evaluations={**state.evaluations, sender: evaluation}))
+        case Ended():
+            return Step(state)
+
+
+def _computed(state: State, event: Computed) -> Step[State]:
+    match state:
+        case Preparing() if event.task_id == INITIAL:
+            if event.error is not None:
+                return _abort(state, f"the initial model could not be made: {event.error}")
+            return _open(state, 1, _model(event))
+        case Aggregating(round=number) if event.task_id == _task_id(number):
+            if event.error is not None:
+                return _abort(state, f"round {number} could not be averaged: {event.error}")
+            return _close(state, _model(event))
+        case Preparing() | Collecting() | Aggregating() | Concluding() | Ended():
+            raise LocalProtocolError(
+                f"task {event.task_id} ended in {type(state).__name__}, which has not asked"
+            )
+
+
+def _deadline(state: State, name: str) -> Step[State]:
+    match state:
+        case Collecting(round=number) if name == _timer(number):
+            return _average(state)
+        case Concluding() if name == FINAL:
+            return _finish(state)
+        case Preparing() | Collecting() | Aggregating() | Concluding() | Ended():
+            return Step(state)  # it fired as we cancelled it
+
+
+def _left(state: State, name: str, reason: str) -> Step[State]:
+    if name not in state.seat.parties:
+        raise LocalProtocolError(f"{name} left, but is not a party of this job")
+    if isinstance(state, Ended) or name in state.progress.gone:
+        return Step(state)
+    progress = replace(state.progress, gone={**state.progress.gone, name: reason})
+    match state:
+        case Preparing() | Aggregating():
+            return Step(replace(state, progress=progress))  # counted when the next round opens
+        case Collecting():
+            return _proceed(replace(state, progress=progress))
+        case Concluding():
+            return _conclude(replace(state, progress=progress))
+
+
+# -- a round ------------------------------------------------------------------------------------------------
+
+
+def _open(state: Preparing | Aggregating, number: int, model: GlobalModel) -> Step[State]:
+    seat, progress = state.seat, state.progress
+    present = _present(state)
+    if len(present) < seat.settings.quorum:
+        return _too_few(state, f"round {number}", (), _absence(state, ()))
+    opened = RoundOpened(number, model.digest, model.parameters)
+    sends = tuple(Send(party, opened) for party in present)
+    timer = SetTimer(_timer(number), seat.settings.round_deadline_s)
+    return Step(Collecting(seat, progress, number, model, {}), (*sends, timer))
+
+
+def _proceed(state: Collecting) -> Step[State]:
+    """Go on at once if nobody is left to wait for, or if too few can still come."""
+    waiting = [party for party in _present(state) if party not in state.updates]
+    if waiting and len(state.updates) + len(waiting) >= state.seat.settings.quorum:
+        return Step(state)
+    return _average(state)
+
+
+def _average(state: Collecting) -> Step[State]:
+    seat, number = state.seat, state.round
+    participants = tuple(sorted(state.updates))
+    missing = _absence(state, participants)
+    if len(participants) < seat.settings.quorum:
+        return _too_few(state, f"round {number}", participants, missing, CancelTimer(_timer(number)))
+    updates = [state.updates[party] for party in participants]
+    evaluation = pooled([update.evaluation for update in updates])
+    rows = {**state.progress.rows, **{party: state.updates[party].rows for party in participants}}
+    progress = replace(state.progress, rows=rows).after(evaluation.loss, seat.settings.tol)
+    contributions = Contributions(
+        tuple(update.parameters for update in updates), tuple(update.rows for update in updates)
+    )
+    return Step(
+        Aggregating(seat, progress, number, participants, missing),
+        (
+            CancelTimer(_timer(number)),
+            Record(ModelEvaluated(number - 1, state.model.digest, evaluation)),
+            Compute(_task_id(number), AGGREGATE, contributions, derived_seed(seat.seed, AGGREGATE, number)),
+        ),
+    )
+
+
+def _close(state: Aggregating, model: GlobalModel) -> Step[State]:
+    settings = state.seat.settings
+    closed = Record(RoundClosed(state.round, model.digest, state.participants, state.missing))
+    settled = 0 < settings.patience <= state.progress.stale
+    if state.round < settings.rounds and not settled:
+        following = _open(state, state.round + 1, model)
+    else:
+        following = _publish(state, model)
+    return replace(following, effects=(closed, *following.effects))
+
+
+# -- the end ------------------------------------------------------------------------------------------------
+
+
+def _publish(state: Aggregating, model: GlobalModel) -> Step[State]:
+    present = _present(state)
+    if len(present) < state.seat.settings.quorum:
+        return _too_few(state, "the final evaluation", (), _absence(state, ()))
+    ready = ModelReady(model.digest, model.parameters)
+    sends = tuple(Send(party, ready) for party in present)
+    timer = SetTimer(FINAL, state.seat.settings.round_deadline_s)
+    return Step(Concluding(state.seat, state.progress, state.round, model, {}), (*sends, timer))
+
+
+def _conclude(state: Concluding) -> Step[State]:
+    waiting = [party for party in _present(state) if party not in state.evaluations]
+    if waiting and len(state.evaluations) + len(waiting) >= state.seat.settings.quorum:
+        return Step(state)
+    return _finish(state)
+
+
+def _finish(state: Concluding) -> Step[State]:
+    parties = tuple(sorted(state.evaluations))
+    if len(parties) < state.seat.settings.quorum:
+        missing = _absence(state, parties)
+        return _too_few(state, "the final evaluation", parties, missing, CancelTimer(FINAL))
+    evaluation = pooled([state.evaluations[party] for party in parties])
+    model, progress = state.model, state.progress
+    done = TrainingDone(model.parameters, model.digest, state.round, evaluation, progress.rows)
+    fact = ModelEvaluated(state.round, model.digest, evaluation)
+    return Step(Ended(state.seat), (CancelTimer(FINAL), Record(fact), Finish(done)))
+
+
+def _too_few(
+    state: Running, what: str, answered: tuple[str, ...], missing: Mapping[str, str], *before: Effect
+) -> Step[State]:
+    settings = state.seat.settings
+    absent = "; ".join(f"{party} ({why})" for party, why in missing.items())
+    reason = (
+        f"{what}: {len(answered)} of {len(state.seat.parties)} parties answered, "
+        f"the quorum is {settings.quorum}; missing: {absent}"
+    )
+    return Step(Ended(state.seat), (*before, Abort(reason)))
+
+
+def _abort(state: State, reason: str) -> Step[State]:
+    return Step(Ended(state.seat), (Abort(reason),))
+
+
+# -- small questions ----------------------------------------------------------------------------------------
+
+
+def _present(state: Running) -> tuple[str, ...]:
+    return tuple(party for party in state.seat.parties if party not in state.progress.gone)
+
+
+def _absence(state: Running, answered: tuple[str, ...]) -> dict[str, str]:
+    """Say of each party that has not answered why."""
+    reasons = {}
+    for party in state.seat.parties:
+        if party in answered:
+            continue
+        gone = state.progress.gone.get(party)
+        reasons[party] = "no answer in time" if gone is None else f"left: {gone}"
+    return reasons
+
+
+def _check_present(state: Collecting | Concluding, sender: str) -> None:
+    if sender in state.progress.gone:
+        raise PeerError(f"{sender} left earlier: {state.progress.gone[sender]}")
+
+
+def _check_update(state: Collecting, sender: str, update: Update) -> None:
+    if sender in state.updates:
+        raise PeerError(f"{sender} sent its update of round {update.round} twice")
+    if update.rows < 1:
+        raise PeerError(f"{sender} trained on {update.rows} rows")
+    try:
+        check_parameters(update.parameters, state.model.parameters)
+    except ValueError as error:
+        raise PeerError(f"{sender}'s update of round {update.round}: {error}") from error
+    _check_metric(sender, update.evaluation, {name: each.evaluation for name, each in state.updates.items()})
+
+
+def _check_metric(sender: str, evaluation: Evaluation, others: Mapping[str, Evaluation]) -> None:
+    for other, known in others.items():
+        if known.metric != evaluation.metric:
+            raise PeerError(f"{sender} measured {evaluation.metric}, but {other} {known.metric}")
+
+
+def _model(event: Computed) -> GlobalModel:
+    if not isinstance(event.result, GlobalModel):
+        raise LocalProtocolError(f"{event.task_id} gave {type(event.result).__name__}, not GlobalModel")
+    return event.result
+
+
+def _task_id(number: int) -> str:
+    return f"round-{number}/aggregate"
+
+
+def _timer(number: int) -> str:
+    return f"round-{number}/deadline"
+
+
+SPEC: RoleSpec[State] = RoleSpec(begin, step, (Preparing, Collecting, Aggregating, Concluding, Ended))

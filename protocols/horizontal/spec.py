@@ -1,0 +1,31 @@
+"""Federated averaging as one value for the registry."""
+
+from hansa.protocols.horizontal import aggregator, party
+from hansa.protocols.horizontal.fedavg import (
+    AGGREGATOR,
+    NAME,
+    PARTY,
+    VERSION,
+    Evaluated,
+    FedAvgSettings,
+    ModelEvaluated,
+    ModelReady,
+    ModelReceived,
+    RoundClosed,
+    RoundOpened,
+    TrainingDone,
+    Update,
+)
+from hansa.protocols.horizontal.tasks import TASKS
+from hansa.protocols.machine import ProtocolSpec
+
+FEDAVG = ProtocolSpec(
+    name=NAME,
+    version=VERSION,
+    settings=FedAvgSettings,
+    roles={AGGREGATOR: aggregator.SPEC, PARTY: party.SPEC},
+    messages=(RoundOpened, Update, ModelReady, Evaluated),
+    facts=(RoundClosed, ModelEvaluated),
+    results=(TrainingDone, ModelReceived),
+    tasks=TASKS,
+)

@@ -1,0 +1,224 @@
+"""What is a protocol, to those who run one?
+
+A role is two pure functions over frozen states: ``begin(brief)`` and ``step(state, event)``, each returning
+the next state and the effects it asks for. Nothing here sends, sleeps, computes or stores: the agent (or the
+simulator) performs the effects and feeds the outcomes back as events. An agent may therefore crash between
+any two steps, restore the last state it stored, run the pending ``Compute`` effects again, and go on.
+
+States, messages, facts, results and task inputs are records: dataclasses whose fields are bool, int, float,
+str, bytes, None, numpy arrays, tuples, ``dict[str, T]``, ``Literal``, other records, and unions of records,
+so that a codec directed by their types can store and send them without knowing any protocol.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from hansa.protocols.model import Array, FloatArray, Model
+
+StateT = TypeVar("StateT")
+StateT_co = TypeVar("StateT_co", covariant=True)
+
+
+# -- effects: what a machine asks of its agent --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Deliver a message to the named agent; at least once, in the order of sending."""
+
+    recipient: str
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Run a task of the protocol off the step; its outcome returns as ``Computed`` with the same id.
+
+    The agent keeps the effect until that event is consumed and runs it again after a crash: the same inputs
+    and seed give the same result.
+    """
+
+    task_id: str
+    function: str
+    inputs: object
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Put a fact on the ledger."""
+
+    fact: object
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire ``TimerFired(name)`` after so many seconds; a timer of the same name is replaced."""
+
+    name: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer; unknown names are fine, since it may just have fired."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The role is done; no later effect follows."""
+
+    result: object
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The role gives up; the agent tells everyone the reason. No later effect follows."""
+
+    reason: str
+
+
+Effect = Send | Compute | Record | SetTimer | CancelTimer | Finish | Abort
+
+
+# -- events: what an agent tells its machine ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message of this protocol, its signature and schema already checked."""
+
+    sender: str
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A task ended: with a result, or with one line saying why not."""
+
+    task_id: str
+    result: object | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer ran out. One that was cancelled at the same instant may still arrive."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """A peer gave up (or was suspended), and won't take part in the rest of the job."""
+
+    name: str
+    reason: str
+
+
+Event = Received | Computed | TimerFired | PeerLeft
+
+
+# -- the machine --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[StateT_co]):
+    """The next state, and what the machine asks for, in order."""
+
+    state: StateT_co
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """All that a role knows when it begins.
+
+    Attributes:
+        job: the job's id.
+        me: the agent that plays the role.
+        role: a key of the protocol's ``roles``.
+        coordinator: the agent that leads the job.
+        parties: the agents that hold data, sorted.
+        settings: an instance of the protocol's ``settings``.
+        seed: the job's seed; every random choice of the machine derives from it.
+    """
+
+    job: str
+    me: str
+    role: str
+    coordinator: str
+    parties: tuple[str, ...]
+    settings: object
+    seed: int
+
+    def __post_init__(self) -> None:
+        if list(self.parties) != sorted(set(self.parties)):
+            raise ValueError(f"parties must be sorted and distinct, not {self.parties}")
+
+
+class Workbench(Protocol):
+    """What a task may use of the agent that runs it."""
+
+    def model(self) -> Model:
+        """Return a new model, as the job describes it; tasks share none."""
+        ...
+
+    def training(self) -> tuple[FloatArray, Array]:
+        """Return the rows to train on: (rows, features) and (rows,).
+
+        Raises:
+            LocalProtocolError: this agent holds no rows (the aggregator).
+        """
+        ...
+
+    def holdout(self) -> tuple[FloatArray, Array]:
+        """Return the rows to evaluate on, disjoint from ``training``; shapes and errors as there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec(Generic[StateT]):
+    """One role: its two functions, and every class its state can have.
+
+    ``step`` raises LocalProtocolError or PeerError instead of returning; the caller then keeps the old state.
+    """
+
+    begin: Callable[[Brief], Step[StateT]]
+    step: Callable[[StateT, Event], Step[StateT]]
+    states: tuple[type, ...]
+
+
+# `Any` in the two tables below: a protocol's roles and tasks differ in type, and Python cannot say "some S".
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Heavy work that ``Compute`` may name: a pure function of inputs, the workbench's rows and a seed."""
+
+    function: Callable[[Any, Workbench, int], object]
+    inputs: type
+    result: type
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSpec:
+    """A protocol as one value: what the registry lists and an agent needs to run it."""
+
+    name: str
+    version: int
+    settings: type
+    roles: Mapping[str, RoleSpec[Any]]
+    messages: tuple[type, ...]
+    facts: tuple[type, ...]
+    results: tuple[type, ...]
+    tasks: Mapping[str, TaskSpec]
+
+    def role(self, name: str) -> RoleSpec[Any]:
+        """Return one role, or raise ValueError listing those there are."""
+        if name not in self.roles:
+            raise ValueError(f"{self.name} has no role {name!r}; it has {', '.join(sorted(self.roles))}")
+        return self.roles[name]
