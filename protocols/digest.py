@@ -92,7 +92,7 @@ def _hash(array: Array) -> bytes:
     header = [ARRAY_DOMAIN, len(name).to_bytes(1, "little"), name, array.ndim.to_bytes(1, "little")]
     header += [extent.to_bytes(8, "little") for extent in array.shape]
     digest = hashlib.sha256(b"".join(header))
-    digest.update(np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 

@@ -6,6 +6,7 @@ a federation exchanges about a model passes through these four calls.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -168,5 +169,5 @@ def _check_classes(classes: tuple[int | str, ...]) -> None:
     if kinds != {int} and kinds != {str}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"classes must be all int or all str, not {names}")
-    if any(not low < high for low, high in zip(classes, classes[1:], strict=False)):  # type: ignore[operator]
+    if any(not low < high for low, high in pairwise(classes)):  # type: ignore[operator]
         raise ValueError(f"classes must be ascending and distinct, not {classes}")

@@ -1,7 +1,7 @@
 """Which protocols and models may a job name?
 
-A protocol is one line in ``PROTOCOLS``. A model is a Python entry point of the group ``hansa.models``, so that
-installing a package adds models; a job carries a name and hyperparameters, never code.
+A protocol is one line in ``PROTOCOLS``. A model is a Python entry point of the group ``hansa.models``, so
+that installing a package adds models; a job carries a name and hyperparameters, never code.
 """
 
 import inspect

@@ -2,8 +2,9 @@
 
 ::
 
-    begin --> Preparing --Computed--> Collecting --all, or deadline--> Aggregating --Computed--> Collecting ...
-                                                          after the last round '--Computed--> Concluding --> Ended
+    begin --> Preparing --Computed--> Collecting --all here, or deadline--> Aggregating
+                                          ^----------Computed, more rounds------' |
+                                        Ended <-- Concluding <--Computed, last----'
 
 An update may come late, to a round that has closed without it: it is dropped. A party that was missing is
 offered the next round all the same; only one that has left (``PeerLeft``) is not.
@@ -197,7 +198,9 @@ def _computed(state: State, event: Computed) -> Step[State]:
             if event.error is not None:
                 return _abort(state, f"round {number} could not be averaged: {event.error}")
             return _close(state, _model(event))
-        case Preparing() | Collecting() | Aggregating() | Concluding() | Ended():
+        case Ended():
+            return Step(state)
+        case Preparing() | Collecting() | Aggregating() | Concluding():
             raise LocalProtocolError(
                 f"task {event.task_id} ended in {type(state).__name__}, which has not asked"
             )

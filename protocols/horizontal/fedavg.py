@@ -68,7 +68,8 @@ class FedAvgSettings:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
 
 
-# Records that hold arrays compare by identity (eq=False): `==` on arrays has no single answer. Compare digests.
+# Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer; what they
+# hold is compared by digest.
 
 
 # -- messages -----------------------------------------------------------------------------------------------

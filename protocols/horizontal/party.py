@@ -77,8 +77,8 @@ def step(state: State, event: Event) -> Step[State]:
     """Return the next state and its effects.
 
     Raises:
-        PeerError: a message from somebody other than the aggregator, of a kind that isn't for parties, or of a
-            round that is over or never comes.
+        PeerError: a message from somebody other than the aggregator, of a kind that isn't for parties, or of
+            a round that is over or never comes.
         LocalProtocolError: a task's result is of another type.
     """
     match event:
