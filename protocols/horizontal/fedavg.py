@@ -68,8 +68,8 @@ class FedAvgSettings:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
 
 
-# Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer; what they
-# hold is compared by digest.
+# Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer; the
+# arrays are compared by digest.
 
 
 # -- messages -----------------------------------------------------------------------------------------------
