@@ -17,6 +17,9 @@ Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IndexArray: TypeAlias = npt.NDArray[np.int64]
 
+# Losses and scores are averaged: short of the largest float, so that no peer's figure overflows the mean.
+LARGEST_FIGURE = 1e300
+
 Task: TypeAlias = Literal["classification", "regression"]
 
 
@@ -84,8 +87,9 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ValueError(f"an evaluation needs at least one row, not {self.rows}")
-        if not (isfinite(self.loss) and isfinite(self.score)):
-            raise ValueError(f"loss {self.loss} and {self.metric} {self.score} must be finite")
+        for name, value in (("loss", self.loss), (self.metric, self.score)):
+            if not (isfinite(value) and abs(value) <= LARGEST_FIGURE):
+                raise ValueError(f"{name} must be finite and at most {LARGEST_FIGURE:g}, not {value}")
 
 
 class Model(Protocol):

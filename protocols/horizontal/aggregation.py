@@ -15,8 +15,8 @@ def weighted_average(updates: Sequence[Sequence[Array]], weights: Sequence[float
     """Return the weighted mean of each array over the updates.
 
     Sums in float64, block by block, in the order given: callers that want the same bits whatever the order of
-    arrival sort first. One multiplication and one addition per element, both IEEE, give the same bits on every
-    machine; a matrix product would be twice as fast here, but its kernels round as the processor likes.
+    arrival sort first. One multiplication and one addition per element, both IEEE, give the same bits on
+    every machine; a matrix product would be twice as fast here, but its kernels round as the processor likes.
 
     Args:
         updates: for each party its arrays; the same number, shapes and floating dtypes for all.
@@ -38,8 +38,10 @@ def weighted_average(updates: Sequence[Sequence[Array]], weights: Sequence[float
         _check_update(position, update, first)
     averages = []
     for index in range(len(first)):
-        average = _average([update[index] for update in updates], shares)
-        if not all_finite(average):  # a NaN or infinity in any input reaches its output
+        # A NaN, an infinity or an overflow is looked for once, in the outcome; no warnings on the way.
+        with np.errstate(over="ignore", invalid="ignore"):
+            average = _average([update[index] for update in updates], shares)
+        if not all_finite(average):
             raise ValueError(_culprit([update[index] for update in updates], index))
         averages.append(average)
     return averages

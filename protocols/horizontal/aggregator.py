@@ -51,6 +51,9 @@ from hansa.protocols.model import Evaluation, check_parameters
 
 FINAL = "final"
 
+# Rows weigh in the average as floats: beyond this they would no longer be exact.
+MOST_ROWS = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -361,8 +364,8 @@ def _check_present(state: Collecting | Concluding, sender: str) -> None:
 def _check_update(state: Collecting, sender: str, update: Update) -> None:
     if sender in state.updates:
         raise PeerError(f"{sender} sent its update of round {update.round} twice")
-    if update.rows < 1:
-        raise PeerError(f"{sender} trained on {update.rows} rows")
+    if not 1 <= update.rows <= MOST_ROWS:
+        raise PeerError(f"{sender} trained on {update.rows} rows; a party has 1 to {MOST_ROWS}")
     try:
         check_parameters(update.parameters, state.model.parameters)
     except ValueError as error:

@@ -222,6 +222,6 @@ def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
     if len(metrics) != 1:
         raise ValueError(f"cannot pool {len(evaluations)} evaluations by {', '.join(metrics) or 'nothing'}")
     rows = sum(each.rows for each in evaluations)
-    loss = fsum(each.rows * each.loss for each in evaluations) / rows
-    score = fsum(each.rows * each.score for each in evaluations) / rows
+    loss = fsum(each.rows / rows * each.loss for each in evaluations)
+    score = fsum(each.rows / rows * each.score for each in evaluations)
     return Evaluation(rows, loss, score, metrics[0])
