@@ -21,7 +21,6 @@ import dataclasses
 import enum
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -36,6 +35,9 @@ TAG = "@"  # no field can have this name
 # `Any`: a compiled converter stands for one annotation, which Python's types cannot name.
 _Reader = Callable[[Plain], Any]
 _Writer = Callable[[Any], Plain]
+
+_readers: dict[type, _Reader] = {}
+_writers: dict[type, _Writer] = {}
 
 
 def to_plain(record: object) -> Plain:
@@ -66,17 +68,21 @@ def from_plain(cls: type[T], plain: Plain) -> T:
 # --- reading -------------------------------------------------------------------------------------------
 
 
-@cache
 def _record_reader(cls: Any) -> _Reader:
-    # A class may contain itself: its fields are compiled at the first use, by which time this is cached.
-    fields: dict[str, _Reader] = {}
-    required: frozenset[str] = frozenset()
+    _check_record(cls)
+    if cls not in _readers:
+        _readers[cls] = _compile_reader(cls)
+    return _readers[cls]
+
+
+def _compile_reader(cls: type) -> _Reader:
+    compiled: tuple[dict[str, _Reader], frozenset[str]] | None = None
 
     def read(plain: Plain) -> Any:
-        nonlocal required
-        if not fields:
-            compiled, required = _field_readers(cls)
-            fields.update(compiled)
+        nonlocal compiled
+        if compiled is None:  # at the first use, so that a class may contain itself
+            compiled = _field_readers(cls)
+        fields, required = compiled
         if type(plain) is not dict:
             raise _mismatch(cls.__name__, plain)
         values: dict[str, Any] = {}
@@ -95,7 +101,6 @@ def _record_reader(cls: Any) -> _Reader:
         except ValueError as error:
             raise MalformedMessage(f"{cls.__name__}: {error}") from None
 
-    _check_record(cls)
     return read
 
 
@@ -248,13 +253,20 @@ def _union_reader(annotations: tuple[Any, ...]) -> _Reader:
 # --- writing -------------------------------------------------------------------------------------------
 
 
-@cache
 def _record_writer(cls: Any) -> _Writer:
-    fields: list[tuple[str, _Writer]] = []
+    _check_record(cls)
+    if cls not in _writers:
+        _writers[cls] = _compile_writer(cls)
+    return _writers[cls]
+
+
+def _compile_writer(cls: type) -> _Writer:
+    fields: list[tuple[str, _Writer]] | None = None
 
     def write(record: Any) -> Plain:
-        if not fields:
-            fields.extend((field.name, _writer(annotation)) for field, annotation in _fields(cls))
+        nonlocal fields
+        if fields is None:
+            fields = [(field.name, _writer(annotation)) for field, annotation in _fields(cls)]
         if type(record) is not cls:
             raise _mismatch(cls.__name__, record)
         plain: dict[str, Plain] = {}
@@ -265,7 +277,6 @@ def _record_writer(cls: Any) -> _Writer:
             raise error.under(name) from None
         return plain
 
-    _check_record(cls)
     return write
 
 
@@ -404,8 +415,12 @@ def _fields(cls: type) -> list[tuple["dataclasses.Field[Any]", Any]]:
     return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
+def _is_record(annotation: Any) -> bool:
+    return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
+
+
 def _check_record(cls: Any) -> None:
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+    if not _is_record(cls):
         raise TypeError(f"{_name(cls)} has no form on the wire; see hansa.broker.records")
 
 
@@ -444,7 +459,7 @@ def _holds(array: np.ndarray[Any, Any], element: type[np.generic] | None) -> boo
 
 def _split_union(annotations: tuple[Any, ...]) -> tuple[list[type], list[Any]]:
     """Part a union into dataclasses that need a tag (two or more of them) and the rest."""
-    records: list[type] = [each for each in annotations if dataclasses.is_dataclass(each)]
+    records: list[type] = [each for each in annotations if _is_record(each)]
     if len(records) < 2:
         return [], list(annotations)
     if len({cls.__name__ for cls in records}) < len(records):
