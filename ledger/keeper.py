@@ -1,0 +1,162 @@
+"""Who puts entries in order? The keeper: it checks each one, chains it, and signs for it.
+
+What an author hands in twice is chained once: the author's own number says that it is the same entry. Another
+entry under a number that is taken is refused as equivocation. Two processes that keep the same ledger (a
+mistake, or a failover) take turns: whoever loses the race reads on and tries again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hansa.broker.identity import Identity
+from hansa.ledger.bodies import Charter, UnknownBody
+from hansa.ledger.chain import ChainedEntry, Head, Verifier, check_signature, link
+from hansa.ledger.entry import SignedEntry, read_entry, sign_entry
+from hansa.ledger.errors import HeadMoved, LedgerError, NotTheKeeper, RuleBroken
+from hansa.ledger.rules import Standing
+from hansa.ledger.store import LedgerStore
+
+CLOCK_SKEW_S = 300.0  # how far ahead of ours an author's clock may run
+ATTEMPTS = 100  # races lost in a row before something must be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that is not going on the chain, and why."""
+
+    entry: SignedEntry
+    reason: str
+
+
+class Keeper:
+    """Keeps one ledger.
+
+    Args:
+        identity: must be the one in the charter, once there is one.
+        federation: its id.
+        store: the ledger, perhaps still empty.
+
+    Raises:
+        NotTheKeeper: the charter names somebody else, or other keys.
+        BadEntry: the store does not hold a chain.
+    """
+
+    def __init__(self, identity: Identity, federation: str, store: LedgerStore) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._store = store
+        self._verifier = Verifier(federation=federation)
+        self._catch_up()
+
+    @property
+    def head(self) -> Head:
+        """Where the chain ends."""
+        return self._verifier.head
+
+    @property
+    def standing(self) -> Standing:
+        """What its entries amount to; to be read only."""
+        return self._verifier.standing
+
+    def found(self, charter: Charter, time_ms: int) -> ChainedEntry:
+        """Write entry 0; its hash is the federation's fingerprint.
+
+        Raises:
+            RuleBroken: there is a charter already, or this one names another keeper or federation.
+        """
+        if self.standing.founded:
+            raise RuleBroken("the federation has its charter")
+        entry = sign_entry(
+            self._identity, federation=self._federation, author_seq=0, body=charter, time_ms=time_ms
+        )
+        match self.append([entry], now=time_ms / 1000)[0]:
+            case ChainedEntry() as chained:
+                return chained
+            case Refusal(_, reason):
+                raise RuleBroken(reason)
+
+    def append(self, entries: Sequence[SignedEntry], now: float) -> tuple[ChainedEntry | Refusal, ...]:
+        """Chain what may be chained, in one transaction, and say for each entry where it is or why it isn't.
+
+        A refused entry does not hold up the others, except that an author's later numbers wait for it. On
+        return, everything chained is on the disk.
+
+        Args:
+            now: the keeper's clock, seconds since 1970 UTC.
+
+        Raises:
+            StoreError: the database failed: nothing was written.
+        """
+        for _ in range(ATTEMPTS):
+            draft = _Draft(self._identity, self._federation, self._store, self._verifier.copy())
+            outcomes = tuple(draft.add(entry, now) for entry in entries)
+            try:
+                self._store.append(draft.gained)
+            except HeadMoved:
+                self._catch_up()
+                continue
+            self._verifier = draft.verifier
+            return outcomes
+        raise HeadMoved(f"lost {ATTEMPTS} races to another writer on {self._store.address}")
+
+    def _catch_up(self) -> None:
+        # Signatures of our own copy were checked before it was written; hashes and rules hold it together.
+        verifier = self._verifier.copy()
+        for entry in self._store.read(verifier.head.size):
+            verifier.accept(entry, signatures=False)
+        if verifier.standing.founded and verifier.standing.charter.keeper != self._identity.public:
+            raise NotTheKeeper(
+                f"{self._identity!r} is not {verifier.standing.charter.keeper!r}, whom the charter names"
+            )
+        self._verifier = verifier
+
+
+class _Draft:
+    """One attempt at a batch: what the chain would gain."""
+
+    def __init__(self, identity: Identity, federation: str, store: LedgerStore, verifier: Verifier) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._store = store
+        self.verifier = verifier
+        self.gained: list[ChainedEntry] = []
+
+    def add(self, entry: SignedEntry, now: float) -> ChainedEntry | Refusal:
+        try:
+            return self._chained_before(entry) or self._chain(entry, now)
+        except LedgerError as error:
+            return Refusal(entry, str(error))
+
+    def _chained_before(self, entry: SignedEntry) -> ChainedEntry | None:
+        fields = read_entry(entry.signed)
+        standing = self.verifier.standing
+        if fields.author_seq >= standing.next_author_seq(fields.author):
+            return None
+        found = self._store.find(fields.author, fields.author_seq)
+        if found is None:  # then it came earlier in this batch
+            found = next(
+                each
+                for each in self.gained
+                if (given := read_entry(each.signed)).author == fields.author
+                and given.author_seq == fields.author_seq
+            )
+        if found.signed == entry.signed:
+            return found
+        # Only the author's own signature makes this more than somebody's scribble.
+        check_signature(entry, standing.members[fields.author].public)
+        taken = f"{fields.author}'s entry {fields.author_seq} is another one, chained at {found.index}"
+        raise RuleBroken(f"equivocation: {taken}")
+
+    def _chain(self, entry: SignedEntry, now: float) -> ChainedEntry:
+        fields, body = self.verifier.examine(entry)
+        if isinstance(body, UnknownBody):
+            raise RuleBroken(f"this keeper does not know {body.kind} in schema {body.schema}")
+        if isinstance(body, Charter) and body.keeper != self._identity.public:
+            raise RuleBroken(f"the charter names {body.keeper!r} as keeper, not {self._identity!r}")
+        ahead_s = fields.time_ms / 1000 - now
+        if ahead_s > CLOCK_SKEW_S:
+            raise RuleBroken(f"{fields.author}'s clock is {ahead_s:.0f} s ahead of the keeper's")
+        chained = link(self._identity, self._federation, self.verifier.head, entry)
+        self.verifier.extend(chained, fields, body)
+        self.gained.append(chained)
+        return chained

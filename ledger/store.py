@@ -1,0 +1,300 @@
+"""Where do the entries lie? In a SQL database that takes new ones at the end and nothing else.
+
+The store keeps bytes and order; whether the bytes are right is for `chain.Verifier` to say. SQLite runs in
+WAL mode and waits for the disk at every commit (synchronous=FULL); everything else is plain SQL, so that
+another database serves by its URL. Two writers at once can't fork the chain: the database takes one entry
+per index, and whoever comes second gets `HeadMoved`.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, insert, inspect, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hansa.ledger.chain import EMPTY, ChainedEntry, Head
+from hansa.ledger.entry import read_entry
+from hansa.ledger.errors import BadEntry, HeadMoved, StoreCorrupt, StoreError, StoreMissing, StoreNewer
+from hansa.ledger.migrations import HEAD_REVISION
+from hansa.ledger.tables import ENTRIES
+
+BUSY_S = 30.0  # how long a writer waits for another one to commit
+BATCH_ENTRIES = 1000  # rows fetched at once
+BEFORE_ALL = -(2**63)  # below every index a database can hold: shows a row smuggled in before the genesis
+
+_COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind"
+_INSERT = insert(ENTRIES)
+# Text, not Core: the cells come as the driver gives them. Core's types would trip over a tampered one.
+_RANGE = text(f"SELECT {_COLUMNS} FROM entries WHERE idx >= :start AND idx < :stop ORDER BY idx LIMIT :batch")
+_FIND = text(f"SELECT {_COLUMNS} FROM entries WHERE author = :author AND author_seq = :author_seq")
+_HEAD = text(f"SELECT {_COLUMNS} FROM entries ORDER BY idx DESC LIMIT 1")
+_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row as the database gave it: a cell may be of any type, if somebody has been at the file."""
+
+    idx: int
+    previous: object
+    signed: object
+    signature: object
+    hash: object
+    receipt: object
+    author: object
+    author_seq: object
+    kind: object
+
+    def entry(self) -> ChainedEntry:
+        """Return the row as an entry, unverified; BadEntry names a column of the wrong type."""
+        match self:
+            case StoredRow(
+                index, bytes(previous), bytes(signed), bytes(signature), bytes(digest), bytes(receipt)
+            ):
+                return ChainedEntry(index, previous, signed, signature, digest, receipt)
+        for column in ("previous", "signed", "signature", "hash"):
+            if not isinstance(getattr(self, column), bytes):
+                break
+        else:
+            column = "receipt"
+        found = type(getattr(self, column)).__name__
+        raise BadEntry(self.idx, f"column {column}: expected bytes, found {found}")
+
+
+class LedgerStore:
+    """The entries of one ledger in one database; threads may share it. Make one with `LedgerStore.open`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(hansa_writes=True)
+
+    def __repr__(self) -> str:
+        return f"LedgerStore({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """The database's URL, without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, create: bool = True) -> "LedgerStore":
+        """Open a ledger, bringing its tables up to date where they aren't.
+
+        Args:
+            url_or_path: a SQLAlchemy URL, or the path of an SQLite file.
+            create: make a new, empty ledger where there is none.
+
+        Raises:
+            StoreMissing: nothing there and `create` is false, or no folder to create it in.
+            StoreNewer: its tables are of a later version of hansa.
+            StoreCorrupt: something else is there, or it is damaged.
+            StoreError: the database can't be reached.
+        """
+        url = _url(url_or_path)
+        path = _sqlite_path(url)
+        if path is not None and not path.exists():
+            if not create:
+                raise StoreMissing(f"{path}: no ledger there")
+            if not path.parent.is_dir():
+                raise StoreMissing(f"{path}: no folder {path.parent} to create it in")
+        store = cls(_engine(url))
+        try:
+            store._prepare(create)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def head(self) -> Head:
+        """Return where the chain ends, as its last row says.
+
+        Raises:
+            BadEntry: the last row's hash is no hash.
+            StoreError: the database can't be read.
+        """
+        with self._connected(self._engine) as connection:
+            row = connection.execute(_HEAD).first()
+        return EMPTY if row is None else StoredRow(*row).entry().head
+
+    def append(self, entries: Sequence[ChainedEntry]) -> None:
+        """Write entries at the end, all or none; on return they are on the disk.
+
+        Raises:
+            ValueError: the entries don't continue one another.
+            MalformedEntry: one of them is none.
+            HeadMoved: the chain ends elsewhere than where the first entry continues it.
+            StoreError: the database refuses them for another reason.
+        """
+        if not entries:
+            return
+        for before, after in pairwise(entries):
+            if after.index != before.index + 1 or after.previous != before.hash:
+                raise ValueError(f"entry {after.index} does not continue entry {before.index}")
+        rows = [_row(entry) for entry in entries]
+        expected = Head(entries[0].index, entries[0].previous)
+        try:
+            with self._connected(self._writer) as connection:
+                connection.execute(_INSERT, rows)
+        except _Conflict as error:
+            found = self.head()
+            if found != expected:
+                raise HeadMoved(f"expected the chain to end at {expected}; it ends at {found}") from None
+            raise StoreError(f"the database refuses entry {expected.size} or one after it: {error}") from None
+
+    def read(
+        self, start: int = 0, stop: int | None = None, batch: int = BATCH_ENTRIES
+    ) -> Iterator[ChainedEntry]:
+        """Yield entries from `start` up to, not including, `stop` (or the end), unverified.
+
+        Raises:
+            BadEntry: a cell of the wrong type.
+            StoreError: the database can't be read.
+        """
+        for row in self.rows(start, stop, batch):
+            yield row.entry()
+
+    def rows(
+        self, start: int = BEFORE_ALL, stop: int | None = None, batch: int = BATCH_ENTRIES
+    ) -> Iterator[StoredRow]:
+        """Yield rows as they are, by index; each batch is a short transaction of its own.
+
+        Raises:
+            StoreError: the database can't be read.
+        """
+        end = -BEFORE_ALL - 1 if stop is None else stop
+        while start < end:
+            with self._connected(self._engine) as connection:
+                rows = connection.execute(_RANGE, {"start": start, "stop": end, "batch": batch}).all()
+            for row in rows:
+                yield StoredRow(*row)
+            if len(rows) < batch:
+                return
+            start = rows[-1].idx + 1
+
+    def find(self, author: str, author_seq: int) -> ChainedEntry | None:
+        """Return the entry that an author gave this number, or None; errors as for `read`."""
+        with self._connected(self._engine) as connection:
+            row = connection.execute(_FIND, {"author": author, "author_seq": author_seq}).first()
+        return None if row is None else StoredRow(*row).entry()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def _prepare(self, create: bool) -> None:
+        if self._revision() == HEAD_REVISION:
+            return
+        with self._connected(self._engine) as connection:
+            tables = set(inspect(connection).get_table_names())
+        if tables and "alembic_version" not in tables:
+            raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
+        if not tables and not create:
+            raise StoreMissing(f"{self.address} holds no ledger")
+        self._migrate()
+
+    def _revision(self) -> str | None:
+        """Return the tables' revision, or None where there seem to be none."""
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(_REVISION).first()
+        except (OperationalError, ProgrammingError):  # no such table; anything worse comes again in a moment
+            return None
+        except DBAPIError as error:
+            raise StoreCorrupt(f"{self.address}: {error.orig}") from None
+        return None if row is None else str(row[0])
+
+    def _migrate(self) -> None:
+        # Alembic takes longer to import than a ledger to open, and is needed once in a ledger's life.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", "hansa.ledger:migrations")
+        with self._connected(self._writer) as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise StoreNewer(
+                    f"{self.address}: this version of hansa does not know its tables: {error}"
+                ) from None
+
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        """Lend a connection in a transaction; the driver's errors come out as ours."""
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise _Conflict(str(error.orig)) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise StoreError(f"{self.address}: {error.orig}") from None
+        except DBAPIError as error:  # SQLite's word for "not a database" and "malformed"
+            raise StoreCorrupt(f"{self.address}: {error.orig}") from None
+
+
+class _Conflict(StoreError):
+    """A constraint or a trigger said no."""
+
+
+def _row(entry: ChainedEntry) -> dict[str, object]:
+    fields = read_entry(entry.signed)
+    return {
+        "idx": entry.index,
+        "previous": entry.previous,
+        "signed": entry.signed,
+        "signature": entry.signature,
+        "hash": entry.hash,
+        "receipt": entry.receipt,
+        "author": fields.author,
+        "author_seq": fields.author_seq,
+        "kind": fields.kind,
+    }
+
+
+# --- the engine -----------------------------------------------------------------------------------------
+def _url(url_or_path: str | Path) -> URL:
+    if isinstance(url_or_path, str) and "://" in url_or_path:
+        return make_url(url_or_path)
+    return URL.create("sqlite", database=str(url_or_path))
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    """Return the file behind an SQLite URL; None for memory and for servers."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url)
+    if _sqlite_path(url) is None:  # one database in memory is one connection
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    # Text that is not UTF-8 is an attacker's; it must reach verification instead of stopping it.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: a lock upgraded later fails instead of waiting its turn.
+    writes = connection.get_execution_options().get("hansa_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

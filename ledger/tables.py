@@ -1,0 +1,25 @@
+"""What does a ledger look like in SQL? One table, and the types that SQLite and PostgreSQL share.
+
+This is the newest form; how a database gets there stands in `migrations`. `author`, `author_seq` and `kind`
+repeat what is inside `signed`, for queries; verification compares them with it.
+"""
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+
+METADATA = MetaData()
+
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    # SQLite needs the word INTEGER for a primary key that is the row's own address.
+    Column("idx", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False, unique=True),
+    Column("signed", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("receipt", LargeBinary, nullable=False),
+    Column("author", String(40), nullable=False),
+    Column("author_seq", BigInteger, nullable=False),
+    Column("kind", String(60), nullable=False),
+    UniqueConstraint("author", "author_seq"),
+)

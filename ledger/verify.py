@@ -1,0 +1,96 @@
+"""Is this ledger what was written? Every byte of every row, from the charter on, trusting nothing stored.
+
+Without a pinned fingerprint and a head seen before, a ledger can only be found consistent: a keeper could
+have written all of it anew, and a tail cut off leaves no trace. Give both where they are known.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hansa.ledger.chain import Head, Verifier
+from hansa.ledger.entry import EntryFields
+from hansa.ledger.errors import BadEntry
+from hansa.ledger.store import LedgerStore, StoredRow
+
+Progress = Callable[[int, int], None]
+"""Called with (entries verified, entries in all) now and then, and at the end."""
+
+PROGRESS_ENTRIES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a ledger that verifies amounts to.
+
+    Attributes:
+        members: how many are active.
+        jobs: how many were proposed.
+    """
+
+    head: Head
+    members: int
+    jobs: int
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return self.head.size
+
+
+def verify_store(
+    store: LedgerStore,
+    *,
+    fingerprint: bytes | None = None,
+    seen: Head | None = None,
+    progress: Progress | None = None,
+) -> Verified:
+    """Verify a whole ledger.
+
+    Args:
+        fingerprint: (32,) hash of the charter, pinned when this agent joined.
+        seen: the newest head this agent ever saw.
+        progress: told how far it is.
+
+    Raises:
+        BadEntry: names the first entry that is not what it was, or that is missing.
+        StoreError: the database can't be read at all.
+    """
+    verifier = Verifier(fingerprint)
+    total = _size(store) if progress is not None else 0
+    for row in store.rows():
+        if row.idx < 0:
+            raise BadEntry(row.idx, "indices count from 0")
+        if row.idx != verifier.head.size:
+            raise BadEntry(verifier.head.size, f"missing: the next entry is {row.idx}")
+        entry = row.entry()
+        _check_columns(row, verifier.accept(entry))
+        if seen is not None and seen.size == verifier.head.size and seen.hash != entry.hash:
+            raise BadEntry(row.idx, f"this agent has seen another entry here, with hash {seen.hash.hex()}")
+        if progress is not None and verifier.head.size % PROGRESS_ENTRIES == 0:
+            progress(verifier.head.size, max(total, verifier.head.size))
+    head = verifier.head
+    if seen is not None and head.size < seen.size:
+        raise BadEntry(head.size, f"missing: this agent has seen {seen.size} entries, {head.size} are left")
+    if progress is not None:
+        progress(head.size, head.size)
+    standing = verifier.standing
+    active = sum(member.status == "active" for member in standing.members.values())
+    return Verified(head, active, len(standing.jobs))
+
+
+def _check_columns(row: StoredRow, fields: EntryFields) -> None:
+    """Compare the columns that repeat what was signed."""
+    for column, found, signed in (
+        ("author", row.author, fields.author),
+        ("author_seq", row.author_seq, fields.author_seq),
+        ("kind", row.kind, fields.kind),
+    ):
+        if type(found) is not type(signed) or found != signed:
+            raise BadEntry(row.idx, f"column {column}: expected {signed!r} as signed, found {found!r:.80}")
+
+
+def _size(store: LedgerStore) -> int:
+    try:
+        return store.head().size
+    except BadEntry:  # verification will come to it
+        return 0
