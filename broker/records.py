@@ -88,11 +88,12 @@ def _compile_reader(cls: type) -> _Reader:
         values: dict[str, Any] = {}
         try:
             for name, item in plain.items():
-                values[name] = fields[name](item)
+                reader = fields.get(name)
+                if reader is None:
+                    raise MalformedMessage(f"{cls.__name__} has no such field")
+                values[name] = reader(item)
         except MalformedMessage as error:
-            raise error.under(name) from None
-        except KeyError:
-            raise MalformedMessage(f"{cls.__name__} has no field {name!r:.60}") from None
+            raise error.under(f"{name:.60}") from None
         if not required <= values.keys():
             missing = ", ".join(sorted(required - values.keys()))
             raise MalformedMessage(f"{cls.__name__} lacks {missing}")
