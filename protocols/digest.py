@@ -111,9 +111,7 @@ def _is_constant(array: Array) -> bool:
 def _remember(array: Array, digest: bytes) -> None:
     key = id(array)
 
-    def forget(reference: "weakref.ref[Array]") -> None:
-        memory = _memories.get(key)
-        if memory is not None and memory.array is reference:
-            del _memories[key]
+    def forget(_: "weakref.ref[Array]") -> None:
+        _memories.pop(key, None)
 
     _memories[key] = _Memory(weakref.ref(array, forget), digest)

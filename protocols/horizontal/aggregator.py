@@ -51,6 +51,10 @@ from hansa.protocols.model import Evaluation, check_parameters
 
 FINAL = "final"
 
+# Why a party that has not left did not answer: the deadline passed, or too many others left before it.
+SILENT = "no answer in time"
+PENDING = "no answer yet"
+
 # Rows weigh in the average as floats: beyond this they would no longer be exact.
 MOST_ROWS = 2**53
 
@@ -212,9 +216,9 @@ def _computed(state: State, event: Computed) -> Step[State]:
 def _deadline(state: State, name: str) -> Step[State]:
     match state:
         case Collecting(round=number) if name == _timer(number):
-            return _average(state)
+            return _average(state, SILENT)
         case Concluding() if name == FINAL:
-            return _finish(state)
+            return _finish(state, SILENT)
         case Preparing() | Collecting() | Aggregating() | Concluding() | Ended():
             return Step(state)  # it fired as we cancelled it
 
@@ -241,7 +245,7 @@ def _open(state: Preparing | Aggregating, number: int, model: GlobalModel) -> St
     seat, progress = state.seat, state.progress
     present = _present(state)
     if len(present) < seat.settings.quorum:
-        return _too_few(state, f"round {number}", (), _absence(state, ()))
+        return _too_few_left(state, f"round {number}")
     opened = RoundOpened(number, model.digest, model.parameters)
     sends = tuple(Send(party, opened) for party in present)
     timer = SetTimer(_timer(number), seat.settings.round_deadline_s)
@@ -253,13 +257,13 @@ def _proceed(state: Collecting) -> Step[State]:
     waiting = [party for party in _present(state) if party not in state.updates]
     if waiting and len(state.updates) + len(waiting) >= state.seat.settings.quorum:
         return Step(state)
-    return _average(state)
+    return _average(state, PENDING)
 
 
-def _average(state: Collecting) -> Step[State]:
+def _average(state: Collecting, silence: str) -> Step[State]:
     seat, number = state.seat, state.round
     participants = tuple(sorted(state.updates))
-    missing = _absence(state, participants)
+    missing = _absence(state, participants, silence)
     if len(participants) < seat.settings.quorum:
         return _too_few(state, f"round {number}", participants, missing, CancelTimer(_timer(number)))
     updates = [state.updates[party] for party in participants]
@@ -296,7 +300,7 @@ def _close(state: Aggregating, model: GlobalModel) -> Step[State]:
 def _publish(state: Aggregating, model: GlobalModel) -> Step[State]:
     present = _present(state)
     if len(present) < state.seat.settings.quorum:
-        return _too_few(state, "the final evaluation", (), _absence(state, ()))
+        return _too_few_left(state, "the final evaluation")
     ready = ModelReady(model.digest, model.parameters)
     sends = tuple(Send(party, ready) for party in present)
     timer = SetTimer(FINAL, state.seat.settings.round_deadline_s)
@@ -307,13 +311,13 @@ def _conclude(state: Concluding) -> Step[State]:
     waiting = [party for party in _present(state) if party not in state.evaluations]
     if waiting and len(state.evaluations) + len(waiting) >= state.seat.settings.quorum:
         return Step(state)
-    return _finish(state)
+    return _finish(state, PENDING)
 
 
-def _finish(state: Concluding) -> Step[State]:
+def _finish(state: Concluding, silence: str) -> Step[State]:
     parties = tuple(sorted(state.evaluations))
     if len(parties) < state.seat.settings.quorum:
-        missing = _absence(state, parties)
+        missing = _absence(state, parties, silence)
         return _too_few(state, "the final evaluation", parties, missing, CancelTimer(FINAL))
     evaluation = pooled([state.evaluations[party] for party in parties])
     model, progress = state.model, state.progress
@@ -334,6 +338,18 @@ def _too_few(
     return Step(Ended(state.seat), (*before, Abort(reason)))
 
 
+def _too_few_left(state: Running, what: str) -> Step[State]:
+    """Abort before asking anybody; only those that left are to blame."""
+    seat, gone = state.seat, state.progress.gone
+    left = "; ".join(f"{party} ({gone[party]})" for party in sorted(gone))
+    count = len(seat.parties)
+    return _abort(
+        state,
+        f"{what}: {count - len(gone)} of {count} parties remain, the quorum is {seat.settings.quorum}; "
+        f"left: {left}",
+    )
+
+
 def _abort(state: State, reason: str) -> Step[State]:
     return Step(Ended(state.seat), (Abort(reason),))
 
@@ -345,14 +361,14 @@ def _present(state: Running) -> tuple[str, ...]:
     return tuple(party for party in state.seat.parties if party not in state.progress.gone)
 
 
-def _absence(state: Running, answered: tuple[str, ...]) -> dict[str, str]:
-    """Say of each party that has not answered why."""
+def _absence(state: Running, answered: tuple[str, ...], silence: str) -> dict[str, str]:
+    """Say of each party that has not answered why; ``silence`` if it hasn't left."""
     reasons = {}
     for party in state.seat.parties:
         if party in answered:
             continue
         gone = state.progress.gone.get(party)
-        reasons[party] = "no answer in time" if gone is None else f"left: {gone}"
+        reasons[party] = silence if gone is None else f"left: {gone}"
     return reasons
 
 

@@ -118,3 +118,9 @@ def test_what_has_no_average_is_refused_by_position(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         weighted_average(updates, weights)
+
+
+def test_an_average_that_rounds_beyond_the_largest_float_is_refused() -> None:
+    largest = [np.array([np.finfo(np.float64).max])]
+    with pytest.raises(ValueError, match="the average of array 0 overflows float64"):
+        weighted_average([largest] * 11, [1] * 11)

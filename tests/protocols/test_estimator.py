@@ -180,6 +180,24 @@ def test_attributes_may_be_named_arrays_and_numbers_alike() -> None:
     assert (model.predict(X) == y).mean() > 0.8
 
 
+class Perpetual(Centroid):
+    """A linear classifier that counts no steps; its coefficients are the centres, scaled."""
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "Perpetual":
+        super().partial_fit(X, y, classes)
+        self.coef_, self.intercept_ = 2 * self.centres_ + 1, -np.square(self.centres_).sum(axis=1)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.labels_[(X @ self.coef_.T + self.intercept_).argmax(axis=1)]
+
+
+def test_a_linear_model_need_not_count_steps() -> None:
+    coefficients, intercepts = EstimatorModel(Perpetual(), IRIS).get_parameters()
+    assert not coefficients.any()
+    assert not intercepts.any()
+
+
 @pytest.mark.parametrize(
     ("estimator", "shape", "attributes", "message"),
     [
