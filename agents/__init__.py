@@ -1,1 +1,42 @@
-"""agents."""
+"""Agents: the journal around the machines, the jobs, the command line, and a federation in one process."""
+
+from hansa.agents.agent import Agent
+from hansa.agents.config import AgentConfig, load_config
+from hansa.agents.data import Dataset, from_arrays, load_csv
+from hansa.agents.errors import (
+    AgentError,
+    ConfigError,
+    DataError,
+    FederationError,
+    HomeError,
+    JobAborted,
+    JobError,
+    JournalError,
+)
+from hansa.agents.estimator import FederatedClassifier, FederatedRegressor
+from hansa.agents.home import Home
+from hansa.agents.local import LocalFederation, Member
+from hansa.agents.messages import JobSpec
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "AgentError",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "FederatedClassifier",
+    "FederatedRegressor",
+    "FederationError",
+    "Home",
+    "HomeError",
+    "JobAborted",
+    "JobError",
+    "JobSpec",
+    "JournalError",
+    "LocalFederation",
+    "Member",
+    "from_arrays",
+    "load_config",
+    "load_csv",
+]

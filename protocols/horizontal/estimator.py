@@ -124,6 +124,10 @@ class EstimatorModel:
         """
         return np.asarray(self._estimator.predict_proba(X))
 
+    def fitted(self) -> Any:
+        """Return a copy of the estimator as it is trained now."""
+        return copy.deepcopy(self._estimator)
+
     def _arrays(self, attribute: str) -> list[Any]:
         value = getattr(self._estimator, attribute)
         return value if isinstance(value, list) else [value]

@@ -223,6 +223,16 @@ def test_the_command_replays_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hub finished: TrainingDone(" in printed
 
 
+def test_the_command_shows_who_was_missed_and_who_gave_up(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--calm", "--dead", "party-2", "--dead", "party-3"])
+    assert "hub finished: " in capsys.readouterr().out
+    main(["--calm", "--dead", "hub"])
+    assert "party-1 aborted: aggregator hub was silent from the start" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--dead", "nobody"])
+    assert "no agent 'nobody'; there are hub, party-1" in capsys.readouterr().err
+
+
 def test_the_command_has_calm_weather_too(capsys: pytest.CaptureFixture[str], calm: Run) -> None:
     main(["--calm"])
     assert f"TrainingDone(digest={digest_at(calm, HUB).hex()[:12]}" in capsys.readouterr().out

@@ -1,0 +1,208 @@
+"""Where do large arrays lie? Each once, sealed, in a file of its own beside the journal.
+
+An array above the detach limit is sealed once under a key of its own (hansa.broker.chunks); what lies in
+the file is the ciphertext that travels, so that the same bytes serve the outbox, the receiver's disk and
+every later snapshot. The key stands in the `ArrayRef`, which only the sealed journal holds: dropping the
+reference at a job's end makes the file unreadable, whoever keeps a copy of the disk.
+
+Files are named by blob id, not by digest: chunks may arrive before the message that tells their digest.
+"""
+
+import os
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from hansa.broker.chunks import ArrayRef, open_array, seal_array
+from hansa.broker.errors import CorruptBlob
+from hansa.protocols.digest import array_digest, freeze
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class ChunkFiles(Protocol):
+    """Keeps sealed chunks by (blob id, index)."""
+
+    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None: ...
+    def read(self, blob_id: bytes, index: int) -> bytes: ...
+    def flush(self) -> None:
+        """Make every write so far durable."""
+        ...
+
+    def remove(self, blob_id: bytes) -> None: ...
+    def ids(self) -> list[bytes]: ...
+
+
+class MemoryFiles:
+    """Chunks that live as long as this object."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[bytes, dict[int, bytes]] = {}
+
+    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+        self._chunks.setdefault(blob_id, {})[index] = chunk
+
+    def read(self, blob_id: bytes, index: int) -> bytes:
+        try:
+            return self._chunks[blob_id][index]
+        except KeyError:
+            raise CorruptBlob(f"blob {blob_id.hex()}: chunk {index} is missing") from None
+
+    def flush(self) -> None:
+        return None
+
+    def remove(self, blob_id: bytes) -> None:
+        self._chunks.pop(blob_id, None)
+
+    def ids(self) -> list[bytes]:
+        return list(self._chunks)
+
+
+class DiskFiles:
+    """One file per chunk in one folder, fsynced once per batch.
+
+    Args:
+        folder: made if missing, for its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._unsynced: list[int] = []
+        self._held: dict[bytes, set[int]] = {}
+        for name in os.listdir(folder):
+            blob, _, index = name.partition(".")
+            self._held.setdefault(bytes.fromhex(blob), set()).add(int(index))
+
+    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+        descriptor = os.open(self._path(blob_id, index), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        self._unsynced.append(descriptor)
+        self._held.setdefault(blob_id, set()).add(index)
+
+    def read(self, blob_id: bytes, index: int) -> bytes:
+        try:
+            return self._path(blob_id, index).read_bytes()
+        except FileNotFoundError:
+            raise CorruptBlob(f"blob {blob_id.hex()}: chunk {index} is missing") from None
+
+    def flush(self) -> None:
+        if not self._unsynced:
+            return
+        unsynced, self._unsynced = self._unsynced, []
+        for descriptor in unsynced:
+            os.fsync(descriptor)
+            os.close(descriptor)
+        folder = os.open(self._folder, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def remove(self, blob_id: bytes) -> None:
+        for index in self._held.pop(blob_id, set()):
+            self._path(blob_id, index).unlink(missing_ok=True)
+
+    def ids(self) -> list[bytes]:
+        return list(self._held)
+
+    def _path(self, blob_id: bytes, index: int) -> Path:
+        return self._folder / f"{blob_id.hex()}.{index}"
+
+
+class BlobStore:
+    """Arrays in, references out, and back; counts who still needs which file.
+
+    An array stays known by identity while somebody holds it (arrays are read-only here), so that a snapshot
+    of a state does not seal and write again what a message has just brought.
+    """
+
+    def __init__(self, files: ChunkFiles) -> None:
+        self._files = files
+        self._refs: dict[int, ArrayRef] = {}  # id(array) -> its reference, while the array lives
+        self._arrays: weakref.WeakValueDictionary[bytes, Array] = weakref.WeakValueDictionary()
+        self._users: dict[tuple[str, bytes], frozenset[bytes]] = {}
+        self._counts: Counter[bytes] = Counter()
+        self._unused: set[bytes] = set()
+
+    def keep(self, array: Array) -> ArrayRef:
+        """Return the reference of an array, sealing and writing it if it is new; freezes it."""
+        known = self._refs.get(id(array))
+        if known is not None:
+            return known
+        array = freeze(array)
+        ref, chunks = seal_array(array, array_digest(array))
+        for index, chunk in enumerate(chunks):
+            self._files.write(ref.blob_id, index, chunk)
+        self._remember(array, ref)
+        self._unused.add(ref.blob_id)
+        return ref
+
+    def load(self, ref: ArrayRef) -> Array:
+        """Return the array of a reference, read-only, its digest checked.
+
+        Raises:
+            CorruptBlob: a chunk is missing or altered, or the digest is another.
+        """
+        array = self._arrays.get(ref.blob_id)
+        if array is None or self._refs.get(id(array)) != ref:
+            chunks = (self._files.read(ref.blob_id, index) for index in range(ref.chunk_count))
+            array = open_array(ref, chunks, array_digest)
+            self._remember(array, ref)
+        return array
+
+    def write_chunk(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+        """Keep a chunk that came from a peer; it is checked when its message asks for the array."""
+        self._files.write(blob_id, index, chunk)
+        if not self._counts[blob_id]:
+            self._unused.add(blob_id)
+
+    def read_chunk(self, blob_id: bytes, index: int) -> bytes:
+        """Return one sealed chunk, to send it."""
+        return self._files.read(blob_id, index)
+
+    def flush(self) -> None:
+        """Make all files durable: call before the journal commits references to them."""
+        self._files.flush()
+
+    def use(self, space: str, key: bytes, refs: Iterable[ArrayRef]) -> None:
+        """Say which blobs the journal row (space, key) needs from now on; none frees it."""
+        self.use_ids(space, key, (ref.blob_id for ref in refs))
+
+    def use_ids(self, space: str, key: bytes, blob_ids: Iterable[bytes]) -> None:
+        """As `use`, by blob id."""
+        now = frozenset(blob_ids)
+        before = self._users.pop((space, key), frozenset())
+        if now:
+            self._users[space, key] = now
+        for blob_id in now - before:
+            self._counts[blob_id] += 1
+            self._unused.discard(blob_id)
+        for blob_id in before - now:
+            self._counts[blob_id] -= 1
+            if not self._counts[blob_id]:
+                del self._counts[blob_id]
+                self._unused.add(blob_id)
+
+    def sweep(self) -> None:
+        """Remove the files nobody needs: call after the commit that dropped the last reference."""
+        for blob_id in self._unused:
+            array = self._arrays.pop(blob_id, None)
+            if array is not None:
+                self._refs.pop(id(array), None)
+            self._files.remove(blob_id)
+        self._unused.clear()
+
+    def adopt_orphans(self) -> None:
+        """After a restart: files that no journal row names are left over from an uncommitted step."""
+        self._unused.update(blob_id for blob_id in self._files.ids() if not self._counts[blob_id])
+
+    def _remember(self, array: Array, ref: ArrayRef) -> None:
+        place = id(array)
+        self._refs[place] = ref
+        self._arrays[ref.blob_id] = array
+        weakref.finalize(array, self._refs.pop, place, None)

@@ -1,0 +1,308 @@
+"""Who writes on the ledger, and who holds a copy? An agent's ledger side, keeper or member.
+
+Authors sign entries and send them to the keeper; the keeper chains them and sends every member what the chain
+has gained; members verify before they store. An author knows that its entry is chained when the entry comes
+back in that stream, receipt and all.
+
+The keeper's own entries take the same way through its journal: signed in one step, chained in the next. An
+entry that was chained but not yet journalled as such is offered again after a crash, and the store recognises
+it by author and number, so nothing is lost or doubled.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
+from hansa.agents.messages import (
+    ChainedRow,
+    LedgerAppend,
+    LedgerEntries,
+    LedgerFetch,
+    LedgerRefused,
+    SignedRow,
+)
+from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
+from hansa.ledger import (
+    Body,
+    ChainedEntry,
+    Head,
+    Keeper,
+    LedgerStore,
+    MalformedEntry,
+    Refusal,
+    Replica,
+    SignedEntry,
+    Standing,
+    read_entry,
+    sign_entry,
+)
+
+PUSH_ENTRIES = 256  # in one message
+PUSH_BYTES = 512 * 1024
+SESSION = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """An entry of ours is on the chain."""
+
+    session: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The keeper won't chain an entry of ours."""
+
+    session: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message the clerk wants sent."""
+
+    recipient: str
+    message: LedgerAppend | LedgerEntries | LedgerRefused | LedgerFetch
+
+
+Outcome = Chained | Declined
+
+
+class Clerk:
+    """An agent's side of the ledger.
+
+    Args:
+        identity: who signs.
+        federation: its id.
+        keeper: the name of the ledger's keeper, perhaps our own.
+        store: our copy.
+        charter: (32,) bytes, the pinned fingerprint of the charter.
+        journal: where numbers, drafts and awaited receipts are kept.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        keeper: str,
+        store: LedgerStore,
+        charter: bytes,
+        journal: Journal,
+    ) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._keeper_name = keeper
+        self.store = store
+        self._keeper = Keeper(identity, federation, store) if keeper == identity.name else None
+        self._replica = None if self._keeper else Replica(store, charter, federation)
+        meta = journal.load("meta")
+        self._next_seq = max(
+            int.from_bytes(meta.get(b"author-seq", b"")), self.standing.next_author_seq(identity.name)
+        )
+        self._awaited: dict[int, tuple[str, str]] = {}
+        for key, value in journal.load("awaited").items():
+            session, kind = unpack_row(value)
+            self._awaited[int.from_bytes(key)] = (session, kind)
+        self._drafts: dict[int, SignedEntry] = {}
+        for key, value in journal.load("draft").items():
+            signed, signature = unpack_row(value)
+            self._drafts[int.from_bytes(key)] = SignedEntry(signed, signature)
+        self._fresh: dict[int, SignedEntry] = {}  # drafts of the step under way
+        self._unsent: list[SignedRow] = []
+        self._pushed = {key.decode(): int.from_bytes(value) for key, value in journal.load("pushed").items()}
+        self._seen = self.head
+
+    @property
+    def standing(self) -> Standing:
+        """Members, jobs and data sets as of our copy's head."""
+        return self._keeper.standing if self._keeper is not None else self._require_replica().standing
+
+    @property
+    def head(self) -> Head:
+        """Our copy's head."""
+        return self._keeper.head if self._keeper is not None else self._require_replica().head
+
+    def waiting(self) -> bool:
+        """Whether entries of ours are not on the chain yet, as far as we know."""
+        return bool(self._awaited)
+
+    def lookup(self, name: str) -> PublicIdentity:
+        """Return a member's keys.
+
+        Raises:
+            UnknownSender: nobody of that name was ever admitted, or it has left.
+            SuspendedSender: the member is suspended.
+        """
+        member = self.standing.members.get(name)
+        if member is None or member.status == "left":
+            raise UnknownSender(f"{name!r} is no member of {self._federation}")
+        if member.status != "active":
+            raise SuspendedSender(f"{name!r} is {member.status} in {self._federation}")
+        return member.public
+
+    # --- writing ---------------------------------------------------------------------------------------
+    def write(self, changes: Changes, now_s: float, session: str, body: Body) -> None:
+        """Sign an entry; it goes to the keeper with this step."""
+        number = self._next_seq
+        entry = sign_entry(
+            self._identity,
+            federation=self._federation,
+            author_seq=number,
+            body=body,
+            time_ms=int(now_s * 1000),
+        )
+        self._next_seq = number + 1
+        changes.put("meta", b"author-seq", self._next_seq.to_bytes(8))
+        kind = read_entry(entry.signed).kind
+        self._awaited[number] = (session, kind)
+        changes.put("awaited", number.to_bytes(8), pack_row(session, kind))
+        if self._keeper is None:
+            self._unsent.append(SignedRow(entry.signed, entry.signature))
+        else:
+            self._fresh[number] = entry
+            changes.put("draft", number.to_bytes(8), pack_row(entry.signed, entry.signature))
+
+    def committed(self) -> None:
+        """The step's changes are in the journal: its drafts may be chained from now on."""
+        self._drafts.update(self._fresh)
+        self._fresh.clear()
+
+    def mail(self, changes: Changes) -> Iterator[Mail]:
+        """Yield what this step must send: our entries to the keeper, or the chain's gain to every member."""
+        if self._unsent:
+            rows, self._unsent = tuple(self._unsent), []
+            yield Mail(self._keeper_name, LedgerAppend(rows))
+        if self._keeper is not None:
+            yield from self._pushes(changes)
+
+    # --- as keeper -------------------------------------------------------------------------------------
+    def due_drafts(self) -> tuple[SignedEntry, ...]:
+        """Return our own entries of earlier, committed steps, to be chained now (keeper only)."""
+        return tuple(self._drafts.values())
+
+    def chain(
+        self, changes: Changes, now_s: float, entries: tuple[SignedEntry, ...], authors: tuple[str, ...]
+    ) -> Iterator[Outcome | Mail]:
+        """Chain entries as the keeper; yield what happened to our own, and refusals to send to other authors.
+
+        Args:
+            authors: who sent each entry; an entry signed by somebody else than its sender is refused anyway
+                by its signature, and its refusal goes to the sender.
+        """
+        if self._keeper is None:
+            raise RuntimeError("only the keeper chains")
+        for entry, sender, outcome in zip(entries, authors, self._keeper.append(entries, now_s), strict=True):
+            match outcome:
+                case ChainedEntry():
+                    yield from self._settled(changes, outcome)
+                case Refusal(_, reason) if sender == self._identity.name:
+                    yield from self._declined(changes, _author_seq(entry), reason)
+                case Refusal(_, reason):
+                    yield Mail(sender, LedgerRefused(_author_seq(entry), reason[:500]))
+        self._note_head(changes)
+
+    def _pushes(self, changes: Changes) -> Iterator[Mail]:
+        size = self.head.size
+        for name, member in self.standing.members.items():
+            if name == self._identity.name or member.status == "left":
+                continue
+            start = self._pushed.get(name, 0)
+            while start < size:
+                rows = self._batch(start, size)
+                yield Mail(name, LedgerEntries(rows))
+                start += len(rows)
+                self._pushed[name] = start
+                changes.put("pushed", name.encode(), start.to_bytes(8))
+
+    def _batch(self, start: int, stop: int) -> tuple[ChainedRow, ...]:
+        rows: list[ChainedRow] = []
+        size = 0
+        for entry in self.store.read(start, min(stop, start + PUSH_ENTRIES)):
+            size += len(entry.signed)
+            if rows and size > PUSH_BYTES:
+                break
+            rows.append(
+                ChainedRow(
+                    entry.index, entry.previous, entry.signed, entry.signature, entry.hash, entry.receipt
+                )
+            )
+        return tuple(rows)
+
+    def fetch(self, member: str, start: int) -> None:
+        """A member has lost entries (a restored backup, say): push again from there."""
+        self._pushed[member] = min(start, self._pushed.get(member, 0))
+
+    def already_pushed(self, changes: Changes, member: str, size: int) -> None:
+        """A member got its first entries by another way (its invitation)."""
+        self._pushed[member] = size
+        changes.put("pushed", member.encode(), size.to_bytes(8))
+
+    # --- as member -------------------------------------------------------------------------------------
+    def accept(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
+        """Verify and store what the keeper sent; yield which of our own entries are in it.
+
+        Raises:
+            LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
+        """
+        entries = tuple(
+            ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
+            for row in message.rows
+        )
+        self._require_replica().accept(entries)
+        for entry in entries:
+            yield from self._settled(changes, entry)
+        self._note_head(changes)
+
+    def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
+        """The keeper refused an entry of ours."""
+        yield from self._declined(changes, message.author_seq, message.reason)
+
+    # --- both ------------------------------------------------------------------------------------------
+    def _settled(self, changes: Changes, entry: ChainedEntry) -> Iterator[Outcome]:
+        fields = read_entry(entry.signed)
+        if fields.author == self._identity.name:
+            self._drop_draft(changes, fields.author_seq)
+            awaited = self._awaited.pop(fields.author_seq, None)
+            changes.drop("awaited", fields.author_seq.to_bytes(8))
+            if awaited is not None:
+                yield Chained(*awaited)
+
+    def _declined(self, changes: Changes, number: int, reason: str) -> Iterator[Outcome]:
+        self._drop_draft(changes, number)
+        awaited = self._awaited.pop(number, None)
+        changes.drop("awaited", number.to_bytes(8))
+        if awaited is not None:
+            yield Declined(*awaited, reason)
+
+    def _drop_draft(self, changes: Changes, number: int) -> None:
+        if self._drafts.pop(number, None) is not None:
+            changes.drop("draft", number.to_bytes(8))
+
+    def _note_head(self, changes: Changes) -> None:
+        """Remember the newest head, so that a copy cut short afterwards is found out."""
+        if self.head != self._seen:
+            self._seen = self.head
+            changes.put("meta", b"seen-head", pack_row(self._seen.size, self._seen.hash))
+
+    def _require_replica(self) -> Replica:
+        if self._replica is None:
+            raise RuntimeError("the keeper has no replica")
+        return self._replica
+
+
+def seen_head(journal: Journal) -> Head | None:
+    """Return the newest head an agent has journalled, or None if it never saw one."""
+    value = journal.load("meta").get(b"seen-head")
+    if value is None:
+        return None
+    size, digest = unpack_row(value)
+    return Head(size, digest)
+
+
+def _author_seq(entry: SignedEntry) -> int:
+    try:
+        return read_entry(entry.signed).author_seq
+    except MalformedEntry:
+        return -1  # no number of anybody's

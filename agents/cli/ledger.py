@@ -1,0 +1,156 @@
+"""`hansa ledger`: look at a copy of the ledger, and check it."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hansa.agents.clerk import seen_head
+from hansa.agents.home import Home, find_homes
+from hansa.broker import to_plain
+from hansa.ledger import BadEntry, ChainedEntry, LedgerError, decode_body, read_entry, verify_store
+
+folder_argument = click.argument(
+    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(".")
+)
+
+
+@click.group()
+def ledger() -> None:
+    """Show and verify the ledger of an agent's home, or of a folder of homes."""
+
+
+@ledger.command()
+@folder_argument
+@click.option("--last", type=click.IntRange(min=1), help="Only the newest N entries.")
+@click.option("--kind", help="Only entries of this kind, such as round-closed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> None:
+    """List the entries of the ledger in FOLDER (the first home's copy if there are several)."""
+    home = find_homes(folder)[0]
+    store = home.store()
+    try:
+        start = max(0, store.head().size - last) if last is not None else 0
+        entries = [
+            entry for entry in store.read(start) if kind is None or read_entry(entry.signed).kind == kind
+        ]
+    finally:
+        store.close()
+    if as_json:
+        for entry in entries:
+            click.echo(json.dumps(_as_json(entry), ensure_ascii=False))
+        return
+    table = Table(title=f"{home.path / 'ledger.sqlite'}", title_justify="left", box=None, header_style="bold")
+    for column, justify in (("#", "right"), ("time (UTC)", "left"), ("author", "left"), ("kind", "left")):
+        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("what", overflow="fold")
+    table.add_column("hash", no_wrap=True)
+    for entry in entries:
+        fields = read_entry(entry.signed)
+        when = datetime.fromtimestamp(fields.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        body = _body(entry)
+        what = ", ".join(f"{name} {_short(value)}" for name, value in body.items())
+        table.add_row(str(entry.index), when, fields.author, fields.kind, what, entry.hash.hex()[:8])
+    Console().print(table)
+
+
+@ledger.command()
+@folder_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per copy.")
+def verify(folder: Path, as_json: bool) -> None:
+    """Check every copy of the ledger in FOLDER: hashes, signatures, receipts, rules, and the newest head seen.
+
+    Exits with 1 if any copy is bad, naming its first bad entry.
+    """
+    homes = find_homes(folder)
+    bad = 0
+    for home in homes:
+        verdict = _verdict(home)
+        bad += not verdict["ok"]
+        if as_json:
+            click.echo(json.dumps(verdict))
+        elif verdict["ok"]:
+            click.echo(
+                f"{verdict['agent']}: ledger verified: {verdict['entries']} entries, head {verdict['head'][:16]}"
+            )
+        else:
+            click.echo(f"{verdict['agent']}: LEDGER BAD: {verdict['error']}", err=True)
+    if bad:
+        if not as_json:
+            click.echo(f"{bad} of {len(homes)} copies are bad", err=True)
+        sys.exit(1)
+
+
+def _verdict(home: Home) -> dict[str, Any]:
+    """Return what holds of one home's copy."""
+    config = home.config()
+    identity = home.identity()
+    journal = home.journal(identity)
+    try:
+        seen = seen_head(journal)
+    finally:
+        journal.close()
+    verdict: dict[str, Any] = {"agent": identity.name, "ok": False}
+    try:
+        store = home.store()
+        try:
+            verified = verify_store(store, fingerprint=bytes.fromhex(config.federation.charter), seen=seen)
+        finally:
+            store.close()
+    except BadEntry as error:
+        return verdict | {"bad_entry": error.index, "error": str(error)}
+    except LedgerError as error:
+        return verdict | {"error": str(error)}
+    return verdict | {"ok": True, "entries": verified.head.size, "head": verified.head.hash.hex()}
+
+
+def _body(entry: ChainedEntry) -> dict[str, Any]:
+    fields = read_entry(entry.signed)
+    plain = to_plain(decode_body(fields.kind, fields.schema, fields.body))
+    return plain if isinstance(plain, dict) else {"body": plain}
+
+
+def _as_json(entry: ChainedEntry) -> dict[str, Any]:
+    fields = read_entry(entry.signed)
+    return {
+        "index": entry.index,
+        "time_ms": fields.time_ms,
+        "author": fields.author,
+        "author_seq": fields.author_seq,
+        "kind": fields.kind,
+        "body": {name: _jsonable(value) for name, value in _body(entry).items()},
+        "hash": entry.hash.hex(),
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.hex()
+        case dict():
+            return {key: _jsonable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_jsonable(item) for item in value]
+        case _:
+            return value
+
+
+def _short(value: Any) -> str:
+    match value:
+        case bytes():
+            return value.hex()[:12]
+        case float():
+            return f"{value:.4g}"
+        case dict():
+            return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+        case list() | tuple() if len(value) > 8:
+            return f"[{len(value)} items]"
+        case list() | tuple():
+            return "[" + ", ".join(_short(item) for item in value) + "]"
+        case _:
+            return str(value)

@@ -1,0 +1,174 @@
+"""What does an agent do, for whom, and under which policy? Its `agent.toml`, validated whole.
+
+Unknown keys are refused: a misspelt policy must not silently allow what it meant to forbid.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hansa.agents.errors import ConfigError
+from hansa.broker.identity import check_name
+
+
+def _check_fingerprint(value: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"a fingerprint is 64 of 0-9 and a-f, not {value!r:.80}")
+    return value
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Fingerprint = Annotated[str, AfterValidator(_check_fingerprint)]
+Section = TypeVar("Section", bound=BaseModel)
+
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
+_PLAIN_WORDS = {  # pydantic speaks of Python, the file's author thinks in TOML
+    "extra_forbidden": "unknown key",
+    "missing": "missing",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentSection(_Section):
+    """`[agent]`: who this is."""
+
+    name: Name
+    organisation: str = Field(default="", max_length=200)
+    roles: tuple[Literal["party", "aggregator"], ...] = Field(default=("party",), min_length=1)
+    workers: int = Field(default=1, ge=1, le=256, strict=True)
+
+
+class FederationSection(_Section):
+    """`[federation]`: which one, and the fingerprint of its charter, pinned."""
+
+    id: Name
+    keeper: Name
+    charter: Fingerprint
+
+
+class LedgerSection(_Section):
+    """`[ledger]`: where this agent's copy lies; a relative SQLite path is relative to the home."""
+
+    url: str = Field(default="sqlite:///ledger.sqlite", min_length=1)
+
+
+class DataSection(_Section):
+    """`[data.NAME]`: one data set."""
+
+    file: str = Field(min_length=1)
+    id: str = Field(default="id", min_length=1)
+    target: str | None = None
+    holdout: float = Field(default=0.2, ge=0.0, lt=1.0, strict=True)
+
+
+class PolicySection(_Section):
+    """`[policy]`: which jobs this organisation consents to; `"*"` allows any."""
+
+    protocols: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ("*",)
+    coordinators: tuple[str, ...] = ("*",)
+    datasets: tuple[str, ...] = ("*",)
+    minimum_parties: int = Field(default=2, ge=1, strict=True)
+
+
+class AgentConfig(_Section):
+    """The whole file."""
+
+    agent: AgentSection
+    federation: FederationSection
+    ledger: LedgerSection = LedgerSection()
+    data: dict[Name, DataSection] = {}
+    policy: PolicySection = PolicySection()
+
+    @model_validator(mode="after")
+    def _keeper_is_an_aggregator(self) -> "AgentConfig":
+        if self.federation.keeper == self.agent.name and "aggregator" not in self.agent.roles:
+            raise ValueError("agent.roles must name 'aggregator': this agent is the keeper of the ledger")
+        return self
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read and validate an `agent.toml`.
+
+    Raises:
+        ConfigError: missing, not TOML, or a key that is unknown, missing or out of range; names file and key.
+    """
+    return validate(AgentConfig, read_toml(path), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's content; ConfigError names the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def validate(model: type[Section], content: dict[str, Any], path: Path) -> Section:
+    """Check content against a model; ConfigError names the first wrong key and how many more there are."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first = problems[0]
+        where = ".".join(_toml_key(str(part)) for part in first["loc"] if part != "[key]")
+        text = _PLAIN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError(": ".join(filter(None, (str(path), where, text + more)))) from None
+
+
+def dump_toml(content: dict[str, Any]) -> str:
+    """Write nested tables of strings, numbers, booleans and lists of strings as TOML.
+
+    Small on purpose: the standard library reads TOML but doesn't write it, and agent.toml needs no more.
+    """
+    lines: list[str] = []
+    _dump_table(content, (), lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _dump_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    values = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if path and (values or not table):
+        lines.append(f"\n[{'.'.join(_toml_key(key) for key in path)}]")
+    lines.extend(f"{_toml_key(key)} = {_toml_value(value)}" for key, value in values.items())
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _dump_table(value, (*path, key), lines)
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case str():
+            return '"' + "".join(_toml_character(character) for character in value) + '"'
+        case list() | tuple():
+            return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+        case _:
+            raise TypeError(f"no TOML for {type(value).__name__}")
+
+
+def _toml_character(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character < " " or character == "\x7f":
+        return f"\\u{ord(character):04x}"
+    return character

@@ -1,0 +1,286 @@
+"""What rows does a party hold? A CSV file read with polars, checked before anybody trains on it.
+
+Every refusal names file, row and column; rows are counted as a person sees them in the file, the header
+being row 1. Nothing but counts, column names and a salted commitment ever leaves the party.
+"""
+
+import csv
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from hansa.agents.config import DataSection
+from hansa.agents.errors import DataError
+
+FIRST_ROW = 2  # row 1 is the header
+SALT_BYTES = 32
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One party's rows.
+
+    Args:
+        name: the name under which the data set is registered.
+        ids: one per row, unique, in file order.
+        columns: names of the features, in the model's order.
+        features: (rows, columns) float64, finite.
+        target: (rows,) text labels of a classification, float64 of a regression, or None.
+        target_name: the target's column, or None.
+        holdout: share of the rows kept for evaluation, chosen by a hash of the id.
+        source: the file, for messages.
+        first_row: the number of the first row in messages.
+    """
+
+    name: str
+    ids: tuple[str, ...] = field(repr=False)
+    columns: tuple[str, ...]
+    features: FloatArray = field(repr=False)
+    target: NDArray[Any] | None = field(repr=False)
+    target_name: str | None
+    holdout: float
+    source: str
+    first_row: int = FIRST_ROW
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return len(self.ids)
+
+    def held_out(self) -> NDArray[np.bool_]:
+        """Return (rows,) bool: which rows are for evaluation only.
+
+        By a hash of the id, so that a row keeps its side when rows are added or the file is sorted anew.
+        """
+        limit = int(self.holdout * 2**64)
+        hashes = (hashlib.sha256(b"hansa-holdout-v1" + row.encode()).digest() for row in self.ids)
+        return np.array([int.from_bytes(each[:8]) < limit for each in hashes], dtype=np.bool_)
+
+    def commitment(self, salt: bytes) -> bytes:
+        """Return the SHA-256 of salt and content: binds the party to these rows without telling them."""
+        digest = hashlib.sha256(b"hansa-dataset-v1" + salt)
+        digest.update(self.rows.to_bytes(8) + len(self.columns).to_bytes(8))
+        labels = () if self.target is None else (str(label) for label in self.target.tolist())
+        for text in (*self.ids, *labels):
+            encoded = text.encode()
+            digest.update(len(encoded).to_bytes(4) + encoded)
+        digest.update(np.ascontiguousarray(self.features, dtype="<f8").tobytes())
+        return digest.digest()
+
+
+def new_salt() -> bytes:
+    """Return a fresh salt for a commitment."""
+    return os.urandom(SALT_BYTES)
+
+
+def load_csv(name: str, section: DataSection, home: Path) -> Dataset:
+    """Read and check one data set.
+
+    Raises:
+        DataError: no such file or column, not CSV, no rows, a column without a name or with another's, an id
+            that is missing or doubled, a feature that is missing, not a number or not finite, a target that
+            is missing; names file, row and column.
+    """
+    path = home / section.file
+    frame = _read(path, name)
+    for column, key in ((section.id, "id"), (section.target, "target")):
+        if column is not None and column not in frame.columns:
+            raise DataError(
+                f"{path}: no column {column!r} (the {key} of data set {name!r}); has {_listed(frame.columns)}"
+            )
+    columns = tuple(column for column in frame.columns if column not in (section.id, section.target))
+    if not columns:
+        raise DataError(f"{path}: no feature columns; has only {_listed(frame.columns)}")
+    return Dataset(
+        name=name,
+        ids=_ids(frame[section.id], path),
+        columns=columns,
+        features=np.column_stack([_parsed(frame[column], str(path), FIRST_ROW) for column in columns]),
+        target=None if section.target is None else _labels(frame[section.target], path),
+        target_name=section.target,
+        holdout=section.holdout,
+        source=str(path),
+    )
+
+
+def from_arrays(
+    name: str, features: Any, target: Any, *, holdout: float, regression: bool, source: str
+) -> Dataset:
+    """Make a data set of arrays in memory, with the row numbers (from 0) as ids.
+
+    Args:
+        features: (rows, columns), numbers.
+        target: (rows,) labels of any kind, or numbers for a regression.
+        source: whose rows these are, for messages.
+
+    Raises:
+        DataError: wrong shapes, or a value that is not a finite number; names the source, row and column.
+    """
+    try:
+        matrix, column = np.asarray(features), np.asarray(target)
+    except ValueError:
+        raise DataError(f"{source}: the rows of X or of y differ in length") from None
+    if matrix.ndim != 2 or column.shape != matrix.shape[:1] or not matrix.size:
+        raise DataError(
+            f"{source}: expected X of (rows, columns) and y of (rows,), not {matrix.shape} and {column.shape}"
+        )
+    columns = tuple(f"x{place}" for place in range(matrix.shape[1]))
+    return Dataset(
+        name=name,
+        ids=tuple(str(row) for row in range(len(matrix))),
+        columns=columns,
+        features=np.column_stack([_floats(matrix[:, i], source, each) for i, each in enumerate(columns)]),
+        target=(_floats(column, source, "y") if regression else column.astype(np.str_)).astype(object),
+        target_name="y",
+        holdout=holdout,
+        source=source,
+        first_row=0,
+    )
+
+
+def _read(path: Path, name: str) -> pl.DataFrame:
+    """Return a file's columns as text; reads the header as a row, since polars renames doubled columns."""
+    try:
+        frame = pl.read_csv(path, has_header=False, infer_schema=False, glob=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file (data set {name!r})") from None
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path}: the file is empty") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: {_complaint(path) or str(error).splitlines()[0]}") from None
+    header = [(column or "").strip() for column in frame.row(0)]
+    for place, column in enumerate(header):
+        if not column:
+            raise DataError(f"{path}: row 1: column {place + 1} has no name")
+        if column in header[:place]:
+            raise DataError(
+                f"{path}: row 1: columns {header.index(column) + 1} and {place + 1} are both {column!r}"
+            )
+    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
+    if len(filled) == 1:
+        raise DataError(f"{path}: a header but no rows")
+    frame = frame[1 : filled[-1] + 1]  # without the blank lines that editors leave at the end
+    frame.columns = header
+    return frame
+
+
+def _complaint(path: Path) -> str | None:
+    """Say what keeps a file from being CSV, and where: polars seldom says where."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:
+        return None
+    texts: list[str] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            texts.append(line.decode())
+        except UnicodeDecodeError:
+            return f"line {number} is not UTF-8 text"
+    rows = csv.reader(texts, strict=True)
+    width = 0
+    try:
+        for number, row in enumerate(rows, 1):
+            width = width or len(row)
+            if len(row) > width:
+                return f"row {number} has {len(row)} values, the header {width}"
+    except csv.Error as error:
+        return f"line {rows.line_num} is not CSV: {error}"
+    return None
+
+
+def _ids(column: pl.Series, path: Path) -> tuple[str, ...]:
+    seen: dict[str, int] = {}
+    for row, value in enumerate(column.to_list(), FIRST_ROW):
+        value = (value or "").strip()
+        if not value:
+            raise DataError(f"{path}: row {row}, column {column.name!r}: no id")
+        if value in seen:
+            raise DataError(
+                f"{path}: row {row}, column {column.name!r}: id {value!r} stands in row {seen[value]} too"
+            )
+        seen[value] = row
+    return tuple(seen)
+
+
+def _parsed(column: pl.Series, source: str, first_row: int) -> FloatArray:
+    """Return a column of text as numbers."""
+    values = column.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    return _finite(values, column.to_list(), source, column.name, first_row)
+
+
+def _floats(column: NDArray[Any], source: str, name: str) -> FloatArray:
+    """Return a column of an array as numbers."""
+    try:
+        values = column.astype(np.float64)
+    except (TypeError, ValueError):
+        texts = [None if value is None else str(value) for value in column.tolist()]
+        return _parsed(pl.Series(name, texts, dtype=pl.String), source, 0)
+    return _finite(values, values, source, name, 0)
+
+
+def _finite(
+    values: FloatArray, originals: "Sequence[str | None] | FloatArray", source: str, name: str, first_row: int
+) -> FloatArray:
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if wrong.size:
+        original = originals[wrong[0]]
+        if original is None or not str(original).strip():
+            what = "no value"
+        else:
+            what = f"{str(original)!r} is not a finite number"
+        more = f" (and {wrong.size - 1} more)" if wrong.size > 1 else ""
+        raise DataError(f"{source}: row {wrong[0] + first_row}, column {name!r}: {what}{more}")
+    return values
+
+
+def _labels(column: pl.Series, path: Path) -> NDArray[Any]:
+    values = [(value or "").strip() for value in column.to_list()]
+    for row, value in enumerate(values, FIRST_ROW):
+        if not value:
+            raise DataError(f"{path}: row {row}, column {column.name!r}: no target value")
+    return np.array(values, dtype=object)
+
+
+def labels(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.str_]:
+    """Return (rows,) text: each row's label, every one checked to be a class of the job.
+
+    Raises:
+        DataError: the data set has no target, or a row's label is none of the job's classes.
+    """
+    if dataset.target is None:
+        raise DataError(f"{dataset.source}: data set {dataset.name!r} has no target column")
+    found = np.array([str(label) for label in dataset.target.tolist()], dtype=np.str_)
+    unknown = np.flatnonzero(~np.isin(found, np.array(classes, dtype=np.str_)))
+    if unknown.size:
+        row = int(unknown[0])
+        raise DataError(
+            f"{dataset.source}: row {row + dataset.first_row}, column {dataset.target_name!r}: "
+            f"label {str(found[row])!r} is none of the job's classes {_listed(classes)}"
+        )
+    return found
+
+
+def numeric_target(dataset: Dataset) -> FloatArray:
+    """Return (rows,) float64, the target of a regression.
+
+    Raises:
+        DataError: the data set has no target, or a row's target is not a finite number.
+    """
+    if dataset.target is None:
+        raise DataError(f"{dataset.source}: data set {dataset.name!r} has no target column")
+    column = pl.Series(dataset.target_name or "target", [str(value) for value in dataset.target.tolist()])
+    return _parsed(column, dataset.source, dataset.first_row)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f", … ({len(names)} in all)" if len(names) > most else "")

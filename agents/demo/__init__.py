@@ -1,0 +1,1 @@
+"""The demos: each a federation on real data, run and explained in a terminal."""

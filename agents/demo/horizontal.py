@@ -1,0 +1,303 @@
+"""Four parties, one digits data set split unevenly, two models: what does federating gain, and who earned what?
+
+The split is Dirichlet(0.3) by class (Hsu et al. 2019), so that some parties hardly know some digits. Every
+figure is taken on the union of the parties' held-out rows:
+
+    V_FED   the federated model
+    V_SUM   the same learner on the pooled training rows, as many passes, same seed
+    local   the best of the parties training alone
+    δ       |V_FED - V_SUM|, the accuracy loss of Yang et al. 2019, section 2.1
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from sklearn.datasets import load_digits
+
+from hansa.agents.errors import AgentError
+from hansa.agents.home import find_homes
+from hansa.agents.local import AGGREGATOR, LocalFederation, Member
+from hansa.agents.messages import JobSpec, Setting
+from hansa.agents.workshop import workbench
+from hansa.ledger import largest_remainder, verify_store
+from hansa.protocols import Evaluation, ModelRegistry, Workbench
+
+PARTIES = {"north": "North Bank", "east": "East Clinic", "south": "South Shop", "west": "West Insurance"}
+DATASET = "digits"
+CONCENTRATION = 0.3  # of the Dirichlet split
+CURRENCY_UNITS = 100  # cents
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One job of the demo."""
+
+    job: str
+    title: str
+    model: str
+    rounds: int
+    hyperparameters: Mapping[str, Setting]
+
+
+PLANS = (
+    Plan(
+        "digits-softmax",
+        "softmax regression",
+        "softmax",
+        15,
+        {"learning_rate": 0.5, "epochs": 2, "batch_rows": 32},
+    ),
+    Plan(
+        "digits-mlp",
+        "two-layer network",
+        "mlp",
+        25,
+        {"hidden": 64, "learning_rate": 0.1, "epochs": 2, "batch_rows": 32},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a model reached on the union of the held-out rows."""
+
+    title: str
+    federated: float
+    pooled: float
+    best_local: float
+    best_party: str
+
+    @property
+    def delta(self) -> float:
+        """The accuracy loss of federating."""
+        return abs(self.federated - self.pooled)
+
+
+def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Console) -> list[Figures]:
+    """Run both jobs, print what happens, and leave the homes in `folder`.
+
+    Raises:
+        AgentError: the folder is in use, the pot is no amount of money, or a job failed.
+    """
+    pot_minor = _minor_units(pot)
+    _clear(folder, replace)
+    started = time.monotonic()
+    members = [
+        Member(
+            name,
+            organisation,
+            config={"data": {DATASET: {"file": "digits.csv", "id": "id", "target": "digit"}}},
+        )
+        for name, organisation in PARTIES.items()
+    ]
+    console.print(
+        "[bold]hansa demo horizontal[/]: one process, memory transport, SQLite ledger", highlight=False
+    )
+    with LocalFederation.found(
+        members, federation="digits-demo", folder=folder, purpose="the digits demo"
+    ) as local:
+        counts = _deal(folder, seed)
+        local.register()
+        _print_members(console, local, counts)
+        figures = [_run_plan(console, local, plan, seed) for plan in PLANS]
+        rows = local.coordinator.result(PLANS[-1].job).rows
+        local.settle()
+        agent = local.coordinator
+        verified = verify_store(agent.clerk.store, fingerprint=bytes.fromhex(agent.config.federation.charter))
+    _print_figures(console, figures)
+    _print_shares(console, rows, pot_minor)
+    console.print(
+        f"\nledger verified: {verified.head.size} entries, head {verified.head.hash.hex()[:16]}   "
+        f"({time.monotonic() - started:.0f} s in all)",
+        highlight=False,
+    )
+    console.print(
+        f"\nLeft in [bold]{folder}[/]: the ledger and the homes of all agents. Try:\n"
+        f"  hansa ledger show {folder} --last 12\n"
+        f"  hansa ledger verify {folder}\n"
+        f'  sqlite3 {folder}/north/ledger.sqlite "drop trigger entries_no_update; update entries set signature = '
+        f'zeroblob(64) where idx = 9"   # then verify again',
+        highlight=False,
+    )
+    return figures
+
+
+def _minor_units(pot: str) -> int:
+    try:
+        amount = Decimal(pot) * CURRENCY_UNITS
+    except InvalidOperation:
+        raise AgentError(f"--pot {pot}: not an amount such as 10000.00") from None
+    if amount != amount.to_integral_value() or amount <= 0:
+        raise AgentError(f"--pot {pot}: expected a positive amount with at most two decimals")
+    return int(amount)
+
+
+def _clear(folder: Path, replace: bool) -> None:
+    """Remove an earlier demo's folder, and nothing else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not replace:
+        raise AgentError(f"{folder}: not empty; choose another --folder, or --replace an earlier demo")
+    names = {home.path.name for home in find_homes(folder)}
+    strangers = sorted({path.name for path in folder.iterdir()} - names)
+    if strangers or names != {AGGREGATOR, *PARTIES}:
+        raise AgentError(
+            f"{folder}: not an earlier demo's folder ({(strangers or sorted(names))[0]}); nothing removed"
+        )
+    shutil.rmtree(folder)
+
+
+def _deal(folder: Path, seed: int) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Split the digits over the parties, write their files, and return how many of each digit each holds."""
+    pixels, digits = load_digits(return_X_y=True)
+    generator = np.random.default_rng(seed)
+    owner = np.empty(len(digits), dtype=np.int64)
+    for digit in range(10):
+        rows = generator.permutation(np.flatnonzero(digits == digit))
+        parts = generator.dirichlet([CONCENTRATION] * len(PARTIES))
+        cuts = (np.cumsum(parts)[:-1] * len(rows)).round().astype(int)
+        for party, chunk in enumerate(np.split(rows, cuts)):
+            owner[chunk] = party
+    counts = {}
+    for party, name in enumerate(PARTIES):
+        mine = np.flatnonzero(owner == party)
+        frame = pl.DataFrame({"id": [f"image-{row:04d}" for row in mine]})
+        columns = [pl.Series(f"p{place:02d}", pixels[mine, place] / 16.0) for place in range(pixels.shape[1])]
+        frame.with_columns(*columns, pl.Series("digit", digits[mine])).write_csv(folder / name / "digits.csv")
+        counts[name] = np.bincount(digits[mine], minlength=10)
+    return counts
+
+
+def _specification(plan: Plan, seed: int) -> JobSpec:
+    return JobSpec(
+        job=plan.job,
+        protocol="horizontal-fedavg",
+        model=plan.model,
+        dataset=DATASET,
+        parties=tuple(sorted(PARTIES)),
+        classes=tuple(str(digit) for digit in range(10)),
+        features=64,
+        hyperparameters=dict(plan.hyperparameters),
+        settings={
+            "rounds": plan.rounds,
+            "quorum": 3,
+            "round_deadline_s": 30.0,
+            "silence_s": 120.0,
+            "tol": 0.0,
+            "patience": 0,
+        },
+        minimum_parties=3,
+        consent_s=30.0,
+        seed=seed,
+    )
+
+
+def _run_plan(console: Console, local: LocalFederation, plan: Plan, seed: int) -> Figures:
+    spec = _specification(plan, seed)
+    console.print(f"\n[bold]{plan.title}[/], FedAvg, {plan.rounds} rounds", highlight=False)
+    over = threading.Event()
+
+    def progress(sender: str, kind: str, fields: dict[str, Any]) -> None:
+        if sender != local.keeper or fields.get("job") != plan.job or over.is_set():
+            return
+        if kind == "model-evaluated":
+            bar = "█" * round(30 * float(fields["score"]))
+            console.print(
+                f"  round {fields['round']:>2}/{plan.rounds}  loss {fields['loss']:.4f}  "
+                f"accuracy {fields['score']:6.1%}  {bar}",
+                highlight=False,
+            )
+        elif kind == "round-closed" and fields["missing"]:
+            console.print(
+                f"  round {fields['round']:>2}: without {', '.join(fields['missing'])}", style="yellow"
+            )
+
+    local.listen(progress)
+    local.run(spec)
+    over.set()
+    federated: Evaluation = local.coordinator.result(plan.job).evaluation
+    registry = ModelRegistry()
+    benches = {
+        name: workbench(spec, registry, local.agents[name].datasets, "party") for name in sorted(PARTIES)
+    }
+    test = _union([bench.holdout() for bench in benches.values()])
+    pooled = _train_alone(spec, plan, list(benches.values()), test)
+    alone = {name: _train_alone(spec, plan, [bench], test) for name, bench in benches.items()}
+    best = max(sorted(alone), key=lambda name: alone[name])
+    return Figures(plan.title, federated.score, pooled, alone[best], best)
+
+
+def _union(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    return np.concatenate([X for X, _ in parts]), np.concatenate([y for _, y in parts])
+
+
+def _train_alone(spec: JobSpec, plan: Plan, benches: Sequence[Workbench], test: tuple[Any, Any]) -> float:
+    """Return the accuracy of the same learner on these parties' rows together, after as many passes."""
+    X, y = _union([bench.training() for bench in benches])
+    model = benches[0].model()
+    for round_number in range(plan.rounds):
+        model.fit(X, y, spec.seed + round_number)
+    return model.evaluate(*test).score
+
+
+def _print_members(console: Console, local: LocalFederation, counts: Mapping[str, Any]) -> None:
+    table = Table(title="joined", title_justify="left", box=None, header_style="bold")
+    for column in ("agent", "organisation", "key"):
+        table.add_column(column)
+    table.add_column("rows", justify="right")
+    table.add_column("rows of each digit 0 … 9", justify="left")
+    for name, member in local.coordinator.clerk.standing.members.items():
+        rows = counts.get(name)
+        table.add_row(
+            name,
+            PARTIES.get(name, "coordinates, keeps the ledger"),
+            member.public.fingerprint[:16],
+            "" if rows is None else str(int(rows.sum())),
+            "" if rows is None else " ".join(f"{count:3d}" for count in rows.tolist()),
+        )
+    console.print(table)
+
+
+def _print_figures(console: Console, figures: Sequence[Figures]) -> None:
+    table = Table(
+        title="\naccuracy on the union of held-out rows", title_justify="left", box=None, header_style="bold"
+    )
+    table.add_column("model")
+    for column in ("V_FED", "V_SUM", "δ", "best local-only"):
+        table.add_column(column, justify="right")
+    for each in figures:
+        table.add_row(
+            each.title,
+            f"{each.federated:.1%}",
+            f"{each.pooled:.1%}",
+            f"{100 * each.delta:.1f} points",
+            f"{each.best_local:.1%} ({each.best_party})",
+        )
+    console.print(table)
+
+
+def _print_shares(console: Console, rows: Mapping[str, int], pot_minor: int) -> None:
+    amounts = largest_remainder(pot_minor, rows)
+    total = sum(rows.values())
+    table = Table(
+        title="\nshares by data volume (training rows)", title_justify="left", box=None, header_style="bold"
+    )
+    table.add_column("party")
+    for column in ("rows", "share", "EUR"):
+        table.add_column(column, justify="right")
+    for name in sorted(amounts, key=lambda name: -amounts[name]):
+        table.add_row(
+            name, str(rows[name]), f"{rows[name] / total:.1%}", f"{amounts[name] / CURRENCY_UNITS:,.2f}"
+        )
+    table.add_row("pot", str(total), "", f"{pot_minor / CURRENCY_UNITS:,.2f}", style="dim")
+    console.print(table)

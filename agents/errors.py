@@ -1,0 +1,55 @@
+"""What can go wrong in an agent.
+
+AgentError
+├── ConfigError        agent.toml or job.toml: names the file, the key and what was expected
+├── HomeError          a home folder is missing, half made, or belongs to another agent
+├── DataError          a data set: names the file, row and column
+├── JournalError       the journal can't be read or written; the agent must stop
+├── JobError           a job can't be submitted, or ended without a model
+│   └── JobAborted     everybody was told why; carries who was missing
+└── FederationError    the federation can't be founded or opened
+"""
+
+
+class AgentError(Exception):
+    """Base of the room's errors; the CLI prints its text as one line and exits with 1."""
+
+
+class ConfigError(AgentError):
+    """A configuration file is wrong; the text names file, key and expectation."""
+
+
+class HomeError(AgentError):
+    """A home folder is missing, incomplete, or somebody else's."""
+
+
+class DataError(AgentError):
+    """A data set is unusable; the text names file, row and column."""
+
+
+class JournalError(AgentError):
+    """The journal failed: nothing may be acknowledged or sent after this."""
+
+
+class JobError(AgentError):
+    """A job can't be submitted, or has ended without a model."""
+
+
+class JobAborted(JobError):
+    """A job was aborted; everybody in it was told the reason.
+
+    Args:
+        job: its name.
+        reason: one line.
+        missing: the agents that did not answer, if that was the cause.
+    """
+
+    def __init__(self, job: str, reason: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(f"job {job} aborted: {reason}")
+        self.job = job
+        self.reason = reason
+        self.missing = missing
+
+
+class FederationError(AgentError):
+    """A federation can't be founded or opened as asked."""

@@ -1,0 +1,114 @@
+"""What lies in an agent's folder?
+
+identity.key     its keys (0600)
+agent.toml       who it is, its federation, data sets and policy
+journal.sqlite   what it must not forget, sealed under the home's key
+chunks/          large arrays, sealed
+ledger.sqlite    its copy of the ledger
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hansa.agents.blobs import DiskFiles
+from hansa.agents.config import AgentConfig, dump_toml, load_config
+from hansa.agents.data import Dataset, load_csv
+from hansa.agents.errors import HomeError
+from hansa.agents.journal import SqliteJournal
+from hansa.broker import BrokerError, Identity
+from hansa.ledger import LedgerStore
+
+IDENTITY = "identity.key"
+CONFIG = "agent.toml"
+JOURNAL = "journal.sqlite"
+CHUNKS = "chunks"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An agent's folder."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, identity: Identity, config: dict[str, Any]) -> "Home":
+        """Make a folder with keys and configuration.
+
+        Raises:
+            HomeError: there is a home already.
+            ConfigError: the configuration is not valid.
+        """
+        home = cls(path)
+        if home.exists():
+            raise HomeError(f"{path}: there is an agent's home already")
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identity.save(path / IDENTITY)
+        (path / CONFIG).write_text(dump_toml(config), encoding="utf-8")
+        home.config()
+        return home
+
+    def exists(self) -> bool:
+        """Whether this folder is somebody's home."""
+        return (self.path / IDENTITY).exists() and (self.path / CONFIG).exists()
+
+    def config(self) -> AgentConfig:
+        """Read agent.toml; ConfigError names file and key."""
+        return load_config(self.path / CONFIG)
+
+    def identity(self, passphrase: bytes | None = None) -> Identity:
+        """Read the keys.
+
+        Raises:
+            HomeError: missing, unreadable, or of another agent than agent.toml names.
+        """
+        try:
+            identity = Identity.load(self.path / IDENTITY, passphrase)
+        except BrokerError as error:
+            raise HomeError(str(error)) from None
+        if identity.name != self.config().agent.name:
+            raise HomeError(
+                f"{self.path}: the keys are {identity.name}'s, agent.toml is {self.config().agent.name}'s"
+            )
+        return identity
+
+    def journal(self, identity: Identity) -> SqliteJournal:
+        """Open the journal under the home's key."""
+        return SqliteJournal(self.path / JOURNAL, identity.home_key())
+
+    def files(self) -> DiskFiles:
+        """Open the folder of sealed chunks."""
+        return DiskFiles(self.path / CHUNKS)
+
+    def ledger_url(self) -> str:
+        """Return the URL of this agent's copy; a relative SQLite path is relative to the home."""
+        url = self.config().ledger.url
+        scheme, separator, rest = url.partition(":///")
+        if scheme == "sqlite" and separator and not rest.startswith("/"):
+            return f"sqlite:///{(self.path / rest).resolve()}"
+        return url
+
+    def store(self, create: bool = False) -> LedgerStore:
+        """Open this agent's copy of the ledger; LedgerError if it is missing or unusable."""
+        return LedgerStore.open(self.ledger_url(), create=create)
+
+    def dataset(self, name: str) -> Dataset:
+        """Read and check one of the configured data sets; DataError names file, row and column."""
+        return load_csv(name, self.config().data[name], self.path)
+
+
+def find_homes(folder: Path) -> list[Home]:
+    """Return the homes in a folder: itself, or those directly in it, sorted by name.
+
+    Raises:
+        HomeError: there is none.
+    """
+    here = Home(folder)
+    if here.exists():
+        return [here]
+    if not folder.is_dir():
+        raise HomeError(f"{folder}: no such folder")
+    homes = [Home(path) for path in sorted(folder.iterdir()) if Home(path).exists()]
+    if not homes:
+        raise HomeError(f"{folder}: no agent's home (identity.key and agent.toml) here or one level below")
+    return homes

@@ -1,0 +1,258 @@
+"""What has arrived, and what may be acted on? Verified, in order, complete with its arrays.
+
+A delivery is an envelope or a chunk of an array. An envelope is verified (hansa.broker.envelope), put in its
+stream's order (hansa.broker.inbox) and released once the arrays it speaks of are whole. What can't be acted
+on yet is journalled, so that every delivery can be acknowledged at once.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from hansa.agents.blobs import BlobStore
+from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
+from hansa.broker import (
+    WINDOW,
+    Accepted,
+    Duplicate,
+    Held,
+    Identity,
+    Inbox,
+    MalformedMessage,
+    Message,
+    Plain,
+    PublicIdentity,
+    Refused,
+    SeenRow,
+    credit_due,
+    decode,
+    decode_chunk,
+    encode,
+    frame_kind,
+    from_plain,
+    open_message,
+    refs,
+    to_plain,
+)
+from hansa.broker.chunks import CHUNK_BYTES, ArrayRef
+from hansa.broker.envelope import Header
+from hansa.broker.transport import Delivery
+
+UNCLAIMED_S = 3_600.0  # chunks that no message has asked for by then are dropped
+UNCLAIMED_BYTES = 4 * WINDOW * CHUNK_BYTES  # per sender
+
+Stream = tuple[str, int, str]  # sender, incarnation, session
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A verified message, decoded once, and the arrays it speaks of."""
+
+    message: Message
+    plain: Plain
+    arrays: tuple[ArrayRef, ...]
+
+
+@dataclass(slots=True)
+class _Arriving:
+    """A blob that is arriving, or here and not asked for yet."""
+
+    sender: str
+    since: float
+    held: set[int] = field(default_factory=set)
+    bytes: int = 0
+    granted: int = 0
+    claimed: bool = False  # a message has asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Tell `sender` that this many chunks of the blob are safe here."""
+
+    sender: str
+    blob_id: bytes
+    received: int
+
+
+class Intake:
+    """Verifies, orders and completes what the transport delivers.
+
+    `refused` counts refusals by the name of the error.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        lookup: Callable[[str], PublicIdentity],
+        blobs: BlobStore,
+        journal: Journal,
+    ) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._lookup = lookup
+        self._blobs = blobs
+        self._released: dict[Stream, deque[Parcel]] = {}
+        self._arriving: dict[bytes, _Arriving] = {}
+        self.refused: Counter[str] = Counter()
+        self.last_refusal = ""
+        self._restore(journal)
+
+    def _restore(self, journal: Journal) -> None:
+        for key, value in journal.load("chunk").items():
+            blob_id, index = key[:16], int.from_bytes(key[16:])
+            sender, since, size = unpack_row(value)
+            arriving = self._arriving.setdefault(blob_id, _Arriving(sender, since))
+            arriving.held.add(index)
+            arriving.bytes += size
+            self._blobs.use_ids("chunk", blob_id, [blob_id])
+        seen = [from_plain(SeenRow, decode(value)) for value in journal.load("seen").values()]
+        in_order = {(row.sender, row.incarnation, row.session, row.sequence) for row in seen}
+        held = [_load_message(value) for value in journal.load("held").values()]
+        self._inbox = Inbox.restore(seen, [message for message in held if _place(message) not in in_order])
+        for message in sorted(held, key=_place):
+            if _place(message) in in_order:  # only its arrays were not whole yet
+                self._release(message)
+
+    def receive(self, changes: Changes, now_s: float, delivery: Delivery) -> Credit | None:
+        """Take in one delivery; what it makes ready is in `ready()`.
+
+        Raises:
+            Refused: the named reason; counted, nothing else has happened.
+        """
+        try:
+            match frame_kind(delivery.body):
+                case "chunk":
+                    return self._chunk(changes, now_s, delivery)
+                case "envelope":
+                    self._envelope(changes, now_s, delivery)
+                    return None
+                case "event":
+                    raise MalformedMessage("an event in an agent's own queue")
+        except Refused as error:
+            self._count(error)
+            raise
+
+    def _envelope(self, changes: Changes, now_s: float, delivery: Delivery) -> None:
+        message = open_message(
+            delivery.body,
+            self._identity,
+            federation=self._federation,
+            lookup=self._lookup,
+            now_ms=int(now_s * 1000),
+        )
+        match self._inbox.offer(message, now_s):
+            case Accepted(released):
+                for each in released:
+                    header = each.header
+                    row = SeenRow(
+                        header.sender, header.incarnation, header.session, header.sequence, each.frame_digest
+                    )
+                    changes.put("seen", _key(each), encode(to_plain(row)))
+                    changes.put("held", _key(each), _dump_message(each))
+                    self._release(each)
+            case Held():
+                changes.put("held", _key(message), _dump_message(message))
+            case Duplicate():
+                pass  # acknowledged and dropped
+
+    def _release(self, message: Message) -> None:
+        """Queue a message that is next in its stream; a malformed body is refused when its turn comes."""
+        try:
+            plain = decode(message.body)
+        except MalformedMessage as error:
+            self._count(error)
+            return
+        parcel = Parcel(message, plain, refs(plain))
+        header = message.header
+        for ref in parcel.arrays:
+            self._arriving.setdefault(ref.blob_id, _Arriving(header.sender, 0.0)).claimed = True
+        self._released.setdefault((header.sender, header.incarnation, header.session), deque()).append(parcel)
+
+    def _chunk(self, changes: Changes, now_s: float, delivery: Delivery) -> Credit | None:
+        frame = decode_chunk(delivery.body)
+        if frame.federation != self._federation or frame.recipient != self._identity.name:
+            raise MalformedMessage(f"a chunk for {frame.recipient} of {frame.federation}")
+        if delivery.routing_key.split(".")[0] != frame.sender:
+            raise MalformedMessage(f"a chunk in the name of {frame.sender}, published by another")
+        self._lookup(frame.sender)
+        arriving = self._arriving.get(frame.blob_id) or _Arriving(frame.sender, now_s)
+        if arriving.sender != frame.sender:
+            raise MalformedMessage(f"{frame.sender} sent a chunk of a blob that {arriving.sender} is sending")
+        if not arriving.claimed and self._unclaimed_bytes(frame.sender) + len(frame.body) > UNCLAIMED_BYTES:
+            raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
+        self._arriving[frame.blob_id] = arriving
+        if frame.index not in arriving.held:
+            arriving.held.add(frame.index)
+            arriving.bytes += len(frame.body)
+            self._blobs.write_chunk(frame.blob_id, frame.index, frame.body)
+            row = pack_row(frame.sender, float(arriving.since), len(frame.body))
+            changes.put("chunk", frame.blob_id + frame.index.to_bytes(8), row)
+            self._blobs.use_ids("chunk", frame.blob_id, [frame.blob_id])
+        received = len(arriving.held)
+        if frame.count > WINDOW and credit_due(received, arriving.granted, frame.count):
+            arriving.granted = received
+            return Credit(frame.sender, frame.blob_id, received)
+        return None
+
+    def ready(self) -> Iterator[Parcel]:
+        """Yield what may be acted on now, in each stream's order; call `done` for each."""
+        for stream in list(self._released):
+            queue = self._released[stream]
+            while queue and all(self._whole(ref) for ref in queue[0].arrays):
+                yield queue.popleft()
+            if not queue:
+                del self._released[stream]
+
+    def done(self, changes: Changes, parcel: Parcel) -> None:
+        """The message was acted on or refused: its journal rows may go."""
+        changes.drop("held", _key(parcel.message))
+        for ref in parcel.arrays:
+            self._forget_blob(changes, ref.blob_id)
+
+    def refuse(self, changes: Changes, parcel: Parcel, error: Exception) -> None:
+        """The message was in order but not acceptable: count it, and be done with it."""
+        self._count(error)
+        self.done(changes, parcel)
+
+    def drop_unclaimed(self, changes: Changes, now_s: float) -> None:
+        """Forget chunks that no message has asked for within the hour."""
+        for blob_id, arriving in list(self._arriving.items()):
+            if not arriving.claimed and arriving.since + UNCLAIMED_S < now_s:
+                self._forget_blob(changes, blob_id)
+
+    def _whole(self, ref: ArrayRef) -> bool:
+        return len(self._arriving[ref.blob_id].held) >= ref.chunk_count
+
+    def _unclaimed_bytes(self, sender: str) -> int:
+        return sum(
+            each.bytes for each in self._arriving.values() if each.sender == sender and not each.claimed
+        )
+
+    def _forget_blob(self, changes: Changes, blob_id: bytes) -> None:
+        arriving = self._arriving.pop(blob_id, None)
+        self._blobs.use_ids("chunk", blob_id, [])
+        for index in arriving.held if arriving else ():
+            changes.drop("chunk", blob_id + index.to_bytes(8))
+
+    def _count(self, error: Exception) -> None:
+        self.refused[type(error).__name__] += 1
+        self.last_refusal = f"{type(error).__name__}: {error}"
+
+
+def _place(message: Message) -> tuple[str, int, str, int]:
+    header = message.header
+    return header.sender, header.incarnation, header.session, header.sequence
+
+
+def _key(message: Message) -> bytes:
+    return pack_row(*_place(message))
+
+
+def _dump_message(message: Message) -> bytes:
+    return pack_row(to_plain(message.header), message.body, message.frame_digest)
+
+
+def _load_message(row: bytes) -> Message:
+    header, body, digest = unpack_row(row)
+    return Message(from_plain(Header, header), body, digest)

@@ -1,0 +1,178 @@
+"""What must an agent not forget? One atomic batch of changes per step.
+
+A step's changes (messages consumed, machine snapshots, sealed outgoing messages, timers, tasks) are
+gathered in a `Changes` and committed in one transaction; only then is anything acknowledged or sent.
+The journal is a table of (space, key) -> value. Values are sealed with AES-256-GCM under the home's key,
+and the place a value stands at is authenticated with it, so that rows cannot be swapped.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hansa.agents.errors import JournalError
+from hansa.broker import MalformedMessage, Plain, decode, encode
+
+NONCE_BYTES = 12
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (
+    space TEXT NOT NULL,
+    key   BLOB NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (space, key)
+) WITHOUT ROWID
+"""
+
+
+def pack_row(*fields: Plain) -> bytes:
+    """Return a row's bytes."""
+    return encode(list(fields))
+
+
+def unpack_row(row: bytes) -> list[Any]:
+    """Read a row that this agent packed itself; what stands in it is known where it is read.
+
+    Raises:
+        JournalError: not such a row.
+    """
+    try:
+        fields = decode(row)
+    except MalformedMessage as error:
+        raise JournalError(f"a row of the journal is malformed: {error}") from error
+    if not isinstance(fields, list):
+        raise JournalError("a row of the journal is malformed")
+    return fields
+
+
+class Changes:
+    """One step's changes: later puts and drops of a key replace earlier ones."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, bytes], bytes | None] = {}
+
+    def put(self, space: str, key: bytes, value: bytes) -> None:
+        """Write `value` at (space, key)."""
+        self._rows[space, key] = value
+
+    def drop(self, space: str, key: bytes) -> None:
+        """Remove (space, key); removing what is not there is no error."""
+        self._rows[space, key] = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes, bytes | None]]:
+        for (space, key), value in self._rows.items():
+            yield space, key, value
+
+
+class Journal(Protocol):
+    """Where an agent keeps what it must not forget."""
+
+    def load(self, space: str) -> dict[bytes, bytes]:
+        """Return every (key, value) of a space, in key order."""
+        ...
+
+    def commit(self, changes: Changes) -> None:
+        """Apply all changes, durably, or none (JournalError)."""
+        ...
+
+    def close(self) -> None:
+        """Give the file back."""
+        ...
+
+
+class MemoryJournal:
+    """A journal that lives as long as its object: for tests, simulation and runs that need no restart."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, dict[bytes, bytes]] = {}
+
+    def load(self, space: str) -> dict[bytes, bytes]:
+        return dict(sorted(self._spaces.get(space, {}).items()))
+
+    def commit(self, changes: Changes) -> None:
+        for space, key, value in changes:
+            rows = self._spaces.setdefault(space, {})
+            if value is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = value
+
+    def close(self) -> None:
+        return None
+
+
+class SqliteJournal:
+    """A journal in one SQLite file (WAL, synchronous=FULL), sealed under the home's key.
+
+    Args:
+        path: the file; made if missing, readable by its owner only.
+        key: (32,) bytes, the home's key.
+
+    Raises:
+        JournalError: the file can't be opened, or was sealed under another key.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path = path
+        self._aead = AESGCM(key)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"{path}: cannot open the journal: {error}") from error
+
+    def load(self, space: str) -> dict[bytes, bytes]:
+        try:
+            rows = self._database.execute(
+                "SELECT key, value FROM journal WHERE space = ? ORDER BY key", (space,)
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"{self._path}: cannot read the journal: {error}") from error
+        return {bytes(key): self._open(space, bytes(key), bytes(value)) for key, value in rows}
+
+    def commit(self, changes: Changes) -> None:
+        puts = [
+            (space, key, self._seal(space, key, value)) for space, key, value in changes if value is not None
+        ]
+        drops = [(space, key) for space, key, value in changes if value is None]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM journal WHERE space = ? AND key = ?", drops)
+            self._database.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?, ?)", puts)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise JournalError(f"{self._path}: cannot write the journal: {error}") from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _seal(self, space: str, key: bytes, value: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, value, _place(space, key))
+
+    def _open(self, space: str, key: bytes, sealed: bytes) -> bytes:
+        try:
+            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(space, key))
+        except (InvalidTag, ValueError) as error:
+            raise JournalError(
+                f"{self._path}: a row of {space!r} was altered or sealed under another key"
+            ) from error
+
+
+def _place(space: str, key: bytes) -> bytes:
+    return len(space).to_bytes(4, "big") + space.encode() + key

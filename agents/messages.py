@@ -1,0 +1,139 @@
+"""What agents say to each other besides a protocol's own messages: ledger traffic and jobs."""
+
+from dataclasses import dataclass, field
+
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job as proposed: everything a party needs to decide, and to take part.
+
+    Args:
+        job: its name in the federation, `[a-z0-9-]{1,40}`, used once.
+        protocol: a name in `hansa.protocols.PROTOCOLS`.
+        model: a name in the entry points `hansa.models`.
+        dataset: the name under which every party has registered its rows.
+        parties: invited agents, sorted.
+        classes: the labels in the model's order; empty for a regression.
+        features: columns that the model sees.
+        hyperparameters: the model's own.
+        settings: the protocol's own.
+        minimum_parties: how many must accept.
+        consent_s: how long to wait for their answers.
+        seed: of everything random but secret in this job.
+    """
+
+    job: str
+    protocol: str
+    model: str
+    dataset: str
+    parties: tuple[str, ...]
+    classes: tuple[str, ...]
+    features: int
+    hyperparameters: dict[str, Setting]
+    settings: dict[str, Setting]
+    minimum_parties: int
+    consent_s: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobOffer:
+    """Coordinator to each invited party."""
+
+    spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """Party to coordinator: yes, or no and why."""
+
+    accepted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStart:
+    """Coordinator to the accepted parties: these take part."""
+
+    parties: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobLeft:
+    """Party to coordinator: I can't go on, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobAbort:
+    """Coordinator to everyone in the job: it is over without a model, and why."""
+
+    reason: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinish:
+    """Coordinator to everyone in the job: it is over, and the ledger has it."""
+
+    model_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRow:
+    """An author's entry on its way to the keeper."""
+
+    signed: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAppend:
+    """Author to keeper: please chain these."""
+
+    rows: tuple[SignedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainedRow:
+    """An entry of the chain on its way to a replica."""
+
+    index: int
+    previous: bytes
+    signed: bytes
+    signature: bytes
+    hash: bytes
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntries:
+    """Keeper to member: what the chain has gained."""
+
+    rows: tuple[ChainedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRefused:
+    """Keeper to author: this entry is not going on the chain, and why."""
+
+    author_seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFetch:
+    """Member to keeper: I have the chain up to here; send what follows."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCredit:
+    """Receiver to sender of a large array: this many chunks are safe on my disk."""
+
+    blob_id: bytes
+    received: int = field(default=0)

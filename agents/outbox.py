@@ -1,0 +1,254 @@
+"""What is on its way out? Sealed once, journalled, sent until the transport confirms it.
+
+A message is sealed when it is posted and never again: after a crash the same bytes go out, since a second
+sealing under the same sequence would look like equivocation. Its large arrays go beside it, chunk by chunk,
+never more than the receiver's credit allows.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hansa.agents import wire
+from hansa.agents.blobs import BlobStore
+from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
+from hansa.broker import (
+    Identity,
+    PublicIdentity,
+    Traffic,
+    detach,
+    encode,
+    encode_chunk,
+    refs,
+    routing_key,
+    seal_message,
+    sendable,
+    to_plain,
+)
+from hansa.broker.chunks import ArrayRef, ChunkFrame
+from hansa.broker.transport import Outcome, Transport
+
+EXPIRY_S = 7 * 86_400.0  # outlives a job; phase deadlines belong to the machines
+UNROUTABLE_RETRY_S = 5.0
+
+
+@dataclass(slots=True)
+class _Letter:
+    """A sealed message that is not confirmed yet."""
+
+    key: str
+    frame: bytes
+    not_before: float = 0.0  # the recipient had no queue: try again then
+
+    @property
+    def recipient(self) -> str:
+        return self.key.split(".")[1]
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """One array on its way to one recipient."""
+
+    blob_id: bytes
+    recipient: str
+    count: int
+    sent: int = 0  # chunks handed to the transport since the last (re)connect
+    received: int = 0  # chunks that the receiver says are safe
+    confirmed: int = 0  # chunks the transport has confirmed since the last (re)connect
+    not_before: float = 0.0
+
+
+class Outbox:
+    """Seals, journals, publishes, and republishes after a restart."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        lookup: Callable[[str], PublicIdentity],
+        blobs: BlobStore,
+        journal: Journal,
+        transport: Transport,
+        detach_bytes: int,
+    ) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._lookup = lookup
+        self._blobs = blobs
+        self._transport = transport
+        self._detach_bytes = detach_bytes
+        self._letters: dict[int, _Letter] = {}
+        self._transfers: dict[int, _Transfer] = {}
+        self._ready: deque[int] = deque()
+        self._in_flight: dict[int, tuple[str, int]] = {}  # transport tag -> (letter | chunk, id)
+        self._next_tag = 0
+        self.unroutable: set[str] = set()
+        self._restore(journal)
+
+    def _restore(self, journal: Journal) -> None:
+        self._sequences = {key: int.from_bytes(value) for key, value in journal.load("sequence").items()}
+        self._next_id = 0
+        for key, value in journal.load("outbox").items():
+            letter_id = int.from_bytes(key)
+            routing, frame = unpack_row(value)
+            self._letters[letter_id] = _Letter(routing, frame)
+            self._ready.append(letter_id)
+            self._next_id = max(self._next_id, letter_id + 1)
+        for key, value in journal.load("transfer").items():
+            transfer_id = int.from_bytes(key)
+            blob_id, recipient, count, received = unpack_row(value)
+            self._transfers[transfer_id] = _Transfer(blob_id, recipient, count, received, received)
+            self._blobs.use_ids("transfer", key, [blob_id])
+            self._next_id = max(self._next_id, transfer_id + 1)
+        incarnation = journal.load("meta").get(b"incarnation")
+        self.incarnation = int.from_bytes(incarnation) if incarnation else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to send or to be confirmed."""
+        return not self._letters and not self._transfers
+
+    def post(self, changes: Changes, now_s: float, session: str, recipient: str, message: object) -> None:
+        """Seal a message for one peer and put it, with its arrays, into this step's changes."""
+        kind = wire.kind_of(message)
+        plain = detach(to_plain(message), self._blobs.keep, self._detach_bytes)
+        arrays = refs(plain)
+        stream = pack_row(session, recipient)
+        sequence = self._sequences.get(stream, 0)
+        sent_at_ms = int(now_s * 1000)
+        frame = seal_message(
+            self._identity,
+            self._lookup(recipient),
+            federation=self._federation,
+            session=session,
+            incarnation=self.incarnation,
+            sequence=sequence,
+            kind=kind.name,
+            schema=kind.schema,
+            sent_at_ms=sent_at_ms,
+            expires_at_ms=sent_at_ms + int(EXPIRY_S * 1000),
+            body=encode(plain),
+        )
+        self._sequences[stream] = sequence + 1
+        changes.put("sequence", stream, (sequence + 1).to_bytes(8))
+        for ref in arrays:
+            self._begin_transfer(changes, ref, recipient)
+        letter_id = self._take_id()
+        traffic: Traffic = "data" if arrays else "control"
+        letter = _Letter(routing_key(self._identity.name, recipient, traffic), frame)
+        changes.put("outbox", letter_id.to_bytes(8), pack_row(letter.key, letter.frame))
+        self._letters[letter_id] = letter
+        self._ready.append(letter_id)
+
+    def _begin_transfer(self, changes: Changes, ref: ArrayRef, recipient: str) -> None:
+        transfer = _Transfer(ref.blob_id, recipient, ref.chunk_count)
+        key = self._take_id().to_bytes(8)
+        self._transfers[int.from_bytes(key)] = transfer
+        self._blobs.use("transfer", key, [ref])
+        self._write_transfer(changes, key, transfer)
+
+    def credit(self, changes: Changes, sender: str, blob_id: bytes, received: int) -> None:
+        """The receiver has this many chunks on its disk: more may follow."""
+        for transfer_id, transfer in list(self._transfers.items()):
+            if transfer.recipient == sender and transfer.blob_id == blob_id:
+                transfer.received = max(transfer.received, min(received, transfer.count))
+                self._settle(changes, transfer_id, transfer)
+
+    def outcomes(self, changes: Changes, now_s: float, outcomes: list[Outcome]) -> None:
+        """Take in what became of what was published."""
+        for outcome in outcomes:
+            what, item = self._in_flight.pop(outcome.tag, ("", -1))
+            if what == "letter" and item in self._letters:
+                self._letter_outcome(changes, now_s, item, outcome.status)
+            elif what == "chunk" and item in self._transfers:
+                self._chunk_outcome(changes, now_s, item, outcome.status)
+
+    def _letter_outcome(self, changes: Changes, now_s: float, letter_id: int, status: str) -> None:
+        letter = self._letters[letter_id]
+        if status == "confirmed":
+            del self._letters[letter_id]
+            changes.drop("outbox", letter_id.to_bytes(8))
+            self.unroutable.discard(letter.recipient)
+            return
+        if status == "unroutable":
+            letter.not_before = now_s + UNROUTABLE_RETRY_S
+            self.unroutable.add(letter.recipient)
+        self._ready.append(letter_id)
+
+    def _chunk_outcome(self, changes: Changes, now_s: float, transfer_id: int, status: str) -> None:
+        transfer = self._transfers[transfer_id]
+        if status == "confirmed":
+            transfer.confirmed += 1
+            self._settle(changes, transfer_id, transfer)
+            return
+        if status == "unroutable":
+            transfer.not_before = now_s + UNROUTABLE_RETRY_S
+            self.unroutable.add(transfer.recipient)
+        transfer.sent = transfer.confirmed = transfer.received  # start again from what the receiver has
+
+    def _settle(self, changes: Changes, transfer_id: int, transfer: _Transfer) -> None:
+        key = transfer_id.to_bytes(8)
+        if max(transfer.confirmed, transfer.received) >= transfer.count:
+            del self._transfers[transfer_id]
+            changes.drop("transfer", key)
+            self._blobs.use("transfer", key, [])
+        else:
+            self._write_transfer(changes, key, transfer)
+
+    def next_retry(self) -> float | None:
+        """When something whose recipient had no queue is due again, or None."""
+        times = [letter.not_before for letter in self._letters.values()]
+        times += [transfer.not_before for transfer in self._transfers.values()]
+        return min((at for at in times if at > 0), default=None)
+
+    def publish(self, now_s: float) -> int:
+        """Hand to the transport what it has room for, arrays first; return how many. Call after the commit."""
+        published = 0
+        for transfer_id, transfer in self._transfers.items():
+            if transfer.not_before > now_s:
+                continue
+            transfer.not_before = 0.0
+            for index in sendable(transfer.count, transfer.sent, transfer.received):
+                if self._transport.room() <= 0:
+                    return published
+                self._publish_chunk(transfer_id, transfer, index)
+                published += 1
+        for _ in range(len(self._ready)):
+            letter = self._letters.get(letter_id := self._ready.popleft())
+            if letter is None:
+                continue
+            if letter.not_before > now_s or self._transport.room() <= 0:
+                self._ready.append(letter_id)
+                continue
+            letter.not_before = 0.0
+            self._transport.publish(letter.key, letter.frame, self._tag("letter", letter_id))
+            published += 1
+        return published
+
+    def _publish_chunk(self, transfer_id: int, transfer: _Transfer, index: int) -> None:
+        frame = ChunkFrame(
+            federation=self._federation,
+            sender=self._identity.name,
+            recipient=transfer.recipient,
+            blob_id=transfer.blob_id,
+            index=index,
+            count=transfer.count,
+            body=self._blobs.read_chunk(transfer.blob_id, index),
+        )
+        transfer.sent = index + 1
+        key = routing_key(self._identity.name, transfer.recipient, "data")
+        self._transport.publish(key, encode_chunk(frame), self._tag("chunk", transfer_id))
+
+    def _write_transfer(self, changes: Changes, key: bytes, transfer: _Transfer) -> None:
+        row = pack_row(transfer.blob_id, transfer.recipient, transfer.count, transfer.received)
+        changes.put("transfer", key, row)
+
+    def _take_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _tag(self, what: str, item: int) -> int:
+        tag = self._next_tag
+        self._next_tag += 1
+        self._in_flight[tag] = (what, item)
+        return tag

@@ -1,0 +1,73 @@
+"""Does this organisation take part in a job? Its own policy decides; and what no agent would accept."""
+
+from collections.abc import Collection
+from typing import Any, get_type_hints
+
+from hansa.agents.config import PolicySection
+from hansa.agents.errors import JobError
+from hansa.agents.messages import JobSpec
+from hansa.agents.workshop import shape_of
+from hansa.broker import MalformedMessage, Plain, check_name, from_plain
+from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
+
+ANY = "*"
+
+
+def objection(
+    spec: JobSpec, coordinator: str, policy: PolicySection, datasets: Collection[str], registry: ModelRegistry
+) -> str | None:
+    """Return why this agent won't take part, in one line for the ledger, or None if it will."""
+    for what, value, allowed in (
+        ("coordinator", coordinator, policy.coordinators),
+        ("protocol", spec.protocol, policy.protocols),
+        ("model", spec.model, policy.models),
+        ("data set", spec.dataset, policy.datasets),
+    ):
+        if ANY not in allowed and value not in allowed:
+            return f"our policy does not allow {what} {value!r}"
+    if spec.minimum_parties < policy.minimum_parties:
+        return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
+    if spec.dataset not in datasets:
+        return f"we have no data set {spec.dataset!r}"
+    try:
+        check_spec(spec, registry)
+    except JobError as error:
+        return str(error)
+    return None
+
+
+def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
+    """Refuse a job that nobody could run.
+
+    Raises:
+        JobError: names the job, the key and what is wrong with it.
+    """
+    try:
+        check_name(spec.job)
+        known = protocol(spec.protocol)
+        read_settings(known, spec)
+        registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
+    except (ProtocolError, MalformedMessage, ValueError) as error:
+        raise JobError(f"job {spec.job!r}: {error}") from None
+    if not 1 <= spec.minimum_parties <= len(spec.parties):
+        raise JobError(
+            f"job {spec.job!r}: minimum_parties is {spec.minimum_parties}, of {len(spec.parties)} invited parties"
+        )
+    if list(spec.parties) != sorted(set(spec.parties)):
+        raise JobError(f"job {spec.job!r}: parties must be sorted and distinct")
+    if not spec.consent_s > 0:
+        raise JobError(f"job {spec.job!r}: consent_s must be positive, not {spec.consent_s:g}")
+
+
+def read_settings(known: ProtocolSpec, spec: JobSpec) -> Any:
+    """Return the job's settings as the protocol's own class; whole numbers serve where floats are expected.
+
+    Raises:
+        MalformedMessage: an unknown, missing or mistyped key, or a value out of range.
+    """
+    hints = get_type_hints(known.settings)
+    settings: Plain = {
+        key: float(value) if hints.get(key) is float and type(value) is int else value
+        for key, value in spec.settings.items()
+    }
+    return from_plain(known.settings, settings)

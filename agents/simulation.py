@@ -1,0 +1,549 @@
+"""Does a federation survive anything, anywhere? A whole one in virtual time, harmed from a seed.
+
+Real agents, real envelopes, real ledger stores; the network, the clock, the executor and the disks are ours.
+Messages are delayed, overtake each other, arrive twice or are lost on the way (the sender's transport then
+reports them lost); agents are killed before and after every journal commit, ledger append, flush, publication
+and acknowledgement, lose what was not durable, and come back later. The same seed gives the same run:
+
+    python -m hansa.agents.simulation --seed 17
+"""
+
+import heapq
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hansa.agents.agent import Agent
+from hansa.agents.blobs import MemoryFiles
+from hansa.agents.config import AgentConfig
+from hansa.agents.coordination import Over
+from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.home import find_homes
+from hansa.agents.journal import Changes, MemoryJournal
+from hansa.agents.local import LocalFederation, Member
+from hansa.agents.messages import JobSpec
+from hansa.broker import Identity
+from hansa.broker.transport import Delivery, Outcome
+from hansa.ledger import ChainedEntry, LedgerStore
+
+EPOCH_S = 1_900_000_000.0  # virtual time begins here
+PARTIES = ("east", "north", "west")
+KEEPER = "aggregator"
+JOB = "simulated"
+DATASET = "rows"
+DETACH_BYTES = 64  # so low that every model travels in chunks
+MAX_STEPS = 20_000
+
+
+class Crashed(BaseException):
+    """The process was killed here; not an Exception, so that no handler of the agent's can outlive it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """How much of what may go wrong does.
+
+    Args:
+        seed: everything random derives from it.
+        crash: probability of a kill at each of the points named above.
+        crashes: at most so many in one run.
+        down_s: how long a killed agent stays away, at most.
+        delay_s: how long a message travels, at most; longer ones are overtaken.
+        duplicate: probability that a message arrives twice.
+        lose: probability that a message is lost and reported so.
+        absent: agents that never come up (or, after their first crash, never come back).
+    """
+
+    seed: int
+    crash: float = 0.02
+    crashes: int = 6
+    down_s: float = 20.0
+    delay_s: float = 3.0
+    duplicate: float = 0.1
+    lose: float = 0.05
+    absent: tuple[str, ...] = ()
+
+
+CALM = Harm(seed=0, crash=0.0, crashes=0, down_s=0.0, delay_s=0.0, duplicate=0.0, lose=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it."""
+
+    seed: int
+    outcomes: dict[str, Over | None]
+    entries: dict[str, list[ChainedEntry]] = field(repr=False)  # by agent, its copy of the ledger
+    digest: bytes
+    crashes: tuple[str, ...]
+    refused: dict[str, int]
+    trace: tuple[str, ...] = field(repr=False)
+    virtual_s: float
+
+
+# --- the world ------------------------------------------------------------------------------------------
+class _Network:
+    """Carries frames in virtual time; keeps what was delivered but not acknowledged."""
+
+    def __init__(self, world: "_World") -> None:
+        self.world = world
+        self.queues: dict[str, list[tuple[float, int, Delivery, str, int]]] = {}
+        self.counter = 0
+
+    def send(self, sender: str, key: str, body: bytes, tag: int) -> None:
+        world = self.world
+        _, recipient, traffic = key.split(".")
+        if traffic == "event":
+            return
+        if world.random.random() < world.harm.lose:
+            world.note(f"lost {key}")
+            world.report(sender, Outcome(tag, "lost"), world.random.uniform(0, world.harm.delay_s))
+            return
+        copies = 2 if world.random.random() < world.harm.duplicate else 1
+        for copy in range(copies):
+            self.counter += 1
+            arrives = world.now + world.random.uniform(0, world.harm.delay_s)
+            delivery = Delivery(self.counter, key, body, traffic, redelivered=copy > 0)  # type: ignore[arg-type]
+            heapq.heappush(
+                self.queues.setdefault(recipient, []), (arrives, self.counter, delivery, sender, tag)
+            )
+
+    def next_arrival(self, name: str) -> float | None:
+        queue = self.queues.get(name)
+        return queue[0][0] if queue else None
+
+
+class _Transport:
+    """One agent's connection, from one start to the next kill."""
+
+    def __init__(self, world: "_World", name: str) -> None:
+        self.name = name
+        self._world = world
+        self._held: dict[int, tuple[float, int, Delivery, str, int]] = {}
+        self._outcomes: list[Outcome] = []
+
+    def publish(self, routing_key: str, body: bytes, tag: int) -> None:
+        if not routing_key.endswith(".event"):
+            self._world.may_crash(self.name, "publish")
+        self._world.network.send(self.name, routing_key, body, tag)
+
+    def room(self) -> int:
+        return 256
+
+    def deliveries(self, limit: int) -> list[Delivery]:
+        queue = self._world.network.queues.get(self.name, [])
+        taken: list[Delivery] = []
+        while queue and len(taken) < limit and queue[0][0] <= self._world.now:
+            item = heapq.heappop(queue)
+            self._held[item[1]] = item
+            taken.append(item[2])
+        return taken
+
+    def acknowledge(self, tags: Iterable[int]) -> None:
+        for tag in tags:
+            self._world.may_crash(self.name, "acknowledge")
+            _, _, _, sender, sent_tag = self._held.pop(tag)
+            self._world.report(sender, Outcome(sent_tag, "confirmed"), 0.0)
+
+    def reject(self, tags: Iterable[int]) -> None:
+        for tag in tags:
+            _, _, delivery, sender, sent_tag = self._held.pop(tag)
+            self._world.note(f"{self.name} rejected {delivery.routing_key}")
+            self._world.report(sender, Outcome(sent_tag, "confirmed"), 0.0)
+
+    def outcomes(self) -> list[Outcome]:
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def wait(self, timeout_s: float) -> bool:
+        return True
+
+    def wake(self) -> None:
+        return None
+
+    def subscribe(self, pattern: str) -> None:
+        return None
+
+    def close(self) -> None:
+        """Everything delivered but not acknowledged goes back to the queue, in no particular order."""
+        queue = self._world.network.queues.setdefault(self.name, [])
+        for _, number, delivery, sender, tag in self._held.values():
+            again = Delivery(number, delivery.routing_key, delivery.body, delivery.traffic, redelivered=True)
+            arrives = self._world.now + self._world.random.uniform(0, self._world.harm.delay_s)
+            heapq.heappush(queue, (arrives, number, again, sender, tag))
+        self._held.clear()
+
+    def inform(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+
+
+class _Files(MemoryFiles):
+    """A disk: what was not flushed is lost in a crash."""
+
+    def __init__(self, world: "_World", name: str) -> None:
+        super().__init__()
+        self._world, self._name = world, name
+        self._unsafe: dict[tuple[bytes, int], bytes] = {}
+
+    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+        self._unsafe[blob_id, index] = chunk
+
+    def read(self, blob_id: bytes, index: int) -> bytes:
+        unsafe = self._unsafe.get((blob_id, index))
+        return super().read(blob_id, index) if unsafe is None else unsafe
+
+    def flush(self) -> None:
+        for (blob_id, index), chunk in self._unsafe.items():
+            self._world.may_crash(self._name, "flush")
+            super().write(blob_id, index, chunk)
+        self._unsafe.clear()
+
+    def remove(self, blob_id: bytes) -> None:
+        for place in [place for place in self._unsafe if place[0] == blob_id]:
+            del self._unsafe[place]
+        super().remove(blob_id)
+
+    def lose_unsafe(self) -> None:
+        self._unsafe.clear()
+
+
+class _Journal(MemoryJournal):
+    def __init__(self, world: "_World", name: str) -> None:
+        super().__init__()
+        self._world, self._name = world, name
+
+    def commit(self, changes: Changes) -> None:
+        self._world.may_crash(self._name, "before commit")
+        super().commit(changes)
+        self._world.may_crash(self._name, "after commit")
+
+
+class _Store:
+    """A ledger store whose process may be killed around an append."""
+
+    def __init__(self, world: "_World", name: str, store: LedgerStore) -> None:
+        self._world, self._name, self._store = world, name, store
+
+    def append(self, entries: Sequence[ChainedEntry]) -> None:
+        self._world.may_crash(self._name, "before append")
+        self._store.append(entries)
+        self._world.may_crash(self._name, "after append")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class _Executor(Executor):
+    """Tasks end at a later virtual time; a kill loses them."""
+
+    def __init__(self, world: "_World") -> None:
+        self._world = world
+        self.pending: list[tuple[float, int, Callable[[], None]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def end() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # what the executor of a real agent does
+                future.set_exception(error)
+
+        takes = self._world.random.uniform(0, self._world.harm.delay_s)
+        self._world.counter += 1
+        heapq.heappush(self.pending, (self._world.now + takes, self._world.counter, end))
+        return future
+
+
+@dataclass(slots=True)
+class _Seat:
+    """An agent's place: what survives a kill, and the process that may be running."""
+
+    identity: Identity
+    config: AgentConfig
+    journal: _Journal
+    files: _Files
+    url: str
+    agent: Agent | None = None
+    transport: _Transport | None = None
+    executor: _Executor | None = None
+    back_at: float = 0.0
+
+
+class _World:
+    def __init__(self, harm: Harm, folder: Path) -> None:
+        self.harm = harm
+        self.random = random.Random(harm.seed)
+        self.now = EPOCH_S
+        self.counter = 0
+        self.network = _Network(self)
+        self.crashes: list[str] = []
+        self.trace: list[str] = []
+        self.reports: list[tuple[float, int, str, Outcome]] = []
+        self.refused: dict[str, int] = {}
+        self.seats: dict[str, _Seat] = {}
+        for home in find_homes(folder):
+            identity, config = _keys(home.path.name)
+            seat = _Seat(
+                identity,
+                config,
+                _Journal(self, identity.name),
+                _Files(self, identity.name),
+                f"sqlite:///{home.path / 'ledger.sqlite'}",
+            )
+            seat.back_at = float("inf") if identity.name in harm.absent else EPOCH_S
+            self.seats[identity.name] = seat
+
+    def note(self, text: str) -> None:
+        self.trace.append(f"{self.now - EPOCH_S:9.3f} {text}")
+
+    def may_crash(self, name: str, point: str) -> None:
+        if len(self.crashes) < self.harm.crashes and self.random.random() < self.harm.crash:
+            self.crashes.append(f"{name} {point}")
+            raise Crashed(f"{name} {point}")
+
+    def report(self, name: str, outcome: Outcome, after_s: float) -> None:
+        """Tell a publisher, if the process that published is still the one there."""
+        self.counter += 1
+        transport = self.seats[name].transport
+        if transport is not None:
+            heapq.heappush(self.reports, (self.now + after_s, self.counter, name, outcome))
+
+    def start(self, name: str) -> None:
+        seat = self.seats[name]
+        self.note(f"{name} starts")
+        seat.files.lose_unsafe()
+        seat.transport = _Transport(self, name)
+        seat.executor = _Executor(self)
+        rows = _rows(name)
+        try:
+            seat.agent = Agent(
+                identity=seat.identity,
+                config=seat.config,
+                journal=seat.journal,
+                files=seat.files,
+                store=_Store(self, name, LedgerStore.open(seat.url)),  # type: ignore[arg-type]
+                transport=seat.transport,
+                executor=seat.executor,
+                datasets={DATASET: lambda: rows} if name != KEEPER else {},
+                clock=lambda: self.now,
+                detach_bytes=DETACH_BYTES,
+            )
+        except Crashed as crash:
+            self.kill(name, crash)
+
+    def kill(self, name: str, crash: Crashed) -> None:
+        seat = self.seats[name]
+        down_s = self.random.uniform(0, self.harm.down_s)
+        self.note(f"killed: {crash}; back in {down_s:.1f} s")
+        if seat.agent is not None:
+            self._count_refusals(seat.agent)
+            seat.agent.clerk.store.close()
+        if seat.transport is not None:
+            seat.transport.close()
+        self.reports = [report for report in self.reports if report[2] != name]
+        heapq.heapify(self.reports)
+        seat.agent = seat.transport = seat.executor = None
+        seat.back_at = self.now + down_s
+
+    def _count_refusals(self, agent: Agent) -> None:
+        for kind, count in agent.intake.refused.items():
+            self.refused[kind] = self.refused.get(kind, 0) + count
+
+    def tick(self) -> bool:
+        """Let everything that is due happen, agents in random order; return whether anything did."""
+        happened = False
+        while self.reports and self.reports[0][0] <= self.now:
+            _, _, name, outcome = heapq.heappop(self.reports)
+            transport = self.seats[name].transport
+            if transport is not None:
+                transport.inform(outcome)
+        for name in self.random.sample(sorted(self.seats), len(self.seats)):
+            seat = self.seats[name]
+            if seat.agent is None and seat.back_at <= self.now:
+                self.start(name)
+                happened = True
+            if seat.executor is not None:
+                while seat.executor.pending and seat.executor.pending[0][0] <= self.now:
+                    heapq.heappop(seat.executor.pending)[2]()
+            if seat.agent is not None:
+                try:
+                    happened |= seat.agent.step()
+                except Crashed as crash:
+                    self.kill(name, crash)
+                    happened = True
+        return happened
+
+    def next_event(self) -> float | None:
+        """When something can happen next."""
+        times = [report[0] for report in self.reports[:1]]
+        for name, seat in self.seats.items():
+            if seat.agent is None:
+                times.append(seat.back_at)
+                continue
+            arrival = self.network.next_arrival(name)
+            times.extend(at for at in (arrival, seat.agent.next_due()) if at is not None)
+            if seat.executor is not None:
+                times.extend(item[0] for item in seat.executor.pending[:1])
+        later = [at for at in times if self.now < at < float("inf")]
+        return min(later, default=None)
+
+    def close(self) -> None:
+        for seat in self.seats.values():
+            if seat.agent is not None:
+                self._count_refusals(seat.agent)
+                seat.agent.clerk.store.close()
+
+
+# --- a run ----------------------------------------------------------------------------------------------
+def specification(rounds: int = 3, quorum: int = 3, deadline_s: float = 3_600.0) -> JobSpec:
+    """Return the simulated job: a small softmax model over three parties."""
+    return JobSpec(
+        job=JOB,
+        protocol="horizontal-fedavg",
+        model="softmax",
+        dataset=DATASET,
+        parties=PARTIES,
+        classes=("no", "yes"),
+        features=6,
+        hyperparameters={"learning_rate": 0.5, "epochs": 1, "batch_rows": 8},
+        settings={
+            "rounds": rounds,
+            "quorum": quorum,
+            "round_deadline_s": deadline_s,
+            "silence_s": 4 * deadline_s,
+            "tol": 0.0,
+            "patience": 0,
+        },
+        minimum_parties=quorum,
+        consent_s=deadline_s,
+        seed=11,
+    )
+
+
+def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
+    """Run one job to its end at every agent that is up; deterministic in its arguments."""
+    with _copied_federation() as folder:
+        world = _World(harm, folder)
+        for _ in range(MAX_STEPS):
+            keeper = world.seats[KEEPER].agent
+            if keeper is not None and not keeper.knows(JOB):  # a person types the command again
+                keeper.submit(spec or specification())
+            if world.tick():
+                continue
+            later = world.next_event()
+            if later is None:
+                break
+            world.now = later
+            if _over(world) and not _busy(world):
+                break
+        else:
+            raise AssertionError(f"seed {harm.seed}: no end within {MAX_STEPS} ticks")
+        outcomes = {
+            name: None if seat.agent is None else seat.agent.outcome(JOB)
+            for name, seat in world.seats.items()
+        }
+        entries = {name: _entries(seat.url) for name, seat in world.seats.items()}
+        digest = b""
+        keeper = world.seats[KEEPER].agent
+        over = outcomes[KEEPER]
+        if keeper is not None and over is not None and over.outcome == "finished":
+            digest = keeper.result(JOB).digest
+        world.close()
+        return Run(
+            seed=harm.seed,
+            outcomes=outcomes,
+            entries=entries,
+            digest=digest,
+            crashes=tuple(world.crashes),
+            refused=world.refused,
+            trace=tuple(world.trace),
+            virtual_s=world.now - EPOCH_S,
+        )
+
+
+def _over(world: _World) -> bool:
+    up = [seat for name, seat in world.seats.items() if name not in world.harm.absent]
+    return all(seat.agent is not None and seat.agent.outcome(JOB) is not None for seat in up)
+
+
+def _busy(world: _World) -> bool:
+    """Whether anything but mail to the absent is under way."""
+    if any(queue for name, queue in world.network.queues.items() if name not in world.harm.absent):
+        return True
+    agents = [seat.agent for seat in world.seats.values() if seat.agent is not None]
+    heads = {agent.clerk.head for agent in agents}
+    return len(heads) > 1 or any(agent.clerk.waiting() for agent in agents)
+
+
+def _entries(url: str) -> list[ChainedEntry]:
+    store = LedgerStore.open(url)
+    try:
+        return list(store.read())
+    finally:
+        store.close()
+
+
+# --- the federation that every run begins with ------------------------------------------------------------
+@cache
+def _template() -> Path:
+    """Found one federation for all runs of this process: keys and ledgers are copied, not made anew."""
+    folder = Path(tempfile.mkdtemp(prefix="hansa-simulation-")) / "federation"
+    members = [Member(name) for name in PARTIES]
+    LocalFederation.found(members, federation="simulated", folder=folder).close()
+    return folder
+
+
+@cache
+def _keys(name: str) -> tuple[Identity, AgentConfig]:
+    [home] = [home for home in find_homes(_template()) if home.path.name == name]
+    return home.identity(), home.config()
+
+
+@contextmanager
+def _copied_federation() -> Iterator[Path]:
+    memory = Path("/dev/shm")  # a disk in memory where there is one: a thousand runs wait for no fsync
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
+        folder = Path(scratch) / "federation"
+        shutil.copytree(_template(), folder)
+        yield folder
+
+
+@cache
+def _rows(name: str) -> Dataset:
+    """Return a party's rows: 40 + 10 × its place, from a plane with noise."""
+    place = sorted((*PARTIES, KEEPER)).index(name)
+    generator = np.random.default_rng(place)
+    features = generator.normal(size=(40 + 10 * place, 6))
+    target = np.where(features @ np.arange(1.0, 7.0) + generator.normal(size=len(features)) > 0, "yes", "no")
+    return from_arrays(DATASET, features, target, holdout=0.25, regression=False, source=name)
+
+
+def main(arguments: Mapping[str, Any] | None = None) -> None:
+    """Replay one seed and print what happened."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description="Replay one simulated run.")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--absent", action="append", default=[], help="an agent that never comes up")
+    given = parser.parse_args(sys.argv[1:] if arguments is None else [])
+    run = simulate(Harm(seed=given.seed, absent=tuple(given.absent)))
+    print("\n".join(run.trace))
+    for name, over in sorted(run.outcomes.items()):
+        print(f"{name}: {over.outcome + ': ' + over.reason if over else 'down'}")
+    print(f"seed {run.seed}: {len(run.crashes)} kills, {run.virtual_s:.0f} virtual seconds, ", end="")
+    print(f"{len(run.entries[KEEPER])} entries, model {run.digest.hex()[:16] or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

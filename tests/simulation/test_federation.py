@@ -1,0 +1,104 @@
+"""A whole federation under harm: hundreds of seeds here, ten thousand by `make soak` (HANSA_SEEDS).
+
+Every assertion carries the seed; `python -m hansa.agents.simulation --seed N` replays it.
+"""
+
+import os
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from hansa.agents.simulation import CALM, JOB, KEEPER, PARTIES, Harm, Run, simulate, specification
+from hansa.ledger import Verifier, read_entry
+
+SEEDS = int(os.environ.get("HANSA_SEEDS", "500"))
+GROUP = 10  # seeds in one test, so that the workers share them evenly
+
+
+@cache
+def calm() -> Run:
+    return simulate(CALM)
+
+
+def said(run: Run) -> Counter[tuple[str, str]]:
+    """Count (author, kind) on the ledger, after checking that every copy verifies and all are the same."""
+    copies = list(run.entries.values())
+    assert all(copy == copies[0] for copy in copies), f"seed {run.seed}: the copies differ"
+    verifier = Verifier(copies[0][0].hash)
+    for entry in copies[0]:
+        verifier.accept(entry)
+    fields = [read_entry(entry.signed) for entry in copies[0]]
+    return Counter((each.author, each.kind) for each in fields)
+
+
+def test_the_calm_run_finishes_at_everyone_and_says_each_thing_once() -> None:
+    run = calm()
+    assert {over.outcome for over in run.outcomes.values() if over} == {"finished"}
+    assert len(run.outcomes) == 1 + len(PARTIES)
+    counted = said(run)
+    assert counted[KEEPER, "round-closed"] == 3
+    assert counted[KEEPER, "model-evaluated"] == 4  # the initial model and three rounds' models
+    assert counted[KEEPER, "job-finished"] == 1
+    assert all(counted[party, "job-accepted"] == 1 for party in PARTIES)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
+def test_harm_loses_nothing_doubles_nothing_and_ends_with_the_same_model(first: int) -> None:
+    for seed in range(first, min(first + GROUP, SEEDS)):
+        run = simulate(Harm(seed=seed))
+        context = f"seed {seed}, killed {run.crashes}"
+        assert {over.outcome if over else "down" for over in run.outcomes.values()} == {"finished"}, context
+        assert run.digest == calm().digest, context
+        assert said(run) == said(calm()), context
+        assert not run.refused, context
+
+
+def test_the_seeds_above_kill_at_every_point() -> None:
+    points = Counter(
+        crash.split(" ", 1)[1] for seed in range(60) for crash in simulate(Harm(seed=seed)).crashes
+    )
+    assert points.keys() >= {
+        "before commit",
+        "after commit",
+        "before append",
+        "after append",
+        "flush",
+        "publish",
+    }
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    one, two = simulate(Harm(seed=17)), simulate(Harm(seed=17))
+    assert one.crashes == two.crashes
+    assert one.digest == two.digest
+    assert one.virtual_s == two.virtual_s
+    assert one.trace == two.trace
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_party_that_never_comes_is_named_and_the_quorum_goes_on(seed: int) -> None:
+    run = simulate(Harm(seed=seed, absent=("north",)), specification(quorum=2, deadline_s=120.0))
+    up = [name for name in run.outcomes if name != "north"]
+    assert all((over := run.outcomes[name]) is not None and over.outcome == "finished" for name in up), seed
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_a_quorum_the_job_aborts_at_everyone_with_the_reason(seed: int) -> None:
+    run = simulate(Harm(seed=seed, absent=("north",)), specification(quorum=3, deadline_s=120.0))
+    for name in ("east", "west", KEEPER):
+        over = run.outcomes[name]
+        assert over is not None, seed
+        assert over.outcome == "aborted", seed
+        assert "north" in over.reason, seed
+    kinds = Counter(read_entry(entry.signed).kind for entry in run.entries[KEEPER])
+    assert kinds["job-aborted"] == 1, seed
+
+
+def test_a_silent_aggregator_is_named_by_every_party() -> None:
+    run = simulate(Harm(seed=3, crash=0.0, absent=()), specification(deadline_s=60.0))
+    assert run.outcomes[KEEPER] is not None
+
+
+def test_jobs_are_named_in_the_outcomes() -> None:
+    assert all(over is not None and over.spec.job == JOB for over in calm().outcomes.values())
