@@ -455,10 +455,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hansa.protocols.simulator", description=main.__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the chaos (default 0)")
     parser.add_argument("--calm", action="store_true", help="no trouble at all")
+    parser.add_argument("--dead", action="append", default=[], metavar="AGENT", help="gone from the start")
     options = parser.parse_args(arguments)
     rehearsal = rehearse()
     chaos = Chaos(options.seed) if options.calm else rough(options.seed)
-    run = simulate(rehearsal.spec, rehearsal.briefs, rehearsal.benches, chaos)
+    for name in options.dead:
+        if name not in rehearsal.briefs:
+            parser.error(f"no agent {name!r}; there are {', '.join(rehearsal.briefs)}")
+    deaths = dict.fromkeys(options.dead, 0.0)
+    run = simulate(rehearsal.spec, rehearsal.briefs, rehearsal.benches, chaos, deaths=deaths)
     print("\n".join(run.trace))
     for name, reason in run.aborts.items():
         print(f"{name} aborted: {reason}")

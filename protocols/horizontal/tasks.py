@@ -9,7 +9,7 @@ from hansa.protocols.digest import freeze, parameters_digest
 from hansa.protocols.errors import PeerError
 from hansa.protocols.horizontal.aggregation import weighted_average
 from hansa.protocols.machine import TaskSpec, Workbench
-from hansa.protocols.model import Array, Evaluation, Model
+from hansa.protocols.model import Array, Evaluation, Model, all_finite
 
 INITIAL = "initial"
 TRAIN = "train"
@@ -70,7 +70,7 @@ def train(inputs: GlobalModel, bench: Workbench, seed: int) -> Trained:
     X, y = bench.training()
     model.fit(X, y, seed=seed)
     parameters = tuple(freeze(np.asarray(each)) for each in model.get_parameters())
-    if not all(np.isfinite(each).all() for each in parameters):
+    if not all(all_finite(each) for each in parameters):
         raise ValueError(
             "training diverged: the parameters are no longer finite; try a smaller learning rate"
         )
