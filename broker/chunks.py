@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-import msgpack
 import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,6 +29,7 @@ from hansa.broker.errors import (
     UnknownVersion,
 )
 from hansa.broker.fields import pack_fields
+from hansa.broker.frames import frame_start, pack_frame, unpack_frame
 from hansa.broker.identity import check_name
 
 __all__ = [
@@ -43,7 +43,7 @@ CHUNK = "hansa-chunk-1"
 
 FrameKind: TypeAlias = Literal["envelope", "chunk", "event"]
 
-_BYTE_STRINGS = ((b"\xc4", 1), (b"\xc5", 2), (b"\xc6", 4))  # msgpack's codes and widths of the length
+_CHUNK_TYPES = (str, str, str, bytes, int, int)
 _MAX_CHUNKS = MAX_BLOB_BYTES // CHUNK_BYTES
 _MAX_CHUNK_FRAME_BYTES = CHUNK_BYTES + TAG_BYTES + 1_024
 
@@ -51,11 +51,11 @@ _MAX_CHUNK_FRAME_BYTES = CHUNK_BYTES + TAG_BYTES + 1_024
 # --- arrays in and out of messages -----------------------------------------------------------------------
 
 
-def detach(plain: Plain, keep: Callable[[Array], ArrayRef]) -> Plain:
-    """Return the value with every array of DETACH_BYTES or more replaced by the reference `keep` gives."""
+def detach(plain: Plain, keep: Callable[[Array], ArrayRef], least_bytes: int = DETACH_BYTES) -> Plain:
+    """Return the value with every array of `least_bytes` or more replaced by the reference `keep` gives."""
 
     def leave(leaf: Plain) -> Plain:
-        return keep(leaf) if isinstance(leaf, np.ndarray) and leaf.nbytes >= DETACH_BYTES else leaf
+        return keep(leaf) if isinstance(leaf, np.ndarray) and leaf.nbytes >= least_bytes else leaf
 
     return _map_leaves(plain, leave)
 
@@ -214,7 +214,16 @@ class ChunkFrame:
 
 def encode_chunk(frame: ChunkFrame) -> bytes:
     """Write a chunk frame; its body is copied once."""
-    return b"".join((_head(frame), frame.body))
+    return pack_frame(
+        CHUNK,
+        frame.federation,
+        frame.sender,
+        frame.recipient,
+        frame.blob_id,
+        frame.index,
+        frame.count,
+        body=frame.body,
+    )
 
 
 def decode_chunk(data: bytes) -> ChunkFrame:
@@ -227,48 +236,19 @@ def decode_chunk(data: bytes) -> ChunkFrame:
     """
     if len(data) > _MAX_CHUNK_FRAME_BYTES:
         raise OversizedMessage(
-            f"a chunk frame of {len(data)} bytes; at most {_MAX_CHUNK_FRAME_BYTES} are read"
+            f"a chunk frame of {len(data)} bytes; the longest has {_MAX_CHUNK_FRAME_BYTES}"
         )
+    parts, body = unpack_frame(CHUNK, _CHUNK_TYPES, data)
     try:
-        parts = msgpack.unpackb(
-            data, max_array_len=8, max_map_len=0, max_ext_len=0, max_str_len=MAX_TEXT_CHARS
-        )
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise MalformedMessage(f"no chunk frame: {error}") from None
-    match parts:
-        case [str(name), str(), str(), str(), bytes(), int(), int(), bytes()]:
-            if name != CHUNK:
-                raise UnknownVersion(f"a frame of format {name!r}; {CHUNK!r} is read here")
-        case _:
-            raise MalformedMessage("a chunk frame is an array of eight, of the right types")
-    try:
-        frame = ChunkFrame(*parts[1:])
+        return ChunkFrame(*parts, bytes(body))  # type: ignore[arg-type, call-arg]  # unpack_frame checked
     except ValueError as error:
         raise MalformedMessage(str(error)) from None
-    if not data.startswith(_head(frame)):  # the body is known to be what follows
-        raise MalformedMessage("not the canonical framing")
-    return frame
-
-
-def _head(frame: ChunkFrame) -> bytes:
-    """Return everything before the body, its msgpack length included."""
-    packer = msgpack.Packer(autoreset=False)
-    packer.pack_array_header(8)
-    for part in (CHUNK, frame.federation, frame.sender, frame.recipient, frame.blob_id):
-        packer.pack(part)
-    packer.pack(frame.index)
-    packer.pack(frame.count)
-    # msgpack would copy the body into its own buffer; a byte string's head is quickly written by hand.
-    size = len(frame.body)
-    code, width = next((code, width) for code, width in _BYTE_STRINGS if size < 2 ** (8 * width))
-    head: bytes = packer.bytes() + code + size.to_bytes(width, "big")
-    return head
 
 
 _STARTS: dict[bytes, FrameKind] = {
-    b"\x94" + msgpack.packb(ENVELOPE): "envelope",
-    b"\x94" + msgpack.packb(EVENT): "event",
-    b"\x98" + msgpack.packb(CHUNK): "chunk",
+    frame_start(ENVELOPE, 2): "envelope",
+    frame_start(EVENT, 2): "event",
+    frame_start(CHUNK, len(_CHUNK_TYPES)): "chunk",
 }
 
 

@@ -18,8 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import msgpack
-
 from hansa.broker.errors import (
     ClockSkew,
     Expired,
@@ -31,10 +29,10 @@ from hansa.broker.errors import (
     WrongRecipient,
 )
 from hansa.broker.fields import pack_fields, unpack_fields
+from hansa.broker.frames import pack_frame, unpack_frame
 from hansa.broker.identity import (
     EVERYBODY,
     SEAL_OVERHEAD_BYTES,
-    SIGNATURE_BYTES,
     Identity,
     PublicIdentity,
     check_name,
@@ -49,7 +47,6 @@ CLOCK_SKEW_MS = 5 * 60_000
 _HEADER_TYPES: tuple[type[str] | type[int] | type[bytes], ...] = (
     str, str, str, int, int, str, str, int, int, int, int, bytes,
 )  # fmt: skip
-_HEADER_BYTES = 2_048  # none is longer: six texts, six numbers
 _PAYLOAD_FIELDS_BYTES = (5 + 8) + (5 + 32)  # how the last two fields are packed: length, digest
 
 Lookup: TypeAlias = Callable[[str], PublicIdentity]
@@ -230,7 +227,7 @@ def open_event(
 ) -> Message:
     """Check one event; arguments and errors as for `open_message`, less the seal."""
     header, signed, payload = _check(EVENT, frame, EVERYBODY, federation, lookup, now_ms, max_bytes)
-    return Message(header, payload, hashlib.sha256(signed).digest())
+    return Message(header, bytes(payload), hashlib.sha256(signed).digest())
 
 
 def _pack_header(domain: str, header: Header) -> bytes:
@@ -260,7 +257,7 @@ def _signed(header: bytes) -> bytes:
 
 
 def _sign(domain: str, identity: Identity, header: bytes, payload: bytes) -> bytes:
-    frame: bytes = msgpack.packb([domain, header, identity.sign(_signed(header)), payload])
+    frame = pack_frame(domain, header, identity.sign(_signed(header)), body=payload)
     _check_size(len(frame))
     return frame
 
@@ -272,11 +269,13 @@ def _check_size(frame_bytes: int) -> None:
 
 def _check(
     domain: str, frame: bytes, recipient: str, federation: str, lookup: Lookup, now_ms: int, max_bytes: int
-) -> tuple[Header, bytes, bytes]:
+) -> tuple[Header, bytes, memoryview]:
     """Return the header, its bytes and the payload of a frame in which all but the seal is right."""
     if len(frame) > max_bytes:
         raise OversizedMessage(f"a frame of {len(frame)} bytes; at most {max_bytes} are read")
-    signed, signature, payload = _unframe(domain, frame)
+    (signed, signature), payload = unpack_frame(domain, (bytes, bytes), frame)
+    assert isinstance(signed, bytes)  # as unpack_frame has checked
+    assert isinstance(signature, bytes)
     header = _read_header(domain, signed)
     if header.federation != federation:
         raise WrongFederation(f"for federation {header.federation!r}; this is {federation!r}")
@@ -286,35 +285,14 @@ def _check(
     if header.sent_at_ms > now_ms + CLOCK_SKEW_MS:
         raise ClockSkew(header.sender, (header.sent_at_ms - now_ms) / 1000)
     if header.expires_at_ms <= now_ms:
-        raise Expired(
-            f"{header.sender}'s {header.kind!r} expired {(now_ms - header.expires_at_ms) // 1000} s ago"
-        )
+        late_s = (now_ms - header.expires_at_ms) / 1000
+        raise Expired(f"{header.sender}'s {header.kind!r} expired {late_s:.0f} s ago")
     if header.payload_bytes != len(payload):
-        raise WrongPayload(
-            f"{header.sender} signed a payload of {header.payload_bytes} bytes, {len(payload)} came"
-        )
+        lengths = f"{header.payload_bytes} payload bytes, {len(payload)} came"
+        raise WrongPayload(f"{header.sender} signed {lengths}")
     if header.payload_digest != hashlib.sha256(payload).digest():
         raise WrongPayload(f"{header.sender} signed another payload than came")
     return header, signed, payload
-
-
-def _unframe(domain: str, frame: bytes) -> tuple[bytes, bytes, bytes]:
-    try:
-        parts = msgpack.unpackb(frame, max_array_len=4, max_map_len=0, max_ext_len=0, max_str_len=32)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise MalformedMessage(f"no frame: {error}") from None
-    match parts:
-        case [str(name), bytes(signed), bytes(signature), bytes(payload)]:
-            if name != domain:
-                raise UnknownVersion(f"a frame of format {name!r}; {domain!r} is read here")
-        case _:
-            raise MalformedMessage("a frame is an array of format, header, signature and payload")
-    if len(signed) > _HEADER_BYTES or len(signature) != SIGNATURE_BYTES:
-        raise MalformedMessage(f"header of {len(signed)} bytes, signature of {len(signature)}")
-    # One message, one frame: other lengths of lengths would let a broker change what it cannot sign.
-    if msgpack.packb(parts) != frame:
-        raise MalformedMessage("not the canonical framing")
-    return signed, signature, payload
 
 
 def _read_header(domain: str, signed: bytes) -> Header:

@@ -156,7 +156,7 @@ class Identity:
         """Return the 64-byte Ed25519 signature; callers separate domains with `fields.pack_fields`."""
         return self._sign_key.sign(data)
 
-    def open(self, sealed: bytes, info: bytes) -> bytes:
+    def open(self, sealed: bytes | memoryview, info: bytes) -> bytes:
         """Decrypt what was sealed to us under the same `info`; Unopenable otherwise."""
         try:
             return _SUITE.decrypt(sealed, self._open_key, info)
