@@ -1,0 +1,105 @@
+"""Run the benchmarks, print their table and write it down.
+
+    python -m benchmarks [--quick] [--only NAME ...] [--suite] [--out FILE]
+
+A whole run writes benchmarks/RESULTS.md; a quick or partial one writes only where `--out` says, so that a
+glance at one figure does not wipe out the record. Exits with 1 if a suite failed; a missed bar is in the table.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.flower_peer import PeerUnavailable
+from benchmarks.report import ROOT, Report, Row, machine, markdown, revision, table
+
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+SUITES = ("fedavg_round", "flower_peer", "envelope", "ledger")
+SUITE = "suite"
+
+Suite = Callable[[bool], list[Row]]
+
+
+class SuiteMissing(Exception):
+    """A suite is not there to be run; the message is one line."""
+
+
+def load(name: str) -> Suite:
+    """Return `benchmarks.<name>.run`; imported only now, so that one broken suite does not stop the others.
+
+    Raises:
+        SuiteMissing: no such module, or it has no `run`.
+    """
+    if importlib.util.find_spec(f"benchmarks.{name}") is None:
+        raise SuiteMissing(f"{name}: there is no such module")
+    run: Suite | None = getattr(importlib.import_module(f"benchmarks.{name}"), "run", None)
+    if run is None:
+        raise SuiteMissing(f"{name}: has no run(quick)")
+    return run
+
+
+def measure(names: Sequence[str], *, quick: bool, command: str, console: Console) -> tuple[Report, bool]:
+    """Run the suites in turn; return the report and whether each one finished."""
+    here, commit, began = machine(), revision(), datetime.now(UTC)
+    sections: dict[str, list[Row]] = {}
+    left_out: list[str] = []
+    finished = True
+    for name in names:
+        console.print(f"[dim]{name} …[/]")
+        try:
+            sections[name] = load(name)(quick)
+        except (SuiteMissing, PeerUnavailable) as reason:
+            left_out.append(str(reason) if isinstance(reason, SuiteMissing) else f"{name}: {reason}")
+            console.print(f"left out: {left_out[-1]}", markup=False)
+        except Exception as error:
+            finished = False
+            left_out.append(f"{name}: failed with {type(error).__name__}: {error}")
+            console.print(traceback.format_exc(), markup=False)
+        else:
+            console.print(table(name, sections[name]))
+    return Report(command, here, commit, began, sections, left_out), finished
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure hansa against limits and peers."
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs, for a look")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=SUITES, help=f"some of: {', '.join(SUITES)}"
+    )
+    parser.add_argument("--suite", action="store_true", help="also run make test for its time and coverage")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown here")
+    options = parser.parse_args(argv)
+
+    names = [*(options.only or SUITES), *([SUITE] if options.suite else [])]
+    console = Console()
+    report, finished = measure(names, quick=options.quick, command=_command(options), console=console)
+    console.print(report.verdict(), markup=False)
+    whole = not options.quick and options.only is None
+    out: Path | None = options.out or (RESULTS if whole else None)
+    if out is not None:
+        out.write_text(markdown(report), encoding="utf-8")
+        console.print(f"Written to {out.name}.", markup=False)
+    return 0 if finished else 1
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return what to type for the same figures; where they were written does not matter."""
+    words = ["python", "-m", "benchmarks"]
+    words += ["--quick"] if options.quick else []
+    words += ["--only", *options.only] if options.only else []
+    words += ["--suite"] if options.suite else []
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
