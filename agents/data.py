@@ -177,8 +177,8 @@ def _complaint(path: Path) -> str | None:
     """Say what keeps a file from being CSV, and where: polars seldom says where."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
-    except OSError:
-        return None
+    except OSError as error:
+        return error.strerror
     texts: list[str] = []
     for number, line in enumerate(lines, 1):
         try:
@@ -214,7 +214,7 @@ def _ids(column: pl.Series, path: Path) -> tuple[str, ...]:
 def _parsed(column: pl.Series, source: str, first_row: int) -> FloatArray:
     """Return a column of text as numbers."""
     values = column.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    return _finite(values, column.to_list(), source, column.name, first_row)
+    return _finite(values, column, source, column.name, first_row)
 
 
 def _floats(column: NDArray[Any], source: str, name: str) -> FloatArray:
@@ -224,15 +224,15 @@ def _floats(column: NDArray[Any], source: str, name: str) -> FloatArray:
     except (TypeError, ValueError):
         texts = [None if value is None else str(value) for value in column.tolist()]
         return _parsed(pl.Series(name, texts, dtype=pl.String), source, 0)
-    return _finite(values, values, source, name, 0)
+    return _finite(values, column, source, name, 0)
 
 
 def _finite(
-    values: FloatArray, originals: "Sequence[str | None] | FloatArray", source: str, name: str, first_row: int
+    values: FloatArray, originals: "pl.Series | NDArray[Any]", source: str, name: str, first_row: int
 ) -> FloatArray:
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
-        original = originals[wrong[0]]
+        original = originals[int(wrong[0])]
         if original is None or not str(original).strip():
             what = "no value"
         else:

@@ -6,6 +6,7 @@ The journal is a table of (space, key) -> value. Values are sealed with AES-256-
 and the place a value stands at is authenticated with it, so that rows cannot be swapped.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -128,10 +129,18 @@ class SqliteJournal:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"{path}: cannot open the journal: {error}") from error
+        try:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
+            for row in self._database.execute("SELECT space, key, value FROM journal LIMIT 1"):
+                self._open(*row)  # another key must be found out before anything is added under it
+        except (sqlite3.Error, JournalError) as error:
+            self._database.close()
+            if isinstance(error, JournalError):
+                raise
             raise JournalError(f"{path}: cannot open the journal: {error}") from error
 
     def load(self, space: str) -> dict[bytes, bytes]:
@@ -141,7 +150,7 @@ class SqliteJournal:
             ).fetchall()
         except sqlite3.Error as error:
             raise JournalError(f"{self._path}: cannot read the journal: {error}") from error
-        return {bytes(key): self._open(space, bytes(key), bytes(value)) for key, value in rows}
+        return {key: self._open(space, key, value) for key, value in rows}
 
     def commit(self, changes: Changes) -> None:
         puts = [
@@ -154,7 +163,7 @@ class SqliteJournal:
             self._database.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?, ?)", puts)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._database.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # closed, or rolled back already
                 self._database.execute("ROLLBACK")
             raise JournalError(f"{self._path}: cannot write the journal: {error}") from error
 
@@ -168,7 +177,7 @@ class SqliteJournal:
     def _open(self, space: str, key: bytes, sealed: bytes) -> bytes:
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(space, key))
-        except (InvalidTag, ValueError) as error:
+        except (InvalidTag, TypeError, ValueError) as error:  # TypeError: a number or text where bytes stood
             raise JournalError(
                 f"{self._path}: a row of {space!r} was altered or sealed under another key"
             ) from error

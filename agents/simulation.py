@@ -97,10 +97,10 @@ class _Network:
 
     def __init__(self, world: "_World") -> None:
         self.world = world
-        self.queues: dict[str, list[tuple[float, int, Delivery, str, int]]] = {}
+        self.queues: dict[str, list[tuple[float, int, Delivery, "_Transport", int]]] = {}
         self.counter = 0
 
-    def send(self, sender: str, key: str, body: bytes, tag: int) -> None:
+    def send(self, sender: "_Transport", key: str, body: bytes, tag: int) -> None:
         world = self.world
         _, recipient, traffic = key.split(".")
         if traffic == "event":
@@ -129,13 +129,13 @@ class _Transport:
     def __init__(self, world: "_World", name: str) -> None:
         self.name = name
         self._world = world
-        self._held: dict[int, tuple[float, int, Delivery, str, int]] = {}
+        self._held: dict[int, tuple[float, int, Delivery, "_Transport", int]] = {}
         self._outcomes: list[Outcome] = []
 
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
         if not routing_key.endswith(".event"):
             self._world.may_crash(self.name, "publish")
-        self._world.network.send(self.name, routing_key, body, tag)
+        self._world.network.send(self, routing_key, body, tag)
 
     def room(self) -> int:
         return 256
@@ -234,9 +234,9 @@ class _Store:
     def __init__(self, world: "_World", name: str, store: LedgerStore) -> None:
         self._world, self._name, self._store = world, name, store
 
-    def append(self, entries: Sequence[ChainedEntry]) -> None:
+    def append(self, *arguments: Any) -> None:
         self._world.may_crash(self._name, "before append")
-        self._store.append(entries)
+        self._store.append(*arguments)
         self._world.may_crash(self._name, "after append")
 
     def __getattr__(self, name: str) -> Any:
@@ -289,7 +289,7 @@ class _World:
         self.network = _Network(self)
         self.crashes: list[str] = []
         self.trace: list[str] = []
-        self.reports: list[tuple[float, int, str, Outcome]] = []
+        self.reports: list[tuple[float, int, _Transport, Outcome]] = []
         self.refused: dict[str, int] = {}
         self.seats: dict[str, _Seat] = {}
         for home in find_homes(folder):
@@ -312,12 +312,10 @@ class _World:
             self.crashes.append(f"{name} {point}")
             raise Crashed(f"{name} {point}")
 
-    def report(self, name: str, outcome: Outcome, after_s: float) -> None:
-        """Tell a publisher, if the process that published is still the one there."""
+    def report(self, publisher: _Transport, outcome: Outcome, after_s: float) -> None:
+        """Tell a publisher what became of a message; if its process has gone since, nobody hears it."""
         self.counter += 1
-        transport = self.seats[name].transport
-        if transport is not None:
-            heapq.heappush(self.reports, (self.now + after_s, self.counter, name, outcome))
+        heapq.heappush(self.reports, (self.now + after_s, self.counter, publisher, outcome))
 
     def start(self, name: str) -> None:
         seat = self.seats[name]
@@ -351,8 +349,6 @@ class _World:
             seat.agent.clerk.store.close()
         if seat.transport is not None:
             seat.transport.close()
-        self.reports = [report for report in self.reports if report[2] != name]
-        heapq.heapify(self.reports)
         seat.agent = seat.transport = seat.executor = None
         seat.back_at = self.now + down_s
 
@@ -364,10 +360,8 @@ class _World:
         """Let everything that is due happen, agents in random order; return whether anything did."""
         happened = False
         while self.reports and self.reports[0][0] <= self.now:
-            _, _, name, outcome = heapq.heappop(self.reports)
-            transport = self.seats[name].transport
-            if transport is not None:
-                transport.inform(outcome)
+            _, _, publisher, outcome = heapq.heappop(self.reports)
+            publisher.inform(outcome)
         for name in self.random.sample(sorted(self.seats), len(self.seats)):
             seat = self.seats[name]
             if seat.agent is None and seat.back_at <= self.now:
