@@ -192,7 +192,7 @@ def _pack(value: Plain) -> bytes:
 def _extend(value: object) -> msgpack.ExtType:
     """Say how a value that msgpack does not know travels; `_check` has let it through."""
     if isinstance(value, int):
-        length = (value.bit_length() + 8) // 8
+        length = (value if value >= 0 else ~value).bit_length() // 8 + 1  # with the sign's bit
         if length > MAX_INT_BYTES:
             raise NotEncodable(f"integer of {length} bytes; at most {MAX_INT_BYTES}")
         return msgpack.ExtType(_INT, value.to_bytes(length, "big", signed=True))
