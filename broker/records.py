@@ -210,7 +210,7 @@ def _literal_reader(allowed: tuple[Any, ...]) -> _Reader:
 
     def read(plain: Plain) -> Any:
         if type(plain) not in _SCALARS or (type(plain), plain) not in exact:
-            raise MalformedMessage(f"expected one of {', '.join(map(repr, allowed))}, got {plain!r:.60}")
+            raise MalformedMessage(f"expected one of {', '.join(map(repr, allowed))}, got {_describe(plain)}")
         return plain
 
     return read
@@ -450,7 +450,9 @@ def _element_type(annotation: Any) -> type[np.generic] | None:
     element = get_args(args[1])[0] if args else Any
     if element is Any or isinstance(element, TypeVar):
         return None
-    assert isinstance(element, type)
+    element = get_origin(element) or element  # np.floating[Any]
+    if not (isinstance(element, type) and issubclass(element, np.generic)):
+        raise TypeError(f"{annotation}: an array on the wire has one element type")
     return element
 
 
