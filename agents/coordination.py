@@ -36,6 +36,7 @@ RECEIPT_S = 120.0  # how long the keeper may take to chain an entry that we wait
 START_SLACK_S = 60.0  # a member waits this much longer than the consent deadline for the start
 FINISH_S = 600.0  # a member waits this long for the coordinator's last word
 REASON_CHARS = 500
+REFUSAL_CHARS = 120  # of one refusal in the reason of an abort, so that it does not push out the others
 
 
 # --- effects that only coordination has -----------------------------------------------------------------
@@ -257,9 +258,7 @@ def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> Job
         case TimerFired("consent") if isinstance(state, Proposing):
             return _decide(state)
         case TimerFired("receipt") if isinstance(state, Finishing):
-            return JobStep(
-                Over(state.spec, "aborted", f"the keeper has not chained the end within {RECEIPT_S:g} s"), ()
-            )
+            return _abort(state, f"the keeper has not chained the end within {RECEIPT_S:g} s", record=False)
         case TimerFired():
             return JobStep(state, ())  # a timer of an earlier state
         case Receipted("job-finished") if isinstance(state, Finishing):
@@ -287,6 +286,8 @@ def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> Job
             )
         case RoleDone():
             raise LocalProtocolError(f"role done while {type(state).__name__}")
+        case RoleFailed() | Cancel() if isinstance(state, Finishing):
+            return JobStep(state, ())  # too late: the end is on its way to the ledger
         case RoleFailed(reason) | Cancel(reason):
             return _abort(state, reason)
 
@@ -306,6 +307,10 @@ def _answered(state: Proposing | Running | Finishing, sender: str, answer: JobAn
         state = replace(state, accepted=tuple(sorted((*state.accepted, sender))))
     else:
         state = replace(state, refused=(*state.refused, (sender, answer.reason[:REASON_CHARS])))
+    return _decide_if_all_answered(state)
+
+
+def _decide_if_all_answered(state: Proposing) -> JobStep:
     if len(state.accepted) + len(state.refused) == len(state.spec.parties):
         return _decide(state)
     return JobStep(state, ())
@@ -317,7 +322,7 @@ def _decide(state: Proposing) -> JobStep:
     silent = tuple(p for p in spec.parties if p not in state.accepted and p not in dict(state.refused))
     if len(state.accepted) < spec.minimum_parties:
         parts = [f"{len(state.accepted)} of at least {spec.minimum_parties} parties accepted"]
-        parts += [f"{party} refused: {reason}" for party, reason in state.refused]
+        parts += [f"{party} refused: {reason[:REFUSAL_CHARS]}" for party, reason in state.refused]
         parts += [f"no answer from {party} within {spec.consent_s:g} s" for party in silent]
         return _abort(state, "; ".join(parts), missing=silent)
     starts = tuple(Send(party, JobStart(state.accepted)) for party in state.accepted)
@@ -332,19 +337,18 @@ def _decide(state: Proposing) -> JobStep:
 
 
 def _left(state: Proposing | Running | Finishing, sender: str, reason: str) -> JobStep:
+    if sender not in state.spec.parties:
+        raise PeerError(f"{sender} was not invited to {state.spec.job}")
     match state:
         case Proposing():
             accepted = tuple(party for party in state.accepted if party != sender)
             refused = tuple(pair for pair in state.refused if pair[0] != sender)
-            return JobStep(
-                replace(state, accepted=accepted, refused=(*refused, (sender, reason[:REASON_CHARS]))), ()
-            )
+            refused = (*refused, (sender, reason[:REASON_CHARS]))
+            return _decide_if_all_answered(replace(state, accepted=accepted, refused=refused))
         case Running() if sender in state.parties:
-            return JobStep(state, (TellRole(PeerLeft(sender, reason)),))
-        case Running():
-            raise PeerError(f"{sender} left {state.spec.job}, which it had not joined")
-        case Finishing():
-            return JobStep(state, ())
+            return JobStep(state, (TellRole(PeerLeft(sender, reason[:REASON_CHARS])),))
+        case Running() | Finishing():
+            return JobStep(state, ())  # not in it, or no longer needed
 
 
 def _abort(
@@ -354,7 +358,8 @@ def _abort(
     told = tuple(Send(party, JobAbort(reason, missing)) for party in state.spec.parties)
     entry = (Record(JobAborted(job=state.spec.job, reason=reason, missing=missing)),) if record else ()
     return JobStep(
-        Over(state.spec, "aborted", reason, missing), (*entry, *told, CancelTimer("consent"), StopRole())
+        Over(state.spec, "aborted", reason, missing),
+        (*entry, *told, CancelTimer("consent"), CancelTimer("receipt"), StopRole()),
     )
 
 
@@ -372,14 +377,13 @@ def _member(state: Accepting | Accepted | TakingPart | Delivered, event: JobEven
             return JobStep(started, (CancelTimer("start"), StartRole("party", parties)))
         case Received(_, JobFinish(digest)) if isinstance(state, Delivered):
             if digest != state.model_digest:
-                return JobStep(
-                    Over(state.spec, "aborted", "the coordinator finished with another model than it sent"),
-                    (),
-                )
+                other = "the coordinator finished with another model than it sent"
+                return JobStep(Over(state.spec, "aborted", other), (CancelTimer("finish"),))
             return JobStep(Over(state.spec, "finished", "done"), (CancelTimer("finish"),))
-        case Received(sender, JobFinish()) if isinstance(state, TakingPart):
-            late = "the job finished without our last part"
-            return JobStep(Over(state.spec, "aborted", late, (sender,)), (StopRole(),))
+        case Received(_, JobFinish()) if isinstance(state, TakingPart):
+            return JobStep(
+                Over(state.spec, "aborted", "the job finished without our last part"), (StopRole(),)
+            )
         case Received(sender, message):
             raise PeerError(f"{sender} sent {type(message).__name__} while {type(state).__name__}")
         case Receipted("job-accepted") if isinstance(state, Accepting):

@@ -132,16 +132,20 @@ class SqliteJournal:
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: cannot open the journal: {error}") from error
         try:
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute(_SCHEMA)
-            for row in self._database.execute("SELECT space, key, value FROM journal LIMIT 1"):
-                self._open(*row)  # another key must be found out before anything is added under it
-        except (sqlite3.Error, JournalError) as error:
+            self._prepare()
+        except JournalError:
             self._database.close()
-            if isinstance(error, JournalError):
-                raise
+            raise
+        except sqlite3.Error as error:
+            self._database.close()
             raise JournalError(f"{path}: cannot open the journal: {error}") from error
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute(_SCHEMA)
+        for row in self._database.execute("SELECT space, key, value FROM journal LIMIT 1").fetchall():
+            self._open(*row)  # another key must be found out before anything is added under it
 
     def load(self, space: str) -> dict[bytes, bytes]:
         try:
@@ -177,7 +181,7 @@ class SqliteJournal:
     def _open(self, space: str, key: bytes, sealed: bytes) -> bytes:
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(space, key))
-        except (InvalidTag, TypeError, ValueError) as error:  # TypeError: a number or text where bytes stood
+        except (InvalidTag, ValueError, AttributeError, TypeError) as error:  # the last two: of another type
             raise JournalError(
                 f"{self._path}: a row of {space!r} was altered or sealed under another key"
             ) from error

@@ -23,6 +23,7 @@ from hansa.agents.data import Dataset
 from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
 from hansa.agents.journal import MemoryJournal
+from hansa.agents.memory import keep_freed_memory
 from hansa.agents.messages import JobSpec
 from hansa.broker import BrokerError, Identity, MemoryBroker, decode, open_event
 from hansa.ledger import Charter, Keeper, LedgerStore, MemberAdmitted, Refusal, Replica, sign_entry
@@ -64,6 +65,7 @@ class LocalFederation:
         temporary: bool,
         detach_bytes: int | None = None,
     ) -> None:
+        keep_freed_memory()
         self.folder = folder
         self._temporary = temporary
         self._executor: Executor = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hansa-task")

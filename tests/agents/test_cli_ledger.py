@@ -59,9 +59,9 @@ def test_one_home_can_be_verified_alone_and_as_json(folder: Path) -> None:
 
 FLIP = "UPDATE entries SET signed = substr(signed, 1, 40) || x'00' || substr(signed, 42) WHERE idx = 6"
 SWAP = (
-    "UPDATE entries SET idx = -1 WHERE idx = 5",
+    "UPDATE entries SET idx = 999 WHERE idx = 5",
     "UPDATE entries SET idx = 5 WHERE idx = 7",
-    "UPDATE entries SET idx = 7 WHERE idx = -1",
+    "UPDATE entries SET idx = 7 WHERE idx = 999",
 )
 CUT = "DELETE FROM entries WHERE idx > 8"
 
