@@ -46,8 +46,8 @@ from hansa.ledger.errors import (
 )
 from hansa.ledger.keeper import Keeper, Refusal
 from hansa.ledger.replica import Replica
-from hansa.ledger.rules import Dataset, Job, Member, Payout, Standing
 from hansa.ledger.shares import Value, largest_remainder, volume_shares
+from hansa.ledger.standing import Dataset, Job, Member, Payout, Standing
 from hansa.ledger.store import LedgerStore
 from hansa.ledger.verify import Verified, verify_store
 

@@ -19,7 +19,8 @@ from hansa.broker.identity import SIGNATURE_BYTES, Identity, PublicIdentity
 from hansa.ledger.bodies import DIGEST_BYTES, Body, Charter, UnknownBody, decode_body
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry
 from hansa.ledger.errors import BadEntry, ForgedEntry, LedgerError, RuleBroken
-from hansa.ledger.rules import Standing
+from hansa.ledger.rules import check_author, check_body, check_founding
+from hansa.ledger.standing import Standing
 
 CHAIN_DOMAIN = "hansa-chain-v1"
 RECEIPT_DOMAIN = "hansa-receipt-v1"
@@ -142,7 +143,8 @@ class Verifier:
         if entry.index == 0 and self._fingerprint not in (None, entry.hash):
             raise BadEntry(0, f"not the pinned charter: its fingerprint is {entry.hash.hex()}")
         try:
-            fields, body = self.examine(SignedEntry(entry.signed, entry.signature), signatures=signatures)
+            fields = read_entry(entry.signed)
+            body = self.examine(fields, entry if signatures else None)
         except LedgerError as error:
             raise BadEntry(entry.index, str(error)) from None
         if signatures:
@@ -151,31 +153,32 @@ class Verifier:
         self.extend(entry, fields, body)
         return fields
 
-    def examine(
-        self, entry: SignedEntry, *, signatures: bool = True
-    ) -> tuple[EntryFields, Body | UnknownBody]:
-        """Say what an entry says, if it may come next.
+    def examine(self, fields: EntryFields, entry: SignedEntry | ChainedEntry | None) -> Body | UnknownBody:
+        """Return an entry's body, if it may come next.
+
+        Args:
+            fields: what `read_entry` found in it.
+            entry: whose signature to check; None checks none.
 
         Raises:
-            MalformedEntry: no entry, or not a body of its kind.
+            MalformedEntry: not a body of its kind.
             ForgedEntry: the signature is not the author's.
             RuleBroken: the author may not write it, or not now.
         """
-        fields = read_entry(entry.signed)
         if self._federation not in (None, fields.federation):
-            raise RuleBroken(f"an entry of {fields.federation}, not of {self._federation}")
+            raise RuleBroken(f"an entry of {fields.federation!r:.60}, not of {self._federation!r}")
         if self.standing.founded:
-            self.standing.check_author(fields)
-            if signatures:
+            check_author(self.standing, fields)
+            if entry is not None:
                 check_signature(entry, self.standing.members[fields.author].public)
             body = decode_body(fields.kind, fields.schema, fields.body)
-            self.standing.check_body(fields.author, body)
+            check_body(self.standing, fields.author, body)
         else:  # the charter brings the key that signs it
             body = decode_body(fields.kind, fields.schema, fields.body)
-            keeper = self.standing.check_founding(fields, body)
-            if signatures:
+            keeper = check_founding(fields, body)
+            if entry is not None:
                 check_signature(entry, keeper)
-        return fields, body
+        return body
 
     def extend(self, entry: ChainedEntry, fields: EntryFields, body: Body | UnknownBody) -> None:
         """Take in an entry that was examined and linked here."""
@@ -183,7 +186,7 @@ class Verifier:
         self.head = entry.head
 
 
-def check_signature(entry: SignedEntry, author: PublicIdentity) -> None:
+def check_signature(entry: SignedEntry | ChainedEntry, author: PublicIdentity) -> None:
     """Raise ForgedEntry unless this author signed the entry."""
     try:
         author.verify(entry.signature, entry.signed)

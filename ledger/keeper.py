@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from hansa.broker.identity import Identity
 from hansa.ledger.bodies import Charter, UnknownBody
 from hansa.ledger.chain import ChainedEntry, Head, Verifier, check_signature, link
-from hansa.ledger.entry import SignedEntry, read_entry, sign_entry
+from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
 from hansa.ledger.errors import HeadMoved, LedgerError, NotTheKeeper, RuleBroken
-from hansa.ledger.rules import Standing
+from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
 CLOCK_SKEW_S = 300.0  # how far ahead of ours an author's clock may run
@@ -91,7 +91,7 @@ class Keeper:
             draft = _Draft(self._identity, self._federation, self._store, self._verifier.copy())
             outcomes = tuple(draft.add(entry, now) for entry in entries)
             try:
-                self._store.append(draft.gained)
+                self._store.append(draft.gained, draft.said)
             except HeadMoved:
                 self._catch_up()
                 continue
@@ -120,26 +120,23 @@ class _Draft:
         self._store = store
         self.verifier = verifier
         self.gained: list[ChainedEntry] = []
+        self.said: list[EntryFields] = []
 
     def add(self, entry: SignedEntry, now: float) -> ChainedEntry | Refusal:
         try:
-            return self._chained_before(entry) or self._chain(entry, now)
+            fields = read_entry(entry.signed)
+            return self._chained_before(entry, fields) or self._chain(entry, fields, now)
         except LedgerError as error:
             return Refusal(entry, str(error))
 
-    def _chained_before(self, entry: SignedEntry) -> ChainedEntry | None:
-        fields = read_entry(entry.signed)
+    def _chained_before(self, entry: SignedEntry, fields: EntryFields) -> ChainedEntry | None:
         standing = self.verifier.standing
         if fields.author_seq >= standing.next_author_seq(fields.author):
             return None
         found = self._store.find(fields.author, fields.author_seq)
         if found is None:  # then it came earlier in this batch
-            found = next(
-                each
-                for each in self.gained
-                if (given := read_entry(each.signed)).author == fields.author
-                and given.author_seq == fields.author_seq
-            )
+            numbers = [(said.author, said.author_seq) for said in self.said]
+            found = self.gained[numbers.index((fields.author, fields.author_seq))]
         if found.signed == entry.signed:
             return found
         # Only the author's own signature makes this more than somebody's scribble.
@@ -147,8 +144,8 @@ class _Draft:
         taken = f"{fields.author}'s entry {fields.author_seq} is another one, chained at {found.index}"
         raise RuleBroken(f"equivocation: {taken}")
 
-    def _chain(self, entry: SignedEntry, now: float) -> ChainedEntry:
-        fields, body = self.verifier.examine(entry)
+    def _chain(self, entry: SignedEntry, fields: EntryFields, now: float) -> ChainedEntry:
+        body = self.verifier.examine(fields, entry)
         if isinstance(body, UnknownBody):
             raise RuleBroken(f"this keeper does not know {body.kind} in schema {body.schema}")
         if isinstance(body, Charter) and body.keeper != self._identity.public:
@@ -159,4 +156,5 @@ class _Draft:
         chained = link(self._identity, self._federation, self.verifier.head, entry)
         self.verifier.extend(chained, fields, body)
         self.gained.append(chained)
+        self.said.append(fields)
         return chained

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hansa.ledger.chain import ChainedEntry, Head, Verifier, check_hash, check_receipt
 from hansa.ledger.errors import BadEntry, Behind, ForkFound, HeadMoved
 from hansa.ledger.keeper import ATTEMPTS
-from hansa.ledger.rules import Standing
+from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
 
@@ -60,10 +60,9 @@ class Replica:
             if gained and gained[0].index > size:
                 raise Behind(size, gained[0].index)
             verifier = self._verifier.copy()
-            for entry in gained:
-                verifier.accept(entry)
+            said = [verifier.accept(entry) for entry in gained]
             try:
-                self._store.append(gained)
+                self._store.append(gained, said)
             except HeadMoved:  # another process of this agent; what it stored is compared in the next attempt
                 self._catch_up()
                 continue

@@ -1,4 +1,4 @@
-"""Who may write what, and when? The standing of a federation, as its entries made it.
+"""Who may write what, and when? Said of the next entry, given the standing that the ones before made.
 
     keeper       charter, member-admitted, member-suspended
     the member   member-left, key-rotated, dataset-registered, dataset-withdrawn
@@ -9,13 +9,8 @@
                  payout-proposed, payout-settled
     in the job   model-used
 
-Everyone who replays the chain comes to the same standing: no clock, no file, no network. The keeper's own
-keys are those of the charter for good; another keeper is another epoch of the ledger.
+The keeper's own keys are those of the charter for good; another keeper is another epoch of the ledger.
 """
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from hansa.broker.identity import PublicIdentity
 from hansa.ledger.bodies import (
@@ -44,206 +39,55 @@ from hansa.ledger.bodies import (
 )
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import RuleBroken
-
-Status = Literal["active", "suspended", "revoked", "left"]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An organisation's agent. `admitted_at` is the index of the entry that let it in, last."""
-
-    public: PublicIdentity
-    organisation: str
-    status: Status
-    admitted_at: int
+from hansa.ledger.standing import Job, Member, Payout, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A data set on offer. `registered_at` is the index of its entry."""
+def check_founding(fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
+    """Say whether this entry may found the federation.
 
-    owner: str
-    rows: int
-    columns: tuple[str, ...]
-    target: str | None
-    registered_at: int
+    Returns:
+        The keeper as the charter names it; these keys must have signed it.
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job and how far it has come.
-
-    Attributes:
-        proposed_at: index of its proposal.
-        last_round: the newest one closed, -1 before the first.
-        model_digest: (32,) of the finished model, empty before.
-        shares: the newest measured weights; `method` says of what.
+    Raises:
+        RuleBroken: no charter, or its author is not the keeper it names.
     """
-
-    coordinator: str
-    protocol: str
-    model: str
-    dataset: str
-    parties: tuple[str, ...]
-    quorum: int
-    proposed_at: int
-    status: Literal["open", "finished", "aborted"] = "open"
-    accepted: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    last_round: int = -1
-    model_digest: bytes = b""
-    method: str = ""
-    shares: Mapping[str, int] = field(default_factory=dict)
+    if not isinstance(body, Charter):
+        raise RuleBroken(f"the first entry must be a charter, found {fields.kind}")
+    if fields.author != body.keeper.name:
+        raise RuleBroken(
+            f"the charter names {body.keeper.name!r} as keeper, but {fields.author!r:.60} wrote it"
+        )
+    if fields.federation != body.federation:
+        raise RuleBroken(f"the charter of {body.federation!r} in an entry of {fields.federation!r:.60}")
+    if fields.author_seq != 0:
+        raise RuleBroken(f"expected entry 0 of {fields.author}, found {fields.author_seq}")
+    return body.keeper
 
 
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """A split of money, on its way. `amounts` are minor units of `currency` by party."""
+def check_author(now: Standing, fields: EntryFields) -> None:
+    """Say whether this author may write at all, under this number; needs no body.
 
-    job: str
-    proposer: str
-    currency: str
-    amounts: Mapping[str, int]
-    approved: tuple[str, ...] = ()
-    settled: bool = False
-
-
-class Standing:
-    """Members, data sets, jobs and payouts as of one head of the chain.
-
-    Attributes:
-        members: by name; those who left stay, with that status.
-        datasets: by (owner, name); those withdrawn are gone.
-        jobs: by name.
-        payouts: by the index of their proposal.
-        unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
+    Raises:
+        RuleBroken: another federation, not an active member, or not its next number.
     """
-
-    __slots__ = (
-        "_charter",
-        "_next_seq",
-        "_revoked_keys",
-        "datasets",
-        "jobs",
-        "members",
-        "payouts",
-        "unknown_kinds",
-    )
-
-    def __init__(self) -> None:
-        self._charter: Charter | None = None
-        self._next_seq: dict[str, int] = {}
-        self._revoked_keys: frozenset[bytes] = frozenset()
-        self.members: dict[str, Member] = {}
-        self.datasets: dict[tuple[str, str], Dataset] = {}
-        self.jobs: dict[str, Job] = {}
-        self.payouts: dict[int, Payout] = {}
-        self.unknown_kinds: frozenset[str] = frozenset()
-
-    def __repr__(self) -> str:
-        return f"Standing({len(self.members)} members, {len(self.jobs)} jobs)"
-
-    @property
-    def founded(self) -> bool:
-        """Whether there is a charter yet."""
-        return self._charter is not None
-
-    @property
-    def charter(self) -> Charter:
-        """The charter.
-
-        Raises:
-            RuleBroken: nothing is founded yet.
-        """
-        if self._charter is None:
-            raise RuleBroken("the first entry must be a charter")
-        return self._charter
-
-    def copy(self) -> "Standing":
-        """Return an independent standing; the values are frozen and shared."""
-        twin = Standing()
-        twin._charter = self._charter
-        twin._next_seq = self._next_seq.copy()
-        twin._revoked_keys = self._revoked_keys
-        twin.members = self.members.copy()
-        twin.datasets = self.datasets.copy()
-        twin.jobs = self.jobs.copy()
-        twin.payouts = self.payouts.copy()
-        twin.unknown_kinds = self.unknown_kinds
-        return twin
-
-    def next_author_seq(self, author: str) -> int:
-        """Return the number that this author's next entry must bear."""
-        return self._next_seq.get(author, 0)
-
-    def check(self, fields: EntryFields, body: Body | UnknownBody) -> None:
-        """Say whether this entry may be the next one.
-
-        Raises:
-            RuleBroken: it may not, and why.
-        """
-        if self._charter is None:
-            self.check_founding(fields, body)
-        else:
-            self.check_author(fields)
-            self.check_body(fields.author, body)
-
-    def check_founding(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
-        """Say whether this entry may found the federation.
-
-        Returns:
-            The keeper as the charter names it; these keys must have signed it.
-
-        Raises:
-            RuleBroken: no charter, or its author is not the keeper it names.
-        """
-        if not isinstance(body, Charter):
-            raise RuleBroken(f"the first entry must be a charter, found {fields.kind}")
-        if fields.author != body.keeper.name:
-            raise RuleBroken(f"the charter names {body.keeper.name} as keeper, but {fields.author} wrote it")
-        if fields.federation != body.federation:
-            raise RuleBroken(f"the charter of {body.federation} in an entry of {fields.federation}")
-        if fields.author_seq != 0:
-            raise RuleBroken(f"expected entry 0 of {fields.author}, found {fields.author_seq}")
-        return body.keeper
-
-    def check_author(self, fields: EntryFields) -> None:
-        """Say whether this author may write at all, under this number; needs no body.
-
-        Raises:
-            RuleBroken: another federation, not an active member, or not its next number.
-        """
-        if fields.federation != self.charter.federation:
-            raise RuleBroken(f"an entry of {fields.federation}, not of {self.charter.federation}")
-        member = self.members.get(fields.author)
-        if member is None:
-            raise RuleBroken(f"{fields.author} is no member")
-        if member.status != "active":
-            raise RuleBroken(f"{fields.author} may not write: {member.status}")
-        expected = self.next_author_seq(fields.author)
-        if fields.author_seq != expected:
-            raise RuleBroken(f"expected entry {expected} of {fields.author}, found {fields.author_seq}")
-
-    def check_body(self, author: str, body: Body | UnknownBody) -> None:
-        """Say whether this author, who may write, may write this now.
-
-        Raises:
-            RuleBroken: it may not, and why.
-        """
-        _check_body(self, author, body)
-
-    def apply(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
-        """Take an entry that `check` allowed into the standing."""
-        self._next_seq[fields.author] = fields.author_seq + 1
-        _apply_body(self, index, fields.author, body)
-
-    def _found(self, charter: Charter) -> None:
-        self._charter = charter
-        self.members[charter.keeper.name] = Member(charter.keeper, charter.organisation, "active", 0)
+    if fields.federation != now.charter.federation:
+        raise RuleBroken(f"an entry of {fields.federation!r:.60}, not of {now.charter.federation!r}")
+    member = now.members.get(fields.author)
+    if member is None:
+        raise RuleBroken(f"{fields.author!r:.60} is no member")
+    if member.status != "active":
+        raise RuleBroken(f"{fields.author} may not write: {member.status}")
+    expected = now.next_author_seq(fields.author)
+    if fields.author_seq != expected:
+        raise RuleBroken(f"expected entry {expected} of {fields.author}, found {fields.author_seq}")
 
 
-# --- may it be written? ---------------------------------------------------------------------------------
-def _check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
+def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
+    """Say whether this author, who may write, may write this now.
+
+    Raises:
+        RuleBroken: it may not, and why.
+    """
     match body:
         case Charter():
             raise RuleBroken("the federation has its charter")
@@ -257,7 +101,7 @@ def _check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             _only(author, now.charter.keeper.name, "the keeper suspends members")
             _check_not_keeper(now, name)
             if _member(now, name).status != "active":
-                raise RuleBroken(f"{name} is {_member(now, name).status} already")
+                raise RuleBroken(f"{name} is not active but {_member(now, name).status}")
         case MemberLeft(name):
             _only(author, name, "each member leaves for itself")
             _check_not_keeper(now, name)
@@ -271,9 +115,11 @@ def _check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             if author != now.charter.keeper.name:
                 _only(author, name, "a key is revoked by its owner or the keeper")
             _check_not_keeper(now, name)
+            if _member(now, name).status == "left":
+                raise RuleBroken(f"{name} has left")
             if _member(now, name).public.verify_key != body.verify_key:
                 raise RuleBroken(f"not the key that {name} has")
-            if body.verify_key in now._revoked_keys:
+            if body.verify_key in now.revoked_keys:
                 raise RuleBroken(f"{name}'s key is revoked already")
         case DatasetRegistered(dataset):
             if (author, dataset) in now.datasets:
@@ -345,8 +191,8 @@ def _check_job(now: Standing, author: str, body: _JobBody) -> None:
         case RoundClosed():
             _coordinates(author, job, body.job)
             _check_open(job, body.job)
-            if body.round <= job.last_round:
-                raise RuleBroken(f"round {body.round} of {body.job} after round {job.last_round}")
+            if body.round <= now.rounds.get(body.job, -1):
+                raise RuleBroken(f"round {body.round} of {body.job} after round {now.rounds[body.job]}")
             for party in (*body.participants, *body.missing):
                 _check_among(party, job.accepted, f"those who accepted {body.job}")
             for party in body.missing:
@@ -385,55 +231,6 @@ def _check_money(now: Standing, author: str, body: PayoutProposed | PayoutApprov
                 raise RuleBroken(f"payout {number} is not approved by {', '.join(waiting)}")
 
 
-# --- what it changes ------------------------------------------------------------------------------------
-def _apply_body(now: Standing, index: int, author: str, body: Body | UnknownBody) -> None:
-    match body:
-        case Charter():
-            now._found(body)
-        case MemberAdmitted():
-            now.members[body.name] = Member(body.public, body.organisation, "active", index)
-        case MemberSuspended(name):
-            now.members[name] = replace(now.members[name], status="suspended")
-        case MemberLeft(name):
-            now.members[name] = replace(now.members[name], status="left")
-        case KeyRotated(name):
-            now.members[name] = replace(now.members[name], public=body.public)
-        case KeyRevoked(name):
-            now._revoked_keys |= {body.verify_key}
-            now.members[name] = replace(now.members[name], status="revoked")
-        case DatasetRegistered(dataset):
-            now.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
-        case DatasetWithdrawn(dataset):
-            del now.datasets[author, dataset]
-        case JobProposed(job):
-            now.jobs[job] = Job(
-                author, body.protocol, body.model, body.dataset, body.parties, body.quorum, proposed_at=index
-            )
-        case JobAccepted(job):
-            now.jobs[job] = replace(now.jobs[job], accepted=(*now.jobs[job].accepted, author))
-        case JobRefused(job):
-            now.jobs[job] = replace(now.jobs[job], refused=(*now.jobs[job].refused, author))
-        case JobFinished(job):
-            now.jobs[job] = replace(now.jobs[job], status="finished", model_digest=body.model_digest)
-        case JobAborted(job):
-            now.jobs[job] = replace(now.jobs[job], status="aborted")
-        case RoundClosed(job):
-            now.jobs[job] = replace(now.jobs[job], last_round=body.round)
-        case ContributionMeasured(job):
-            now.jobs[job] = replace(now.jobs[job], method=body.method, shares=body.shares)
-        case PayoutProposed(job):
-            now.payouts[index] = Payout(job, author, body.currency, body.amounts)
-        case PayoutApproved(number):
-            payout = now.payouts[number]
-            now.payouts[number] = replace(payout, approved=(*payout.approved, author))
-        case PayoutSettled(number):
-            now.payouts[number] = replace(now.payouts[number], settled=True)
-        case ModelEvaluated() | ModelUsed():
-            pass  # read from the entries by whoever reports or pays
-        case UnknownBody(kind):
-            now.unknown_kinds |= {kind}
-
-
 # --- the rules' words -----------------------------------------------------------------------------------
 def _only(author: str, allowed: str, rule: str) -> None:
     if author != allowed:
@@ -470,7 +267,7 @@ def _check_not_keeper(now: Standing, name: str) -> None:
 
 
 def _check_key_is_free(now: Standing, name: str, verify_key: bytes) -> None:
-    if verify_key in now._revoked_keys:
+    if verify_key in now.revoked_keys:
         raise RuleBroken("this key is revoked")
     for member in now.members.values():
         if member.public.name != name and member.public.verify_key == verify_key:

@@ -2,6 +2,10 @@
 
 This is the newest form; how a database gets there stands in `migrations`. `author`, `author_seq` and `kind`
 repeat what is inside `signed`, for queries; verification compares them with it.
+
+There is one row per index, and `previous` is the hash of the row before: that is what keeps the chain from
+forking. Unique indices on `previous` and `hash` would add nothing but random pages to every commit, 32 of them
+to a commit of 32 entries.
 """
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
@@ -13,10 +17,10 @@ ENTRIES = Table(
     METADATA,
     # SQLite needs the word INTEGER for a primary key that is the row's own address.
     Column("idx", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("previous", LargeBinary, nullable=False, unique=True),
+    Column("previous", LargeBinary, nullable=False),
     Column("signed", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
     Column("author", String(40), nullable=False),
     Column("author_seq", BigInteger, nullable=False),

@@ -31,8 +31,7 @@ SQLITE_TRIGGERS = (
            OR NEW.previous IS NOT coalesce(
                 (SELECT hash FROM entries ORDER BY idx DESC LIMIT 1), zeroblob(32));
         SELECT RAISE(ABORT, 'a ledger entry is appended once')
-        WHERE EXISTS (SELECT 1 FROM entries WHERE hash = NEW.hash)
-           OR EXISTS (SELECT 1 FROM entries WHERE author = NEW.author AND author_seq = NEW.author_seq);
+        WHERE EXISTS (SELECT 1 FROM entries WHERE author = NEW.author AND author_seq = NEW.author_seq);
     END
     """,
 )
@@ -81,10 +80,10 @@ def upgrade() -> None:
         sa.Column(
             "idx", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False
         ),
-        sa.Column("previous", sa.LargeBinary, nullable=False, unique=True),
+        sa.Column("previous", sa.LargeBinary, nullable=False),
         sa.Column("signed", sa.LargeBinary, nullable=False),
         sa.Column("signature", sa.LargeBinary, nullable=False),
-        sa.Column("hash", sa.LargeBinary, nullable=False, unique=True),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
         sa.Column("receipt", sa.LargeBinary, nullable=False),
         sa.Column("author", sa.String(40), nullable=False),
         sa.Column("author_seq", sa.BigInteger, nullable=False),

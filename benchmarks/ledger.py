@@ -1,0 +1,270 @@
+"""How close do the ledger's appends and its verification come to what their signatures and the disk cost?
+
+The limit of an append is made of its primitives: verify the author, hash, sign the receipt, and commit the
+same bytes with the bare sqlite3 driver (WAL, synchronous=FULL) in batches of the same size. The limit of
+verification is two signature checks and a hash over the same bytes, read with the bare driver. Ours and the limit
+take turns in one run, and medians count, so that a busy machine slows both alike.
+
+    python -m benchmarks.ledger [--entries 100000] [--repeats 5] [--json FILE]
+"""
+
+import argparse
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from benchmarks.report import Row, Spread, at_least, interleaved, median_of
+from hansa.broker.identity import Identity
+from hansa.ledger import (
+    Body,
+    ChainedEntry,
+    Charter,
+    JobAccepted,
+    JobProposed,
+    Keeper,
+    LedgerStore,
+    MemberAdmitted,
+    RoundClosed,
+    SignedEntry,
+    read_entry,
+    sign_entry,
+    verify_store,
+)
+
+BAR = 0.6  # of the limit, at least
+MEMBERS = 8
+ENTRIES = 100_000
+WRITTEN_AT_ONCE = 2_000
+BATCHES = {1: 256, 32: 1_024, 512: 2_048}  # batch size: entries in one turn
+FEDERATION = "bench"
+NOW_S = 1_800_000_000.0
+
+_TABLE = "CREATE TABLE entries (idx INTEGER PRIMARY KEY, previous, signed, signature, hash, receipt)"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One comparison; each side took its turns over the same entries.
+
+    Attributes:
+        entries: in one turn.
+    """
+
+    name: str
+    entries: int
+    ours: Spread
+    limit: Spread
+
+    @property
+    def ours_per_s(self) -> float:
+        """Entries per second."""
+        return self.entries / self.ours.median_s
+
+    @property
+    def limit_per_s(self) -> float:
+        """Entries per second, with nothing but the primitives."""
+        return self.entries / self.limit.median_s
+
+    @property
+    def ratio(self) -> float:
+        """Our share of the limit."""
+        return self.ours_per_s / self.limit_per_s
+
+    def row(self) -> Row:
+        """Return the line for the table of all benchmarks."""
+        ours, limit = f"{self.ours_per_s:,.0f} entries/s", f"{self.limit_per_s:,.0f} entries/s of primitives"
+        return at_least(
+            self.name, ours, limit, self.ratio, BAR, f"{self.entries} entries, {self.ours.runs} runs"
+        )
+
+
+class Federation:
+    """Members that have entries to write: each coordinates a job with everybody in it."""
+
+    def __init__(self, keeper: Keeper, identity: Identity) -> None:
+        self.keeper = keeper
+        self.members = [Identity.generate(f"member-{number}") for number in range(MEMBERS)]
+        self.names = tuple(member.name for member in self.members)
+        self._numbers = {name: 0 for name in (identity.name, *self.names)}
+        self._round = 0
+        keeper.found(Charter(FEDERATION, identity.public), int(NOW_S * 1000))
+        self._numbers[identity.name] = 1
+        for member in self.members:
+            keys = member.public
+            self._write(identity, MemberAdmitted(keys.name, keys.verify_key, keys.seal_key))
+        for member in self.members:
+            job = f"job-of-{member.name}"
+            self._write(member, JobProposed(job, "fedavg", "softmax", {}, self.names, "digits", 2, 60.0))
+            for party in self.members:
+                self._write(party, JobAccepted(job))
+
+    def sign(self, member: Identity, body: Body) -> SignedEntry:
+        """Sign the member's next entry."""
+        number = self._numbers[member.name]
+        self._numbers[member.name] = number + 1
+        return sign_entry(
+            member, federation=FEDERATION, author_seq=number, body=body, time_ms=int(NOW_S * 1000)
+        )
+
+    def rounds(self, count: int) -> list[SignedEntry]:
+        """Sign so many closed rounds, the members in turn."""
+        entries = []
+        for number in range(count):
+            member = self.members[number % MEMBERS]
+            digest = hashlib.sha256(self._round.to_bytes(8)).digest()
+            body = RoundClosed(f"job-of-{member.name}", self._round, digest, self.names)
+            entries.append(self.sign(member, body))
+            self._round += 1
+        return entries
+
+    def public_keys(self, entries: Sequence[SignedEntry]) -> list[Ed25519PublicKey]:
+        """Return the authors' keys, parsed: the limit does not pay for finding them."""
+        keys = {
+            member.name: Ed25519PublicKey.from_public_bytes(member.public.verify_key)
+            for member in self.members
+        }
+        return [keys[read_entry(entry.signed).author] for entry in entries]
+
+    def _write(self, member: Identity, body: Body) -> None:
+        outcome = self.keeper.append([self.sign(member, body)], NOW_S)[0]
+        assert isinstance(outcome, ChainedEntry), outcome
+
+
+class Limit:
+    """The primitives and the bare driver, on a database of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self.public = self._key.public_key()
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(_TABLE)
+        self._size = 0
+        self._previous = bytes(32)
+
+    def append(self, entries: Sequence[SignedEntry], keys: Sequence[Ed25519PublicKey]) -> None:
+        """Verify, hash, sign and commit one batch."""
+        rows = []
+        for entry, key in zip(entries, keys, strict=True):
+            key.verify(entry.signature, entry.signed)
+            digest = hashlib.sha256(self._previous + entry.signed + entry.signature).digest()
+            rows.append(
+                (self._size, self._previous, entry.signed, entry.signature, digest, self._key.sign(digest))
+            )
+            self._size += 1
+            self._previous = digest
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._database.execute("COMMIT")
+
+    def verify(self, keys: Sequence[Ed25519PublicKey]) -> None:
+        """Read everything back; check both signatures and the hash."""
+        rows = self._database.execute("SELECT * FROM entries ORDER BY idx")
+        for (_, previous, signed, signature, digest, receipt), key in zip(rows, keys, strict=True):
+            key.verify(signature, signed)
+            self.public.verify(receipt, digest)
+            assert hashlib.sha256(previous + signed + signature).digest() == digest
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def measure_append(folder: Path, batch: int, turns: int) -> Result:
+    """Append in batches, in turn with the limit."""
+    count = BATCHES[batch]
+    parts = [slice(start, start + batch) for start in range(0, count, batch)]
+    identity = Identity.generate("keeper")
+    with _both(folder) as (store, limit):
+        keeper = Keeper(identity, FEDERATION, store)
+        federation = Federation(keeper, identity)
+        founded = keeper.head.size
+        ours_s, limit_s = [], []
+        for _ in range(turns):
+            entries = federation.rounds(count)
+            keys = federation.public_keys(entries)
+            began = time.perf_counter()
+            for part in parts:
+                keeper.append(entries[part], NOW_S)
+            between = time.perf_counter()
+            for part in parts:
+                limit.append(entries[part], keys[part])
+            ours_s.append(between - began)
+            limit_s.append(time.perf_counter() - between)
+        assert keeper.head.size == founded + turns * count, "an entry was refused"
+    return Result(f"ledger: append, batches of {batch}", count, median_of(ours_s), median_of(limit_s))
+
+
+def measure_verification(folder: Path, count: int, turns: int) -> Result:
+    """Verify a ledger of so many entries and its founding, in turn with the limit."""
+    identity = Identity.generate("keeper")
+    with _both(folder) as (store, limit):
+        keeper = Keeper(identity, FEDERATION, store)
+        federation = Federation(keeper, identity)
+        keys: list[Ed25519PublicKey] = []
+        while len(keys) < count:
+            entries = federation.rounds(min(count - len(keys), WRITTEN_AT_ONCE))
+            keeper.append(entries, NOW_S)
+            new_keys = federation.public_keys(entries)
+            limit.append(entries, new_keys)
+            keys += new_keys
+        sides = {"ours": lambda: verify_store(store), "limit": lambda: limit.verify(keys)}
+        spreads = interleaved(sides, turns, warm_up=0)
+    return Result("ledger: verification", count, spreads["ours"], spreads["limit"])
+
+
+def measure(entries: int, turns: int) -> Iterator[Result]:
+    """Yield each comparison as it is done."""
+    for batch in BATCHES:
+        with TemporaryDirectory() as folder:
+            yield measure_append(Path(folder), batch, turns)
+    with TemporaryDirectory() as folder:
+        # One turn takes as long as all of the appends: fewer of them say as much.
+        yield measure_verification(Path(folder), entries, min(turns, 3))
+
+
+def run(quick: bool) -> list[Row]:
+    """Return the rows for `python -m benchmarks`."""
+    results = measure(ENTRIES // 20, 3) if quick else measure(ENTRIES, 5)
+    return [result.row() for result in results]
+
+
+def main() -> None:
+    """Run all comparisons, print a line for each, and write JSON if asked to."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ledger", description="The ledger beside its limits."
+    )
+    parser.add_argument("--entries", type=int, default=ENTRIES, help="entries to verify")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    arguments = parser.parse_args()
+    print(f"{'entries/s':32}{'ours':>10}{'limit':>10}{'ratio':>8}   bar: at least {BAR:.0%} of the limit")
+    results = []
+    for result in measure(arguments.entries, arguments.repeats):
+        results.append(result)
+        verdict = "" if result.ratio >= BAR else "   below the bar"
+        rates = f"{result.ours_per_s:10,.0f}{result.limit_per_s:10,.0f}{result.ratio:8.0%}"
+        print(f"{result.name:32}{rates}{verdict}", flush=True)
+    if arguments.json is not None:
+        rows = [{**asdict(result), "ratio": result.ratio, "bar": BAR} for result in results]
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _both(folder: Path) -> Iterator[tuple[LedgerStore, Limit]]:
+    store, limit = LedgerStore.open(folder / "ours.sqlite"), Limit(folder / "limit.sqlite")
+    with closing(store), closing(limit):
+        yield store, limit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""What is true in a federation as of one head of the chain? Its members, data sets, jobs and payouts.
+
+Everyone who replays the chain comes to the same standing: no clock, no file, no network. Which entry may come
+next is for `rules`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from hansa.broker.identity import PublicIdentity
+from hansa.ledger.bodies import (
+    Body,
+    Charter,
+    ContributionMeasured,
+    DatasetRegistered,
+    DatasetWithdrawn,
+    JobAborted,
+    JobAccepted,
+    JobFinished,
+    JobProposed,
+    JobRefused,
+    KeyRevoked,
+    KeyRotated,
+    MemberAdmitted,
+    MemberLeft,
+    MemberSuspended,
+    ModelEvaluated,
+    ModelUsed,
+    PayoutApproved,
+    PayoutProposed,
+    PayoutSettled,
+    RoundClosed,
+    UnknownBody,
+)
+from hansa.ledger.entry import EntryFields
+from hansa.ledger.errors import RuleBroken
+
+Status = Literal["active", "suspended", "revoked", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An organisation's agent. `admitted_at` is the index of the entry that let it in, last."""
+
+    public: PublicIdentity
+    organisation: str
+    status: Status
+    admitted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set on offer. `registered_at` is the index of its entry."""
+
+    owner: str
+    rows: int
+    columns: tuple[str, ...]
+    target: str | None
+    registered_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job and how far it has come.
+
+    Attributes:
+        proposed_at: index of its proposal.
+        model_digest: (32,) of the finished model, empty before.
+        shares: the newest measured weights; `method` says of what.
+    """
+
+    coordinator: str
+    protocol: str
+    model: str
+    dataset: str
+    parties: tuple[str, ...]
+    quorum: int
+    proposed_at: int
+    status: Literal["open", "finished", "aborted"] = "open"
+    accepted: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    model_digest: bytes = b""
+    method: str = ""
+    shares: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A split of money, on its way. `amounts` are minor units of `currency` by party."""
+
+    job: str
+    proposer: str
+    currency: str
+    amounts: Mapping[str, int]
+    approved: tuple[str, ...] = ()
+    settled: bool = False
+
+
+class Standing:
+    """Members, data sets, jobs and payouts as of one head of the chain.
+
+    Attributes:
+        members: by name; those who left stay, with that status.
+        datasets: by (owner, name); those withdrawn are gone.
+        jobs: by name.
+        rounds: the newest round closed, by job.
+        payouts: by the index of their proposal.
+        revoked_keys: never to be anybody's again.
+        unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
+    """
+
+    __slots__ = (
+        "_charter",
+        "_next_seq",
+        "datasets",
+        "jobs",
+        "members",
+        "payouts",
+        "revoked_keys",
+        "rounds",
+        "unknown_kinds",
+    )
+
+    def __init__(self) -> None:
+        self._charter: Charter | None = None
+        self._next_seq: dict[str, int] = {}
+        self.revoked_keys: frozenset[bytes] = frozenset()
+        self.members: dict[str, Member] = {}
+        self.datasets: dict[tuple[str, str], Dataset] = {}
+        self.jobs: dict[str, Job] = {}
+        self.rounds: dict[str, int] = {}
+        self.payouts: dict[int, Payout] = {}
+        self.unknown_kinds: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"Standing({len(self.members)} members, {len(self.jobs)} jobs)"
+
+    @property
+    def founded(self) -> bool:
+        """Whether there is a charter yet."""
+        return self._charter is not None
+
+    @property
+    def charter(self) -> Charter:
+        """The charter.
+
+        Raises:
+            RuleBroken: nothing is founded yet.
+        """
+        if self._charter is None:
+            raise RuleBroken("the first entry must be a charter")
+        return self._charter
+
+    def copy(self) -> "Standing":
+        """Return an independent standing; the values are frozen and shared."""
+        twin = Standing()
+        twin._charter = self._charter
+        twin._next_seq = self._next_seq.copy()
+        twin.revoked_keys = self.revoked_keys
+        twin.members = self.members.copy()
+        twin.datasets = self.datasets.copy()
+        twin.jobs = self.jobs.copy()
+        twin.rounds = self.rounds.copy()
+        twin.payouts = self.payouts.copy()
+        twin.unknown_kinds = self.unknown_kinds
+        return twin
+
+    def next_author_seq(self, author: str) -> int:
+        """Return the number that this author's next entry must bear."""
+        return self._next_seq.get(author, 0)
+
+    def apply(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
+        """Take in the next entry, which the rules allow."""
+        author = fields.author
+        self._next_seq[author] = fields.author_seq + 1
+        match body:
+            case Charter():
+                self._charter = body
+                self.members[body.keeper.name] = Member(body.keeper, body.organisation, "active", index)
+            case MemberAdmitted():
+                self.members[body.name] = Member(body.public, body.organisation, "active", index)
+            case MemberSuspended(name):
+                self.members[name] = replace(self.members[name], status="suspended")
+            case MemberLeft(name):
+                self.members[name] = replace(self.members[name], status="left")
+            case KeyRotated(name):
+                self.members[name] = replace(self.members[name], public=body.public)
+            case KeyRevoked(name):
+                self.revoked_keys |= {body.verify_key}
+                self.members[name] = replace(self.members[name], status="revoked")
+            case DatasetRegistered(dataset):
+                self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
+            case DatasetWithdrawn(dataset):
+                del self.datasets[author, dataset]
+            case JobProposed(job):
+                self.jobs[job] = Job(
+                    author,
+                    body.protocol,
+                    body.model,
+                    body.dataset,
+                    body.parties,
+                    body.quorum,
+                    proposed_at=index,
+                )
+            case JobAccepted(job):
+                self.jobs[job] = replace(self.jobs[job], accepted=(*self.jobs[job].accepted, author))
+            case JobRefused(job):
+                self.jobs[job] = replace(self.jobs[job], refused=(*self.jobs[job].refused, author))
+            case JobFinished(job):
+                self.jobs[job] = replace(self.jobs[job], status="finished", model_digest=body.model_digest)
+            case JobAborted(job):
+                self.jobs[job] = replace(self.jobs[job], status="aborted")
+            case RoundClosed(job):
+                self.rounds[job] = body.round
+            case ContributionMeasured(job):
+                self.jobs[job] = replace(self.jobs[job], method=body.method, shares=body.shares)
+            case PayoutProposed(job):
+                self.payouts[index] = Payout(job, author, body.currency, body.amounts)
+            case PayoutApproved(number):
+                payout = self.payouts[number]
+                self.payouts[number] = replace(payout, approved=(*payout.approved, author))
+            case PayoutSettled(number):
+                self.payouts[number] = replace(self.payouts[number], settled=True)
+            case ModelEvaluated() | ModelUsed():
+                pass  # read from the entries by whoever reports or pays
+            case UnknownBody(kind):
+                self.unknown_kinds |= {kind}
