@@ -109,7 +109,7 @@ class Inbox:
             stream = inbox._stream(row.sender, row.incarnation, row.session)
             if row.sequence != len(stream.digests):
                 raise ValueError(
-                    f"journal lacks message {len(stream.digests)} of {row.sender} before {row.sequence}"
+                    f"journal: {row.sender}'s {row.sequence} follows {len(stream.digests)} others"
                 )
             stream.digests.append(row.digest)
         for message in held:
@@ -117,7 +117,7 @@ class Inbox:
             stream = inbox._stream(header.sender, header.incarnation, header.session)
             if header.sequence <= len(stream.digests) or header.sequence in stream.held:
                 raise ValueError(
-                    f"journal holds message {header.sequence} of {header.sender} without a gap before it"
+                    f"journal: {header.sender}'s {header.sequence} is held with no gap before it"
                 )
             stream.held[header.sequence] = message
             stream.held_bytes += len(message.body)

@@ -1,0 +1,192 @@
+"""The inbox: any order in, one order out, and nothing twice."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hansa.broker import (
+    Accepted,
+    Duplicate,
+    Equivocation,
+    Held,
+    Inbox,
+    Message,
+    SeenRow,
+    SequenceGap,
+    StaleIncarnation,
+    TooFarAhead,
+)
+from tests.broker.builders import message
+
+
+def numbers(outcome: Accepted | Held | Duplicate) -> list[int]:
+    """Return the numbers an offer has released."""
+    return [each.header.sequence for each in outcome.released] if isinstance(outcome, Accepted) else []
+
+
+def row(of: Message) -> SeenRow:
+    """Return the row a journal keeps."""
+    header = of.header
+    return SeenRow(header.sender, header.incarnation, header.session, header.sequence, of.frame_digest)
+
+
+@given(st.lists(st.integers(0, 30), max_size=200), st.randoms(use_true_random=False))
+def test_whatever_the_order_each_message_is_released_once_in_its_turn(
+    extra: list[int], shuffler: random.Random
+) -> None:
+    arrivals = [*range(31), *extra]
+    shuffler.shuffle(arrivals)
+    inbox, released = Inbox(), []
+    for now, sequence in enumerate(arrivals):
+        released += numbers(inbox.offer(message(sequence), float(now)))
+    assert released == list(range(31))
+    assert inbox.gaps(1e9, 0) == ()
+
+
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_a_restored_inbox_goes_on_as_the_old_one_would(order: list[int], crash_at: int) -> None:
+    calm, crashing = Inbox(), Inbox()
+    rows: list[SeenRow] = []
+    held: dict[int, Message] = {}
+    for position, sequence in enumerate(order):
+        if position == crash_at:
+            crashing = Inbox.restore(rows[::-1], held.values())
+        expected = calm.offer(message(sequence), 0)
+        outcome = crashing.offer(message(sequence), 0)
+        assert outcome == expected
+        if isinstance(outcome, Accepted):
+            rows += map(row, outcome.released)
+            for each in outcome.released:
+                held.pop(each.header.sequence, None)
+        else:
+            held[sequence] = message(sequence)
+    for sequence in range(8):
+        assert crashing.offer(message(sequence), 0) == Duplicate()
+
+
+def test_streams_do_not_wait_for_each_other() -> None:
+    inbox = Inbox()
+    assert inbox.offer(message(1), 0) == Held()
+    for other in ({"sender": "carol"}, {"session": "job-2"}):
+        assert numbers(inbox.offer(message(0, **other), 0)) == [0]
+
+
+def test_the_same_message_again_is_a_duplicate_held_or_released() -> None:
+    inbox = Inbox()
+    inbox.offer(message(0), 0)
+    inbox.offer(message(2), 0)
+    assert inbox.offer(message(0), 0) == Duplicate()
+    assert inbox.offer(message(2), 0) == Duplicate()
+
+
+@pytest.mark.parametrize("sequence", [0, 2])
+def test_another_message_under_a_used_number_is_evidence(sequence: int) -> None:
+    inbox = Inbox()
+    inbox.offer(message(0), 0)
+    inbox.offer(message(2), 0)
+    with pytest.raises(
+        Equivocation, match=f"alice signed two messages {sequence} in session 'job-1'"
+    ) as caught:
+        inbox.offer(message(sequence, "another"), 0)
+    evidence = caught.value
+    assert (evidence.sender, evidence.session, evidence.sequence) == ("alice", "job-1", sequence)
+    assert evidence.first_digest == f"digest {sequence}".encode()
+    assert evidence.second_digest == b"another"
+    assert numbers(inbox.offer(message(1), 0)) == [1, 2]
+
+
+def test_a_newer_incarnation_begins_again_and_ends_the_older() -> None:
+    inbox = Inbox()
+    inbox.offer(message(0, incarnation=1), 0)
+    assert numbers(inbox.offer(message(0, incarnation=2), 0)) == [0]
+    with pytest.raises(StaleIncarnation, match="alice is in incarnation 2, this is from 1"):
+        inbox.offer(message(1, incarnation=1), 0)
+    with pytest.raises(StaleIncarnation):
+        inbox.offer(message(0, incarnation=1, session="job-2"), 0)
+    assert inbox.offer(message(0, incarnation=1), 0) == Duplicate()
+    assert numbers(inbox.offer(message(0, sender="carol", incarnation=1), 0)) == [0]
+
+
+def test_a_held_message_of_a_newer_incarnation_ends_the_older_too() -> None:
+    inbox = Inbox()
+    assert inbox.offer(message(3, incarnation=2), 0) == Held()
+    with pytest.raises(StaleIncarnation):
+        inbox.offer(message(0, incarnation=1), 0)
+
+
+def test_no_more_messages_are_held_than_allowed() -> None:
+    inbox = Inbox(hold_messages=3)
+    for sequence in (3, 2, 1):
+        assert inbox.offer(message(sequence), 0) == Held()
+    with pytest.raises(TooFarAhead, match="message 4 of alice while 0 is awaited; at most 3"):
+        inbox.offer(message(4), 0)
+    assert numbers(inbox.offer(message(0), 0)) == [0, 1, 2, 3]
+    assert numbers(inbox.offer(message(4), 0)) == [4]
+
+
+def test_no_more_bytes_are_held_than_allowed() -> None:
+    inbox = Inbox(hold_bytes=10)
+    inbox.offer(message(1, body=b"12345678"), 0)
+    with pytest.raises(TooFarAhead, match="exceed 10 bytes"):
+        inbox.offer(message(2, body=b"123"), 0)
+    assert numbers(inbox.offer(message(0, body=bytes(100)), 0)) == [0, 1]  # in turn, no limit applies
+    assert inbox.offer(message(3, body=b"1234567890"), 0) == Held()
+
+
+def test_a_refused_offer_leaves_no_trace() -> None:
+    inbox = Inbox(hold_messages=1)
+    with pytest.raises(TooFarAhead):
+        inbox.offer(message(5, incarnation=9), 0)
+    assert numbers(inbox.offer(message(0, incarnation=1), 0)) == [0]
+
+
+def test_a_gap_is_named_once_it_has_lasted() -> None:
+    inbox = Inbox()
+    inbox.offer(message(0), 0)
+    assert inbox.gaps(100, 0) == ()
+    inbox.offer(message(2), 10)
+    inbox.offer(message(3), 15)
+    assert inbox.gaps(19.9, 10) == ()
+    assert inbox.gaps(20, 10) == (SequenceGap("alice", "job-1", 1, 10.0),)
+    assert str(inbox.gaps(20, 10)[0]) == "message 1 of alice in session 'job-1' has been missing for 10 s"
+    assert str(SequenceGap("alice", "", 1, 10.0)) == "message 1 of alice has been missing for 10 s"
+    inbox.offer(message(1), 20)
+    assert inbox.gaps(1_000, 10) == ()
+
+
+def test_the_next_gap_starts_its_own_wait() -> None:
+    inbox = Inbox()
+    inbox.offer(message(1), 0)
+    inbox.offer(message(3), 0)
+    inbox.offer(message(0), 50)
+    assert inbox.gaps(55, 10) == ()
+    assert inbox.gaps(60, 10) == (SequenceGap("alice", "job-1", 2, 10.0),)
+
+
+def test_after_a_restart_a_gap_waits_anew() -> None:
+    inbox = Inbox.restore([], [message(1)])
+    assert inbox.gaps(1_000, 10) == ()
+    assert inbox.gaps(1_010, 10) == (SequenceGap("alice", "job-1", 0, 10.0),)
+
+
+def test_a_forgotten_session_takes_no_memory_but_incarnations_stay() -> None:
+    inbox = Inbox()
+    inbox.offer(message(0, incarnation=2), 0)
+    inbox.offer(message(0, incarnation=2, session="job-2"), 0)
+    inbox.forget("job-1")
+    assert numbers(inbox.offer(message(0, incarnation=2), 0)) == [0]
+    assert inbox.offer(message(0, incarnation=2, session="job-2"), 0) == Duplicate()
+    with pytest.raises(StaleIncarnation):
+        inbox.offer(message(0, incarnation=1, session="job-3"), 0)
+
+
+def test_a_journal_that_cannot_be_ours_is_refused() -> None:
+    with pytest.raises(ValueError, match="alice's 1 follows 0 others"):
+        Inbox.restore([row(message(1))], [])
+    with pytest.raises(ValueError, match="alice's 0 follows 1 others"):
+        Inbox.restore([row(message(0)), row(message(0))], [])
+    for held in ([message(0)], [message(2), message(2)]):
+        with pytest.raises(ValueError, match="held with no gap"):
+            Inbox.restore([], held)
