@@ -1,0 +1,190 @@
+"""Every kind goes onto the wire and back; every field refuses what it may not hold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hansa.broker.codec import encode
+from hansa.broker.records import to_plain
+from hansa.ledger import (
+    KINDS,
+    Body,
+    ContributionMeasured,
+    DatasetRegistered,
+    DatasetWithdrawn,
+    JobAborted,
+    JobAccepted,
+    JobRefused,
+    KeyRevoked,
+    KeyRotated,
+    MalformedEntry,
+    MemberLeft,
+    MemberSuspended,
+    ModelEvaluated,
+    ModelUsed,
+    PayoutApproved,
+    PayoutSettled,
+    RoundClosed,
+    UnknownBody,
+    decode_body,
+    kind_of,
+)
+from hansa.ledger.bodies import LABEL_CHARS, MAX_MINOR, REASON_CHARS, SCHEMA
+from tests.ledger.town import BREMEN, CATCH, CHARTER, DIGEST, FINISH, PAYOUT, PROPOSAL, admission
+
+KEYS = BREMEN.public
+ROUND = RoundClosed("herring", 2, DIGEST, ("bremen",), ("danzig",))
+EVALUATION = ModelEvaluated("herring", 2, DIGEST, 0.5, 0.75, "accuracy", 100)
+EXAMPLES: list[Body] = [
+    CHARTER,
+    admission(BREMEN),
+    MemberSuspended("bremen", "pirates"),
+    MemberLeft("bremen"),
+    KeyRotated("bremen", KEYS.verify_key, KEYS.seal_key),
+    KeyRevoked("bremen", KEYS.verify_key, "lost at sea"),
+    CATCH,
+    DatasetWithdrawn("catch", "spoiled"),
+    PROPOSAL,
+    JobAccepted("herring"),
+    JobRefused("herring", "not with Danzig"),
+    FINISH,
+    JobAborted("herring", "storm", ("danzig",)),
+    ROUND,
+    ContributionMeasured("herring", "volume", {"bremen": 700, "danzig": 300}),
+    EVALUATION,
+    ModelUsed("herring", 10, "next year's catch"),
+    PAYOUT,
+    PayoutApproved(7),
+    PayoutSettled(7, "ledger folio 12"),
+]
+
+
+def written(body: Body) -> bytes:
+    return encode(to_plain(body))
+
+
+def test_every_kind_has_an_example_here_and_a_place_in_the_union() -> None:
+    assert {type(body) for body in EXAMPLES} == set(KINDS.values()) == set(get_args(Body))
+
+
+@pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
+def test_a_body_comes_back_as_it_was_written(body: Body) -> None:
+    assert decode_body(kind_of(body), SCHEMA, written(body)) == body
+
+
+@pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
+def test_a_body_lacking_a_field_or_with_one_more_is_refused(body: Body) -> None:
+    plain = to_plain(body)
+    assert isinstance(plain, dict)
+    with pytest.raises(MalformedEntry, match="weather"):
+        decode_body(kind_of(body), SCHEMA, encode({**plain, "weather": "fair"}))
+    first, *others = plain
+    with pytest.raises(MalformedEntry, match=f"lacks {first}"):
+        decode_body(kind_of(body), SCHEMA, encode({name: plain[name] for name in others}))
+
+
+@given(st.sampled_from(sorted(KINDS)), st.binary(max_size=200))
+def test_noise_is_refused_as_malformed_or_happens_to_be_a_body(kind: str, raw: bytes) -> None:
+    try:
+        body = decode_body(kind, SCHEMA, raw)
+    except MalformedEntry:
+        return
+    assert not isinstance(body, UnknownBody)
+    assert written(body) == raw
+
+
+@pytest.mark.parametrize(("kind", "schema"), [("tide-turned", 1), ("job-accepted", 2)])
+def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) -> None:
+    body = decode_body(kind, schema, b"\xff any bytes")
+    assert body == UnknownBody(kind, schema, b"\xff any bytes")
+    assert kind_of(body) == kind
+    assert "any bytes" not in repr(body)
+
+
+LONG = "x" * (REASON_CHARS + 1)
+WIDE = "x" * (LABEL_CHARS + 1)
+WRONG: dict[str, Callable[[], Body]] = {
+    "charter-federation": lambda: replace(CHARTER, federation="Hansa!"),
+    "charter-organisation": lambda: replace(CHARTER, organisation=WIDE),
+    "charter-purpose": lambda: replace(CHARTER, purpose=LONG),
+    "charter-quorum": lambda: replace(CHARTER, quorum=0),
+    "admitted-name": lambda: replace(admission(BREMEN), name="all"),
+    "admitted-organisation": lambda: replace(admission(BREMEN), organisation=WIDE),
+    "admitted-verify-key": lambda: replace(admission(BREMEN), verify_key=bytes(31)),
+    "admitted-seal-key": lambda: replace(admission(BREMEN), seal_key=bytes(31)),
+    "suspended-name": lambda: MemberSuspended("", "pirates"),
+    "suspended-reason": lambda: MemberSuspended("bremen", LONG),
+    "left-name": lambda: MemberLeft("Bremen"),
+    "rotated-key": lambda: KeyRotated("bremen", bytes(31), KEYS.seal_key),
+    "revoked-name": lambda: KeyRevoked("a" * 41, KEYS.verify_key, ""),
+    "revoked-key": lambda: KeyRevoked("bremen", bytes(31), ""),
+    "revoked-reason": lambda: KeyRevoked("bremen", KEYS.verify_key, LONG),
+    "dataset-name": lambda: DatasetRegistered("my catch", 1, (), None, DIGEST),
+    "dataset-rows": lambda: DatasetRegistered("catch", -1, (), None, DIGEST),
+    "dataset-column": lambda: DatasetRegistered("catch", 1, (WIDE,), None, DIGEST),
+    "dataset-target": lambda: DatasetRegistered("catch", 1, (), WIDE, DIGEST),
+    "dataset-commitment": lambda: DatasetRegistered("catch", 1, (), None, b"short"),
+    "withdrawn-name": lambda: DatasetWithdrawn("", "spoiled"),
+    "withdrawn-reason": lambda: DatasetWithdrawn("catch", LONG),
+    "proposed-job": lambda: replace(PROPOSAL, job="the job"),
+    "proposed-dataset": lambda: replace(PROPOSAL, dataset=""),
+    "proposed-protocol": lambda: replace(PROPOSAL, protocol=WIDE),
+    "proposed-model": lambda: replace(PROPOSAL, model=WIDE),
+    "proposed-setting-name": lambda: replace(PROPOSAL, settings={WIDE: 1}),
+    "proposed-setting": lambda: replace(PROPOSAL, settings={"note": LONG}),
+    "proposed-party-name": lambda: replace(PROPOSAL, parties=("bremen", "Danzig")),
+    "proposed-party-twice": lambda: replace(PROPOSAL, parties=("bremen", "bremen")),
+    "proposed-no-quorum": lambda: replace(PROPOSAL, quorum=0),
+    "proposed-quorum-too-high": lambda: replace(PROPOSAL, quorum=3),
+    "proposed-deadline": lambda: replace(PROPOSAL, deadline_s=0.0),
+    "proposed-deadline-nan": lambda: replace(PROPOSAL, deadline_s=float("nan")),
+    "accepted-job": lambda: JobAccepted(""),
+    "refused-job": lambda: JobRefused("", "no"),
+    "refused-reason": lambda: JobRefused("herring", LONG),
+    "finished-job": lambda: replace(FINISH, job=""),
+    "finished-digest": lambda: replace(FINISH, model_digest=b""),
+    "finished-loss": lambda: replace(FINISH, loss=float("nan")),
+    "finished-score": lambda: replace(FINISH, score=float("inf")),
+    "finished-metric": lambda: replace(FINISH, metric=WIDE),
+    "finished-rounds": lambda: replace(FINISH, rounds=-1),
+    "aborted-job": lambda: JobAborted("", "storm"),
+    "aborted-reason": lambda: JobAborted("herring", LONG),
+    "aborted-missing": lambda: JobAborted("herring", "storm", ("danzig", "danzig")),
+    "closed-job": lambda: replace(ROUND, job=""),
+    "closed-round": lambda: replace(ROUND, round=-1),
+    "closed-digest": lambda: replace(ROUND, model_digest=bytes(33)),
+    "closed-participants": lambda: replace(ROUND, participants=("Bremen",)),
+    "closed-missing": lambda: replace(ROUND, missing=("Danzig",)),
+    "measured-job": lambda: ContributionMeasured("", "volume", {}),
+    "measured-method": lambda: ContributionMeasured("herring", WIDE, {}),
+    "measured-party": lambda: ContributionMeasured("herring", "volume", {"Bremen": 1}),
+    "measured-weight": lambda: ContributionMeasured("herring", "volume", {"bremen": -1}),
+    "evaluated-job": lambda: replace(EVALUATION, job=""),
+    "evaluated-round": lambda: replace(EVALUATION, round=-1),
+    "evaluated-digest": lambda: replace(EVALUATION, model_digest=b""),
+    "evaluated-loss": lambda: replace(EVALUATION, loss=float("inf")),
+    "evaluated-rows": lambda: replace(EVALUATION, rows=-1),
+    "used-job": lambda: ModelUsed("", 1),
+    "used-rows": lambda: ModelUsed("herring", 0),
+    "used-purpose": lambda: ModelUsed("herring", 1, LONG),
+    "payout-job": lambda: replace(PAYOUT, job=""),
+    "payout-currency": lambda: replace(PAYOUT, currency="eur"),
+    "payout-payee": lambda: replace(PAYOUT, amounts={"Bremen": 100}),
+    "payout-amount": lambda: replace(PAYOUT, amounts={"bremen": 101, "danzig": -1}),
+    "payout-sum": lambda: replace(PAYOUT, amounts={"bremen": 99}),
+    "payout-nothing": lambda: replace(PAYOUT, pot_minor=0, amounts={}),
+    "payout-too-much": lambda: replace(PAYOUT, pot_minor=MAX_MINOR + 1, amounts={"bremen": MAX_MINOR + 1}),
+    "approved-number": lambda: PayoutApproved(-1),
+    "settled-number": lambda: PayoutSettled(-1, ""),
+    "settled-reference": lambda: PayoutSettled(1, LONG),
+}
+
+
+@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG.keys())
+def test_a_field_out_of_bounds_is_a_value_error(make: Callable[[], Body]) -> None:
+    with pytest.raises(ValueError, match=r"\w+"):
+        make()
