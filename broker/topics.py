@@ -38,8 +38,8 @@ def parse_key(key: str) -> tuple[str, str, Traffic]:
     """
     match key.split("."):
         case [sender, recipient, ("control" | "data" | "event") as traffic]:
-            if routing_key(sender, recipient, traffic) == key:
-                return sender, recipient, traffic
+            routing_key(sender, recipient, traffic)  # checks all three
+            return sender, recipient, traffic
     raise ValueError(f"routing keys are <sender>.<recipient>.<{'|'.join(TRAFFICS)}>, not {key!r:.100}")
 
 

@@ -69,8 +69,8 @@ def test_a_restored_inbox_goes_on_as_the_old_one_would(order: list[int], crash_a
 def test_streams_do_not_wait_for_each_other() -> None:
     inbox = Inbox()
     assert inbox.offer(message(1), 0) == Held()
-    for other in ({"sender": "carol"}, {"session": "job-2"}):
-        assert numbers(inbox.offer(message(0, **other), 0)) == [0]
+    for other in (message(0, sender="carol"), message(0, session="job-2")):
+        assert numbers(inbox.offer(other, 0)) == [0]
 
 
 def test_the_same_message_again_is_a_duplicate_held_or_released() -> None:
