@@ -7,9 +7,9 @@ carry what msgpack lacks: 1 an array, 2 an integer beyond 64 bits, 3 a reference
 
 Hostile input is bounded before anything is built. A first pass skips through the structure without
 allocating, so no header can promise more items than there are bytes; then items are counted while
-containers close, and depth is checked last. The peak stays below 100 bytes per byte of the message plus
-a constant, and the message is capped (`Limits.message_bytes`); the worst known input (a list of
-one-element arrays) is measured in the tests.
+containers close, and depth is checked last. Decoding peaks below 100 bytes per byte of the message plus 1
+MiB, and the message is capped (`Limits.message_bytes`). The worst of the inputs in the tests, a list of
+maps of one key, takes 66 bytes per byte.
 """
 
 from collections.abc import Iterable

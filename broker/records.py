@@ -235,7 +235,8 @@ def _union_reader(annotations: tuple[Any, ...]) -> _Reader:
 
     def read(plain: Plain) -> Any:
         if records and type(plain) is dict and TAG in plain:
-            reader = records.get(str(plain[TAG])) if type(plain[TAG]) is str else None
+            tag = plain[TAG]
+            reader = records.get(tag) if isinstance(tag, str) else None
             if reader is None:
                 raise MalformedMessage(f"expected {name}, got a record of another class")
             return reader({key: item for key, item in plain.items() if key != TAG})
