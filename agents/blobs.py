@@ -6,9 +6,15 @@ every later snapshot. The key stands in the `ArrayRef`, which only the sealed jo
 reference at a job's end makes the file unreadable, whoever keeps a copy of the disk.
 
 Files are named by blob id, not by digest: chunks may arrive before the message that tells their digest.
+
+An array is on its maker's disk, fsynced, before anybody is told of it. A receiver's copy is written before it
+is acknowledged, so that it outlives the process, but not waited for: only a power failure can take it, within
+the seconds before the kernel writes it, and most copies are gone by then without ever having cost the disk
+anything. What is kept beyond a job is fsynced (`secure`).
 """
 
 import os
+import re
 import weakref
 from collections import Counter
 from collections.abc import Iterable
@@ -17,9 +23,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hansa.agents.errors import JournalError
 from hansa.broker.chunks import ArrayRef, open_array, seal_array
 from hansa.broker.errors import CorruptBlob
 from hansa.protocols.digest import array_digest, freeze
+
+RECENT_BYTES = 64 * 2**20  # of chunks just written, kept in memory
+MAX_OPEN_FILES = 64  # written but not synced yet; a process may open 1,024 in all
+
+_CHUNK_NAME = re.compile(r"([0-9a-f]{32})\.([0-9]+)")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,10 +39,17 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class ChunkFiles(Protocol):
     """Keeps sealed chunks by (blob id, index)."""
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None: ...
+    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+        """Keep a chunk; a durable one is safe from a power failure after the next flush."""
+        ...
+
+    def secure(self, blob_id: bytes) -> None:
+        """Make the chunks of a blob durable that were not written so."""
+        ...
+
     def read(self, blob_id: bytes, index: int) -> bytes: ...
     def flush(self) -> None:
-        """Make every write so far durable."""
+        """Make what was written or secured durable."""
         ...
 
     def remove(self, blob_id: bytes) -> None: ...
@@ -43,8 +62,11 @@ class MemoryFiles:
     def __init__(self) -> None:
         self._chunks: dict[bytes, dict[int, bytes]] = {}
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
         self._chunks.setdefault(blob_id, {})[index] = chunk
+
+    def secure(self, blob_id: bytes) -> None:
+        return None
 
     def read(self, blob_id: bytes, index: int) -> bytes:
         try:
@@ -67,51 +89,110 @@ class DiskFiles:
 
     Args:
         folder: made if missing, for its owner only.
+
+    Raises:
+        JournalError: from any method, if the disk won't do it; the agent must stop.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._unsynced: list[int] = []
+        self._unsynced: list[int] = []  # open files that the next flush makes durable
+        self._unsafe: set[bytes] = set()  # blobs that a power failure may take
+        self._recent: dict[Path, bytes] = {}  # what was just written is soon read: to send it, to open it
+        self._recent_bytes = 0
         self._held: dict[bytes, set[int]] = {}
-        for name in os.listdir(folder):
-            blob, _, index = name.partition(".")
-            self._held.setdefault(bytes.fromhex(blob), set()).add(int(index))
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            names = os.listdir(folder)
+        except OSError as error:
+            raise JournalError(f"{folder}: cannot open the folder of chunks: {error.strerror}") from error
+        for name in filter(None, map(_CHUNK_NAME.fullmatch, names)):
+            self._held.setdefault(bytes.fromhex(name[1]), set()).add(int(name[2]))
+        self._unsafe.update(self._held)  # written by an earlier process: nobody knows which were synced
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
-        descriptor = os.open(self._path(blob_id, index), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(descriptor, view) :]
+    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+        path = self._path(blob_id, index)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            try:
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            except OSError:
+                os.close(descriptor)
+                raise
+            self._held.setdefault(blob_id, set()).add(index)
+            self._keep_recent(path, chunk)
+            if durable:
+                self._await_sync(descriptor)
+            else:
+                self._unsafe.add(blob_id)
+                os.close(descriptor)
+        except OSError as error:
+            raise JournalError(f"{path}: cannot write the chunk: {error.strerror}") from error
+
+    def secure(self, blob_id: bytes) -> None:
+        if blob_id not in self._unsafe:
+            return
+        self._unsafe.discard(blob_id)
+        for index in self._held.get(blob_id, set()):
+            path = self._path(blob_id, index)
+            try:
+                self._await_sync(os.open(path, os.O_RDONLY))
+            except OSError as error:
+                raise JournalError(f"{path}: cannot open the chunk: {error.strerror}") from error
+
+    def _keep_recent(self, path: Path, chunk: bytes) -> None:
+        self._recent_bytes += len(chunk) - len(self._recent.pop(path, b""))
+        self._recent[path] = chunk
+        while self._recent_bytes > RECENT_BYTES:
+            self._recent_bytes -= len(self._recent.pop(next(iter(self._recent))))
+
+    def _await_sync(self, descriptor: int) -> None:
         self._unsynced.append(descriptor)
-        self._held.setdefault(blob_id, set()).add(index)
+        if len(self._unsynced) >= MAX_OPEN_FILES:
+            self.flush()
 
     def read(self, blob_id: bytes, index: int) -> bytes:
+        path = self._path(blob_id, index)
+        if path in self._recent:
+            return self._recent[path]
         try:
-            return self._path(blob_id, index).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             raise CorruptBlob(f"blob {blob_id.hex()}: chunk {index} is missing") from None
+        except OSError as error:
+            raise JournalError(f"{path}: cannot read the chunk: {error.strerror}") from error
 
     def flush(self) -> None:
         if not self._unsynced:
             return
-        unsynced, self._unsynced = self._unsynced, []
-        for descriptor in unsynced:
-            os.fsync(descriptor)
-            os.close(descriptor)
-        folder = os.open(self._folder, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        try:
+            while self._unsynced:
+                _sync(self._unsynced.pop())
+            _sync(os.open(self._folder, os.O_RDONLY))
+        except OSError as error:
+            raise JournalError(f"{self._folder}: cannot write the chunks: {error.strerror}") from error
 
     def remove(self, blob_id: bytes) -> None:
+        self._unsafe.discard(blob_id)
         for index in self._held.pop(blob_id, set()):
-            self._path(blob_id, index).unlink(missing_ok=True)
+            path = self._path(blob_id, index)
+            self._recent_bytes -= len(self._recent.pop(path, b""))
+            path.unlink(missing_ok=True)
 
     def ids(self) -> list[bytes]:
         return list(self._held)
 
     def _path(self, blob_id: bytes, index: int) -> Path:
         return self._folder / f"{blob_id.hex()}.{index}"
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class BlobStore:
@@ -157,9 +238,14 @@ class BlobStore:
 
     def write_chunk(self, blob_id: bytes, index: int, chunk: bytes) -> None:
         """Keep a chunk that came from a peer; it is checked when its message asks for the array."""
-        self._files.write(blob_id, index, chunk)
+        self._files.write(blob_id, index, chunk, durable=False)
         if not self._counts[blob_id]:
             self._unused.add(blob_id)
+
+    def secure(self, refs: Iterable[ArrayRef]) -> None:
+        """Make arrays that came from peers durable here too: what is kept beyond its job."""
+        for ref in refs:
+            self._files.secure(ref.blob_id)
 
     def read_chunk(self, blob_id: bytes, index: int) -> bytes:
         """Return one sealed chunk, to send it."""

@@ -38,6 +38,8 @@ from hansa.ledger import (
 )
 
 PUSH_ENTRIES = 256  # in one message
+PUSH_DELAY_S = 0.5  # for entries that nobody waits for
+PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
 PUSH_BYTES = 512 * 1024
 SESSION = "ledger"
 
@@ -113,6 +115,8 @@ class Clerk:
         self._unsent: list[SignedRow] = []
         self._pushed = {key.decode(): int.from_bytes(value) for key, value in journal.load("pushed").items()}
         self._seen = self.head
+        self._urgent = True  # after a restart: whatever is behind is sent at once
+        self._push_due: float | None = None
 
     @property
     def standing(self) -> Standing:
@@ -169,13 +173,36 @@ class Clerk:
         self._drafts.update(self._fresh)
         self._fresh.clear()
 
-    def mail(self, changes: Changes) -> Iterator[Mail]:
-        """Yield what this step must send: our entries to the keeper, or the chain's gain to every member."""
+    def mail(self, changes: Changes, now_s: float) -> Iterator[Mail]:
+        """Yield what this step must send: our entries to the keeper, or the chain's gain to every member.
+
+        Entries that nobody waits for (a round's, say) are sent a little later, several at once.
+        """
         if self._unsent:
             rows, self._unsent = tuple(self._unsent), []
             yield Mail(self._keeper_name, LedgerAppend(rows))
         if self._keeper is not None:
-            yield from self._pushes(changes)
+            behind = self._behind()
+            if not behind:
+                return
+            if self._push_due is None:
+                self._push_due = now_s + PUSH_DELAY_S
+            if self._urgent or now_s >= self._push_due:
+                self._urgent, self._push_due = False, None
+                yield from self._pushes(changes, behind)
+
+    def next_due(self) -> float | None:
+        """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
+        return self._push_due
+
+    def _behind(self) -> list[str]:
+        """Return the members that lack entries, as far as we have sent them."""
+        size = self.head.size
+        return [
+            name
+            for name, member in self.standing.members.items()
+            if name != self._identity.name and member.status != "left" and self._pushed.get(name, 0) < size
+        ]
 
     # --- as keeper -------------------------------------------------------------------------------------
     def due_drafts(self) -> tuple[SignedEntry, ...]:
@@ -196,6 +223,7 @@ class Clerk:
         for entry, sender, outcome in zip(entries, authors, self._keeper.append(entries, now_s), strict=True):
             match outcome:
                 case ChainedEntry():
+                    self._urgent |= read_entry(outcome.signed).kind not in PATIENT_KINDS
                     yield from self._settled(changes, outcome)
                 case Refusal(_, reason) if sender == self._identity.name:
                     yield from self._declined(changes, _author_seq(entry), reason)
@@ -203,18 +231,16 @@ class Clerk:
                     yield Mail(sender, LedgerRefused(_author_seq(entry), reason[:500]))
         self._note_head(changes)
 
-    def _pushes(self, changes: Changes) -> Iterator[Mail]:
+    def _pushes(self, changes: Changes, members: list[str]) -> Iterator[Mail]:
         size = self.head.size
-        for name, member in self.standing.members.items():
-            if name == self._identity.name or member.status == "left":
-                continue
+        for name in members:
             start = self._pushed.get(name, 0)
             while start < size:
                 rows = self._batch(start, size)
                 yield Mail(name, LedgerEntries(rows))
                 start += len(rows)
-                self._pushed[name] = start
-                changes.put("pushed", name.encode(), start.to_bytes(8))
+            self._pushed[name] = start
+            changes.put("pushed", name.encode(), start.to_bytes(8))
 
     def _batch(self, start: int, stop: int) -> tuple[ChainedRow, ...]:
         rows: list[ChainedRow] = []
@@ -233,6 +259,7 @@ class Clerk:
     def fetch(self, member: str, start: int) -> None:
         """A member has lost entries (a restored backup, say): push again from there."""
         self._pushed[member] = min(start, self._pushed.get(member, 0))
+        self._urgent = True
 
     def already_pushed(self, changes: Changes, member: str, size: int) -> None:
         """A member got its first entries by another way (its invitation)."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hansa.agents.blobs import DiskFiles
-from hansa.agents.config import AgentConfig, dump_toml, load_config
+from hansa.agents.config import AgentConfig, dump_toml, load_config, validate
 from hansa.agents.data import Dataset, load_csv
-from hansa.agents.errors import HomeError
+from hansa.agents.errors import ConfigError, HomeError
 from hansa.agents.journal import SqliteJournal
 from hansa.broker import BrokerError, Identity
 from hansa.ledger import LedgerStore
@@ -35,18 +35,21 @@ class Home:
     def create(cls, path: Path, identity: Identity, config: dict[str, Any]) -> "Home":
         """Make a folder with keys and configuration.
 
+        Nothing is written unless all of it is valid.
+
         Raises:
-            HomeError: there is a home already.
+            HomeError: there is a home already, or a part of one; or the keys are another agent's.
             ConfigError: the configuration is not valid.
         """
-        home = cls(path)
-        if home.exists():
-            raise HomeError(f"{path}: there is an agent's home already")
+        for name in (IDENTITY, CONFIG):
+            if (path / name).exists():
+                raise HomeError(f"{path}: there is an agent's home already: {name} exists")
+        _check_owner(path, identity, validate(AgentConfig, config, path / CONFIG))
+        text = dump_toml(config)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity.save(path / IDENTITY)
-        (path / CONFIG).write_text(dump_toml(config), encoding="utf-8")
-        home.config()
-        return home
+        (path / CONFIG).write_text(text, encoding="utf-8")
+        return cls(path)
 
     def exists(self) -> bool:
         """Whether this folder is somebody's home."""
@@ -61,15 +64,15 @@ class Home:
 
         Raises:
             HomeError: missing, unreadable, or of another agent than agent.toml names.
+            ConfigError: agent.toml is not valid.
         """
         try:
             identity = Identity.load(self.path / IDENTITY, passphrase)
         except BrokerError as error:
             raise HomeError(str(error)) from None
-        if identity.name != self.config().agent.name:
-            raise HomeError(
-                f"{self.path}: the keys are {identity.name}'s, agent.toml is {self.config().agent.name}'s"
-            )
+        except OSError as error:
+            raise HomeError(f"{self.path / IDENTITY}: {error.strerror}") from None
+        _check_owner(self.path, identity, self.config())
         return identity
 
     def journal(self, identity: Identity) -> SqliteJournal:
@@ -93,8 +96,16 @@ class Home:
         return LedgerStore.open(self.ledger_url(), create=create)
 
     def dataset(self, name: str) -> Dataset:
-        """Read and check one of the configured data sets; DataError names file, row and column."""
-        return load_csv(name, self.config().data[name], self.path)
+        """Read and check one of the configured data sets.
+
+        Raises:
+            ConfigError: agent.toml has no section for it.
+            DataError: names file, row and column.
+        """
+        section = self.config().data.get(name)
+        if section is None:
+            raise ConfigError(f"{self.path / CONFIG}: data.{name}: no such section")
+        return load_csv(name, section, self.path)
 
 
 def find_homes(folder: Path) -> list[Home]:
@@ -112,3 +123,8 @@ def find_homes(folder: Path) -> list[Home]:
     if not homes:
         raise HomeError(f"{folder}: no agent's home (identity.key and agent.toml) here or one level below")
     return homes
+
+
+def _check_owner(path: Path, identity: Identity, config: AgentConfig) -> None:
+    if identity.name != config.agent.name:
+        raise HomeError(f"{path}: the keys are {identity.name}'s, agent.toml is {config.agent.name}'s")

@@ -24,6 +24,7 @@ from hansa.broker import (
     PublicIdentity,
     Refused,
     SeenRow,
+    SequenceGap,
     credit_due,
     decode,
     decode_chunk,
@@ -220,6 +221,10 @@ class Intake:
         for blob_id, arriving in list(self._arriving.items()):
             if not arriving.claimed and arriving.since + UNCLAIMED_S < now_s:
                 self._forget_blob(changes, blob_id)
+
+    def gaps(self, now_s: float, deadline_s: float) -> tuple[SequenceGap, ...]:
+        """Name the messages that others have waited behind for so long."""
+        return self._inbox.gaps(now_s, deadline_s)
 
     def _whole(self, ref: ArrayRef) -> bool:
         return len(self._arriving[ref.blob_id].held) >= ref.chunk_count

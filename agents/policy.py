@@ -1,6 +1,7 @@
 """Does this organisation take part in a job? Its own policy decides; and what no agent would accept."""
 
 from collections.abc import Collection
+from math import isfinite
 from typing import Any, get_type_hints
 
 from hansa.agents.config import PolicySection
@@ -43,7 +44,8 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         JobError: names the job, the key and what is wrong with it.
     """
     try:
-        check_name(spec.job)
+        for name in (spec.job, spec.dataset, *spec.parties):
+            check_name(name)
         known = protocol(spec.protocol)
         read_settings(known, spec)
         registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
@@ -55,8 +57,8 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         )
     if list(spec.parties) != sorted(set(spec.parties)):
         raise JobError(f"job {spec.job!r}: parties must be sorted and distinct")
-    if not spec.consent_s > 0:
-        raise JobError(f"job {spec.job!r}: consent_s must be positive, not {spec.consent_s:g}")
+    if not (isfinite(spec.consent_s) and spec.consent_s > 0):
+        raise JobError(f"job {spec.job!r}: consent_s must be positive and finite, not {spec.consent_s:g}")
 
 
 def read_settings(known: ProtocolSpec, spec: JobSpec) -> Any:

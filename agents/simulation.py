@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +97,7 @@ class _Network:
 
     def __init__(self, world: "_World") -> None:
         self.world = world
-        self.queues: dict[str, list[tuple[float, int, Delivery, "_Transport", int]]] = {}
+        self.queues: dict[str, list[tuple[float, int, Delivery, _Transport, int]]] = {}
         self.counter = 0
 
     def send(self, sender: "_Transport", key: str, body: bytes, tag: int) -> None:
@@ -129,7 +129,7 @@ class _Transport:
     def __init__(self, world: "_World", name: str) -> None:
         self.name = name
         self._world = world
-        self._held: dict[int, tuple[float, int, Delivery, "_Transport", int]] = {}
+        self._held: dict[int, tuple[float, int, Delivery, _Transport, int]] = {}
         self._outcomes: list[Outcome] = []
 
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
@@ -195,8 +195,11 @@ class _Files(MemoryFiles):
         self._world, self._name = world, name
         self._unsafe: dict[tuple[bytes, int], bytes] = {}
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes) -> None:
-        self._unsafe[blob_id, index] = chunk
+    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+        if durable:
+            self._unsafe[blob_id, index] = chunk
+        else:
+            super().write(blob_id, index, chunk)  # outlives the process, if not the power
 
     def read(self, blob_id: bytes, index: int) -> bytes:
         unsafe = self._unsafe.get((blob_id, index))
