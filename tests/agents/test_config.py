@@ -21,7 +21,7 @@ WHOLE: dict[str, Any] = {
     "ledger": {"url": "sqlite:///books.sqlite"},
     "data": {"loans": {"file": "loans.csv", "id": "loan", "target": "defaulted", "holdout": 0.25}},
     "policy": {
-        "protocols": ["fedavg"],
+        "protocols": ["horizontal-fedavg"],
         "models": ["softmax"],
         "coordinators": ["hub"],
         "datasets": ["loans"],

@@ -64,7 +64,7 @@ HUB, EAST, NORTH, SOUTH = "hub", "east", "north", "south"
 DIGEST, OTHER_DIGEST = b"\x01" * 32, b"\x02" * 32
 SPEC = JobSpec(
     job="credit-1",
-    protocol="fedavg",
+    protocol="horizontal-fedavg",
     model="softmax",
     dataset="loans",
     parties=(EAST, NORTH, SOUTH),
@@ -262,7 +262,7 @@ def test_a_proposal_goes_on_the_ledger_and_to_every_invited_party() -> None:
     assert recorded(taken) == [
         JobProposed(
             job="credit-1",
-            protocol="fedavg",
+            protocol="horizontal-fedavg",
             model="softmax",
             settings={"learning_rate": 0.1, "rounds": 3},
             parties=(EAST, NORTH, SOUTH),

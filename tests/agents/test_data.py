@@ -211,6 +211,10 @@ def test_a_quote_that_never_closes_is_located(tmp_path: Path) -> None:
     assert re.fullmatch(r"line 4 is not CSV: .+", complaint(tmp_path, GOOD.replace("c,.5", '"c,.5')))
 
 
+def test_a_stray_quote_is_refused_in_one_line(tmp_path: Path) -> None:
+    assert "malformed" in complaint(tmp_path, 'id,age,defaulted\na,3"1,no\n')
+
+
 def test_text_that_is_not_utf8_is_located(tmp_path: Path) -> None:
     assert (
         complaint(tmp_path, GOOD.replace("yes", "oui, brülé").encode("latin-1")) == "line 3 is not UTF-8 text"

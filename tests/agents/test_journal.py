@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hansa.agents.errors import JournalError
-from hansa.agents.journal import Changes, Journal, MemoryJournal, SqliteJournal
+from hansa.agents.journal import (
+    Changes,
+    Journal,
+    MemoryJournal,
+    SqliteJournal,
+    pack_row,
+    unpack_row,
+)
+from hansa.broker import encode
 
 KEY = bytes(range(32))
 SECRET = b"nobody may read this on the disk"
@@ -114,6 +122,23 @@ def test_changes_count_each_key_once() -> None:
     gathered = changes(("a", b"1", b"x"), ("a", b"1", b"y"), ("b", b"1", b"z"), ("a", b"1", None))
     assert len(gathered) == 2
     assert list(gathered) == [("a", b"1", None), ("b", b"1", b"z")]
+
+
+def test_a_packed_row_is_unpacked_field_by_field() -> None:
+    assert unpack_row(pack_row("north", 7, 1.5, b"\x00", None, ["a"])) == [
+        "north",
+        7,
+        1.5,
+        b"\x00",
+        None,
+        ["a"],
+    ]
+
+
+@pytest.mark.parametrize("row", [b"", b"\xc1", pack_row("north")[:-1], encode("north"), encode({"a": 1})])
+def test_a_row_that_was_never_packed_is_malformed(row: bytes) -> None:
+    with pytest.raises(JournalError, match="a row of the journal is malformed"):
+        unpack_row(row)
 
 
 BATCHES = st.lists(
