@@ -91,13 +91,21 @@ class Keeper:
             draft = _Draft(self._identity, self._federation, self._store, self._verifier.copy())
             outcomes = tuple(draft.add(entry, now) for entry in entries)
             try:
-                self._store.append(draft.gained, draft.said)
+                if draft.gained:
+                    self._store.append(draft.gained, draft.said)
+                elif any(isinstance(outcome, Refusal) for outcome in outcomes):
+                    self._check_head()  # perhaps what it lacks was chained by another process
             except HeadMoved:
                 self._catch_up()
                 continue
             self._verifier = draft.verifier
             return outcomes
         raise HeadMoved(f"lost {ATTEMPTS} races to another writer on {self._store.address}")
+
+    def _check_head(self) -> None:
+        found = self._store.head()
+        if found != self.head:
+            raise HeadMoved(f"expected the chain to end at {self.head}; it ends at {found}")
 
     def _catch_up(self) -> None:
         # Signatures of our own copy were checked before it was written; hashes and rules hold it together.

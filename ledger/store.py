@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, insert, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head
@@ -97,16 +97,20 @@ class LedgerStore:
             StoreMissing: nothing there and `create` is false, or no folder to create it in.
             StoreNewer: its tables are of a later version of hansa.
             StoreCorrupt: something else is there, or it is damaged.
-            StoreError: the database can't be reached.
+            StoreError: no such kind of database here, or it can't be reached.
         """
-        url = _url(url_or_path)
+        try:
+            url = _url(url_or_path)
+            engine = _engine(url)
+        except (ArgumentError, ImportError) as error:
+            raise StoreError(f"no database can be opened by this address: {error}") from None
         path = _sqlite_path(url)
         if path is not None and not path.exists():
             if not create:
                 raise StoreMissing(f"{path}: no ledger there")
             if not path.parent.is_dir():
                 raise StoreMissing(f"{path}: no folder {path.parent} to create it in")
-        store = cls(_engine(url))
+        store = cls(engine)
         try:
             store._prepare(create)
         except BaseException:
@@ -200,13 +204,14 @@ class LedgerStore:
     def _prepare(self, create: bool) -> None:
         if self._revision() == HEAD_REVISION:
             return
-        with self._connected(self._engine) as connection:
+        with self._connected(self._writer) as connection:  # and nobody else meanwhile
             tables = set(inspect(connection).get_table_names())
-        if tables and "alembic_version" not in tables:
-            raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
-        if not tables and not create:
-            raise StoreMissing(f"{self.address} holds no ledger")
-        self._migrate()
+            if not tables and not create:
+                raise StoreMissing(f"{self.address} holds no ledger")
+            known = "alembic_version" in tables and connection.execute(_REVISION).first()
+            if tables and not known:
+                raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
+            self._migrate(connection)
 
     def _revision(self) -> str | None:
         """Return the tables' revision, or None where there seem to be none."""
@@ -219,7 +224,7 @@ class LedgerStore:
             return None
         return None if row is None else str(row[0])
 
-    def _migrate(self) -> None:
+    def _migrate(self, connection: Connection) -> None:
         # Alembic takes longer to import than a ledger to open, and is needed once in a ledger's life.
         from alembic import command
         from alembic.config import Config
@@ -227,14 +232,13 @@ class LedgerStore:
 
         config = Config()
         config.set_main_option("script_location", "hansa.ledger:migrations")
-        with self._connected(self._writer) as connection:
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise StoreNewer(
-                    f"{self.address}: this version of hansa does not know its tables: {error}"
-                ) from None
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreNewer(
+                f"{self.address}: this version of hansa does not know its tables: {error}"
+            ) from None
 
     @contextmanager
     def _connected(self, engine: Engine) -> Iterator[Connection]:
