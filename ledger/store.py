@@ -12,8 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, insert, inspect, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    StaticPool,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -33,6 +44,7 @@ _COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq,
 _RANGE = text(f"SELECT {_COLUMNS} FROM entries WHERE idx >= :start AND idx < :stop ORDER BY idx LIMIT :batch")
 _FIND = text(f"SELECT {_COLUMNS} FROM entries WHERE author = :author AND author_seq = :author_seq")
 _HEAD = text(f"SELECT {_COLUMNS} FROM entries ORDER BY idx DESC LIMIT 1")
+_COUNT = text("SELECT count(*) FROM entries WHERE idx IS NULL OR idx < :stop")
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -51,7 +63,7 @@ class StoredRow:
     kind: object
 
     def entry(self) -> ChainedEntry:
-        """Return the row as an entry, unverified; BadEntry names a column of the wrong type."""
+        """Return the row as an entry, unverified; BadEntry names a cell of the wrong type."""
         match self:
             case StoredRow(
                 index, bytes(previous), bytes(signed), bytes(signature), bytes(digest), bytes(receipt)
@@ -122,12 +134,12 @@ class LedgerStore:
         """Return where the chain ends, as its last row says.
 
         Raises:
-            BadEntry: the last row's hash is no hash.
+            BadEntry: a cell of the last row is of the wrong type.
             StoreError: the database can't be read.
         """
         with self._connected(self._engine) as connection:
             row = connection.execute(_HEAD).first()
-        return EMPTY if row is None else StoredRow(*row).entry().head
+        return EMPTY if row is None else self._stored(row).entry().head
 
     def append(self, entries: Sequence[ChainedEntry], said: Sequence[EntryFields] | None = None) -> None:
         """Write entries at the end, all or none; on return they are on the disk.
@@ -179,6 +191,7 @@ class LedgerStore:
         """Yield rows as they are, by index; each batch is a short transaction of its own.
 
         Raises:
+            BadEntry: an index that is no integer.
             StoreError: the database can't be read.
         """
         end = -BEFORE_ALL - 1 if stop is None else stop
@@ -186,20 +199,35 @@ class LedgerStore:
             with self._connected(self._engine) as connection:
                 rows = connection.execute(_RANGE, {"start": start, "stop": end, "batch": batch}).all()
             for row in rows:
+                if not isinstance(row.idx, int):
+                    raise BadEntry(max(start, 0), f"column idx: expected an integer, found {row.idx!r:.80}")
+                start = row.idx + 1
                 yield StoredRow(*row)
             if len(rows) < batch:
                 return
-            start = rows[-1].idx + 1
 
     def find(self, author: str, author_seq: int) -> ChainedEntry | None:
         """Return the entry that an author gave this number, or None; errors as for `read`."""
         with self._connected(self._engine) as connection:
             row = connection.execute(_FIND, {"author": author, "author_seq": author_seq}).first()
-        return None if row is None else StoredRow(*row).entry()
+        return None if row is None else self._stored(row).entry()
+
+    def count(self, stop: int) -> int:
+        """Return how many rows there are below an index, those without any index included.
+
+        A database whose constraints somebody has removed may hold rows that `rows` never comes to.
+        """
+        with self._connected(self._engine) as connection:
+            return int(connection.execute(_COUNT, {"stop": stop}).scalar_one())
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _stored(self, cells: Sequence[Any]) -> StoredRow:
+        if not isinstance(cells[0], int):
+            raise StoreCorrupt(f"{self.address} holds a row with index {cells[0]!r:.80}")
+        return StoredRow(*cells)
 
     def _prepare(self, create: bool) -> None:
         if self._revision() == HEAD_REVISION:
@@ -250,7 +278,8 @@ class LedgerStore:
             raise _Conflict(str(error.orig)) from None
         except (OperationalError, ProgrammingError, sqlite3.OperationalError) as error:
             raise StoreError(f"{self.address}: {_cause(error)}") from None
-        except (DBAPIError, sqlite3.DatabaseError) as error:  # SQLite's "not a database" and "malformed"
+        # SQLite's "not a database" and "malformed"; a damaged schema's names may not even be UTF-8.
+        except (DBAPIError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise StoreCorrupt(f"{self.address}: {_cause(error)}") from None
 
 

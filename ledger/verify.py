@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hansa.ledger.chain import Head, Verifier
 from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import BadEntry
+from hansa.ledger.errors import BadEntry, LedgerError
 from hansa.ledger.store import LedgerStore, StoredRow
 
 Progress = Callable[[int, int], None]
@@ -58,9 +58,9 @@ def verify_store(
     verifier = Verifier(fingerprint)
     total = _size(store) if progress is not None else 0
     for row in store.rows():
-        if row.idx < 0:
-            raise BadEntry(row.idx, "indices count from 0")
-        if row.idx != verifier.head.size:
+        if row.idx < verifier.head.size:
+            raise BadEntry(row.idx, "this index is out of place: each from 0 on stands here once")
+        if row.idx > verifier.head.size:
             raise BadEntry(verifier.head.size, f"missing: the next entry is {row.idx}")
         entry = row.entry()
         _check_columns(row, verifier.accept(entry))
@@ -71,6 +71,9 @@ def verify_store(
     head = verifier.head
     if seen is not None and head.size < seen.size:
         raise BadEntry(head.size, f"missing: this agent has seen {seen.size} entries, {head.size} are left")
+    hidden = store.count(head.size) - head.size
+    if hidden:
+        raise BadEntry(head.size, f"{hidden} more rows stand in the table, under no index of their own")
     if progress is not None:
         progress(head.size, head.size)
     standing = verifier.standing
@@ -92,5 +95,5 @@ def _check_columns(row: StoredRow, fields: EntryFields) -> None:
 def _size(store: LedgerStore) -> int:
     try:
         return store.head().size
-    except BadEntry:  # verification will come to it
+    except LedgerError:  # verification will come to it, and say where
         return 0
