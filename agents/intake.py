@@ -50,8 +50,19 @@ class Parcel:
     """A verified message, decoded once, and the arrays it speaks of."""
 
     message: Message
-    plain: Plain
+    decoded: Plain | MalformedMessage = field(repr=False)
     arrays: tuple[ArrayRef, ...]
+
+    @property
+    def plain(self) -> Plain:
+        """The body.
+
+        Raises:
+            MalformedMessage: there is none to be read; said here, so that it is refused in its turn.
+        """
+        if isinstance(self.decoded, MalformedMessage):
+            raise self.decoded
+        return self.decoded
 
 
 @dataclass(slots=True)
@@ -63,7 +74,11 @@ class _Arriving:
     held: set[int] = field(default_factory=set)
     bytes: int = 0
     granted: int = 0
-    claimed: bool = False  # a message has asked for it
+    claims: int = 0  # messages that ask for it and were not acted on yet
+
+    @property
+    def claimed(self) -> bool:
+        return self.claims > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +176,12 @@ class Intake:
         """Queue a message that is next in its stream; a malformed body is refused when its turn comes."""
         try:
             plain = decode(message.body)
+            parcel = Parcel(message, plain, refs(plain))
         except MalformedMessage as error:
-            self._count(error)
-            return
-        parcel = Parcel(message, plain, refs(plain))
+            parcel = Parcel(message, error, ())
         header = message.header
-        for ref in parcel.arrays:
-            self._arriving.setdefault(ref.blob_id, _Arriving(header.sender, 0.0)).claimed = True
+        for blob_id in _blob_ids(parcel):
+            self._arriving.setdefault(blob_id, _Arriving(header.sender, 0.0)).claims += 1
         self._released.setdefault((header.sender, header.incarnation, header.session), deque()).append(parcel)
 
     def _chunk(self, changes: Changes, now_s: float, delivery: Delivery) -> Credit | None:
@@ -208,8 +222,11 @@ class Intake:
     def done(self, changes: Changes, parcel: Parcel) -> None:
         """The message was acted on or refused: its journal rows may go."""
         changes.drop("held", _key(parcel.message))
-        for ref in parcel.arrays:
-            self._forget_blob(changes, ref.blob_id)
+        for blob_id in _blob_ids(parcel):
+            arriving = self._arriving[blob_id]
+            arriving.claims -= 1
+            if not arriving.claimed:
+                self._forget_blob(changes, blob_id)
 
     def refuse(self, changes: Changes, parcel: Parcel, error: Exception) -> None:
         """The message was in order but not acceptable: count it, and be done with it."""
@@ -235,14 +252,18 @@ class Intake:
         )
 
     def _forget_blob(self, changes: Changes, blob_id: bytes) -> None:
-        arriving = self._arriving.pop(blob_id, None)
+        arriving = self._arriving.pop(blob_id)
         self._blobs.use_ids("chunk", blob_id, [])
-        for index in arriving.held if arriving else ():
+        for index in arriving.held:
             changes.drop("chunk", blob_id + index.to_bytes(8))
 
     def _count(self, error: Exception) -> None:
         self.refused[type(error).__name__] += 1
         self.last_refusal = f"{type(error).__name__}: {error}"
+
+
+def _blob_ids(parcel: Parcel) -> tuple[bytes, ...]:
+    return tuple(dict.fromkeys(ref.blob_id for ref in parcel.arrays))
 
 
 def _place(message: Message) -> tuple[str, int, str, int]:
