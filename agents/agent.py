@@ -196,7 +196,8 @@ class Agent:
 
     def busy(self) -> bool:
         """Whether anything is under way here: commands, tasks, entries, mail unsent or unconfirmed."""
-        return bool(self._commands or self._appends or self._machines.busy() or not self.outbox.idle)
+        under_way = self._commands or self._appends or self._machines.busy() or self.clerk.waiting()
+        return bool(under_way or not self.outbox.idle)
 
     def _command(self, action: Callable[[], None]) -> None:
         self._commands.append(action)

@@ -34,12 +34,13 @@ MAX_OPEN_FILES = 64  # written but not synced yet; a process may open 1,024 in a
 _CHUNK_NAME = re.compile(r"([0-9a-f]{32})\.([0-9]+)")
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Chunk = bytes | memoryview
 
 
 class ChunkFiles(Protocol):
     """Keeps sealed chunks by (blob id, index)."""
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+    def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         """Keep a chunk; a durable one is safe from a power failure after the next flush."""
         ...
 
@@ -47,7 +48,7 @@ class ChunkFiles(Protocol):
         """Make the chunks of a blob durable that were not written so."""
         ...
 
-    def read(self, blob_id: bytes, index: int) -> bytes: ...
+    def read(self, blob_id: bytes, index: int) -> Chunk: ...
     def flush(self) -> None:
         """Make what was written or secured durable."""
         ...
@@ -60,15 +61,15 @@ class MemoryFiles:
     """Chunks that live as long as this object."""
 
     def __init__(self) -> None:
-        self._chunks: dict[bytes, dict[int, bytes]] = {}
+        self._chunks: dict[bytes, dict[int, Chunk]] = {}
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+    def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         self._chunks.setdefault(blob_id, {})[index] = chunk
 
     def secure(self, blob_id: bytes) -> None:
         return None
 
-    def read(self, blob_id: bytes, index: int) -> bytes:
+    def read(self, blob_id: bytes, index: int) -> Chunk:
         try:
             return self._chunks[blob_id][index]
         except KeyError:
@@ -98,7 +99,7 @@ class DiskFiles:
         self._folder = folder
         self._unsynced: list[int] = []  # open files that the next flush makes durable
         self._unsafe: set[bytes] = set()  # blobs that a power failure may take
-        self._recent: dict[Path, bytes] = {}  # what was just written is soon read: to send it, to open it
+        self._recent: dict[Path, Chunk] = {}  # what was just written is soon read: to send it, to open it
         self._recent_bytes = 0
         self._held: dict[bytes, set[int]] = {}
         try:
@@ -110,7 +111,7 @@ class DiskFiles:
             self._held.setdefault(bytes.fromhex(name[1]), set()).add(int(name[2]))
         self._unsafe.update(self._held)  # written by an earlier process: nobody knows which were synced
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+    def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         path = self._path(blob_id, index)
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -142,7 +143,7 @@ class DiskFiles:
             except OSError as error:
                 raise JournalError(f"{path}: cannot open the chunk: {error.strerror}") from error
 
-    def _keep_recent(self, path: Path, chunk: bytes) -> None:
+    def _keep_recent(self, path: Path, chunk: Chunk) -> None:
         self._recent_bytes += len(chunk) - len(self._recent.pop(path, b""))
         self._recent[path] = chunk
         while self._recent_bytes > RECENT_BYTES:
@@ -153,7 +154,7 @@ class DiskFiles:
         if len(self._unsynced) >= MAX_OPEN_FILES:
             self.flush()
 
-    def read(self, blob_id: bytes, index: int) -> bytes:
+    def read(self, blob_id: bytes, index: int) -> Chunk:
         path = self._path(blob_id, index)
         if path in self._recent:
             return self._recent[path]
@@ -236,7 +237,7 @@ class BlobStore:
             self._remember(array, ref)
         return array
 
-    def write_chunk(self, blob_id: bytes, index: int, chunk: bytes) -> None:
+    def write_chunk(self, blob_id: bytes, index: int, chunk: Chunk) -> None:
         """Keep a chunk that came from a peer; it is checked when its message asks for the array."""
         self._files.write(blob_id, index, chunk, durable=False)
         if not self._counts[blob_id]:
@@ -247,7 +248,7 @@ class BlobStore:
         for ref in refs:
             self._files.secure(ref.blob_id)
 
-    def read_chunk(self, blob_id: bytes, index: int) -> bytes:
+    def read_chunk(self, blob_id: bytes, index: int) -> Chunk:
         """Return one sealed chunk, to send it."""
         return self._files.read(blob_id, index)
 

@@ -207,7 +207,10 @@ def propose(spec: JobSpec) -> JobStep:
         job=spec.job,
         protocol=spec.protocol,
         model=spec.model,
-        settings={**spec.hyperparameters, **spec.settings},
+        settings={
+            **{f"model.{name}": value for name, value in spec.hyperparameters.items()},
+            **{f"protocol.{name}": value for name, value in spec.settings.items()},
+        },
         parties=spec.parties,
         dataset=spec.dataset,
         quorum=spec.minimum_parties,

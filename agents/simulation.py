@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hansa.agents.agent import Agent
-from hansa.agents.blobs import MemoryFiles
+from hansa.agents.blobs import Chunk, MemoryFiles
 from hansa.agents.config import AgentConfig
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, from_arrays
@@ -193,15 +193,15 @@ class _Files(MemoryFiles):
     def __init__(self, world: "_World", name: str) -> None:
         super().__init__()
         self._world, self._name = world, name
-        self._unsafe: dict[tuple[bytes, int], bytes] = {}
+        self._unsafe: dict[tuple[bytes, int], Chunk] = {}
 
-    def write(self, blob_id: bytes, index: int, chunk: bytes, durable: bool = True) -> None:
+    def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         if durable:
             self._unsafe[blob_id, index] = chunk
         else:
             super().write(blob_id, index, chunk)  # outlives the process, if not the power
 
-    def read(self, blob_id: bytes, index: int) -> bytes:
+    def read(self, blob_id: bytes, index: int) -> Chunk:
         unsafe = self._unsafe.get((blob_id, index))
         return super().read(blob_id, index) if unsafe is None else unsafe
 

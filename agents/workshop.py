@@ -4,6 +4,7 @@ A task is journalled when a machine asks for it and dropped when its result has 
 restart runs it again. What a task may use of its agent (rows, model) is its workbench, never the journal.
 """
 
+import logging
 import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hansa.agents.data import Dataset, labels, numeric_target
-from hansa.agents.errors import AgentError
+from hansa.agents.errors import AgentError, DataError
 from hansa.agents.messages import JobSpec
 from hansa.protocols import (
     Array,
@@ -25,6 +26,8 @@ from hansa.protocols import (
     Workbench,
 )
 from hansa.protocols.workbench import RowlessWorkbench, RowsWorkbench
+
+log = logging.getLogger("hansa.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,9 @@ class Workshop:
     def _finish(self, session: str, task_id: str, done: "Future[object]") -> None:
         try:
             ended = Ended(session, task_id, done.result(), None)
-        except (AgentError, ProtocolError, ValueError) as error:
-            ended = Ended(session, task_id, None, str(error))
         except BaseException as error:  # whatever a model raises must reach everybody as a reason
-            ended = Ended(session, task_id, None, f"{type(error).__name__}: {error}")
+            log.error("task %s of %s failed: %s", task_id, session, error, exc_info=_unforeseen(error))
+            ended = Ended(session, task_id, None, _reason(error))
         self._ended.put(ended)
         self._wake()
 
@@ -80,6 +82,19 @@ class Workshop:
 
 def _run(task: TaskSpec, effect: Compute, bench: Callable[[], Workbench]) -> object:
     return task.function(effect.inputs, bench(), effect.seed)
+
+
+def _unforeseen(error: BaseException) -> bool:
+    return not isinstance(error, AgentError | ProtocolError)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the other organisations may read: a text that could quote our rows stays in our own log."""
+    if isinstance(error, DataError):
+        return "the data set can't be used; this agent's own log says why"
+    if _unforeseen(error):
+        return f"the task failed with {type(error).__name__}; this agent's own log says why"
+    return str(error)
 
 
 def shape_of(spec: JobSpec) -> ModelShape:
@@ -104,7 +119,7 @@ def workbench(
     dataset = datasets[spec.dataset]()
     if len(dataset.columns) != spec.features:
         raise AgentError(
-            f"{dataset.source}: data set {dataset.name!r} has {len(dataset.columns)} feature columns; "
+            f"data set {dataset.name!r} has {len(dataset.columns)} feature columns; "
             f"the job expects {spec.features}"
         )
     target: Array = labels(dataset, spec.classes) if spec.classes else numeric_target(dataset)
@@ -112,7 +127,7 @@ def workbench(
     if held_out.all() or not held_out.any():
         side = "training" if held_out.all() else "evaluation"
         raise AgentError(
-            f"{dataset.source}: {dataset.rows} rows leave none for {side} (holdout {dataset.holdout:g})"
+            f"data set {dataset.name!r}: {dataset.rows} rows leave none for {side} (holdout {dataset.holdout:g})"
         )
     train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     return RowsWorkbench(

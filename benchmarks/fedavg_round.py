@@ -5,20 +5,22 @@ travels (ten updates up, the model down to ten parties: 80 MB) and an Ed25519 si
 each of these twenty messages. With the journal (SQLite and fsynced, sealed array files in ten homes and the
 aggregator's) beside Flower's simulation of the same round in a venv of its own.
 
-    python -m benchmarks.fedavg_round [--rounds 8] [--json FILE]
+    python -m benchmarks.fedavg_round [--rounds 8]
 """
 
 import argparse
-import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks import flower_peer
+from benchmarks.report import Row, Spread, at_least, at_most, duration, median_of
 from hansa.agents.data import Dataset, from_arrays
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
@@ -68,7 +70,7 @@ def federated_rounds(journalled: bool, rounds: int, folder: Path | None = None) 
         )
         local.register()
         local.run(_specification(rounds))
-    return [later - earlier for earlier, later in zip(closed, closed[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(closed)]
 
 
 def _rows(generator: np.random.Generator, party: int) -> Dataset:
@@ -119,38 +121,85 @@ def limit(repeats: int = 5) -> dict[str, float]:
     return {name: statistics.median(seconds) for name, seconds in parts.items()}
 
 
-def measure(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Run both and the limit, interleaved with it; seconds are medians of the rounds after the first."""
-    before = limit()
-    without = federated_rounds(journalled=False, rounds=rounds)
-    between = limit()
-    journalled = federated_rounds(journalled=True, rounds=rounds)
-    floor = {name: statistics.median([before[name], between[name]]) for name in before}
-    total = sum(floor.values())
-    return {
-        "parties": PARTIES,
-        "parameters": PARAMETERS,
-        "rounds": rounds,
-        "limit_s": total,
-        "limit_parts_s": floor,
-        "without_journal_s": statistics.median(without),
-        "without_journal_range_s": [min(without), max(without)],
-        "ratio_to_limit": statistics.median(without) / total,
-        "with_journal_s": statistics.median(journalled),
-        "with_journal_range_s": [min(journalled), max(journalled)],
-    }
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one run measured.
+
+    Attributes:
+        limit: median seconds of each part of the limit.
+        in_memory: rounds without journal and chunk files.
+        journalled: rounds with both on disk.
+    """
+
+    limit: Mapping[str, float]
+    in_memory: Spread
+    journalled: Spread
+
+    @property
+    def limit_s(self) -> float:
+        """The parts' sum."""
+        return sum(self.limit.values())
+
+
+def measure(rounds: int = ROUNDS, turns: int = 3) -> Figures:
+    """Run limit and both kinds of round in turns; the first round of each turn is left out."""
+    limits: list[Mapping[str, float]] = []
+    in_memory: list[float] = []
+    journalled: list[float] = []
+    for _ in range(turns):
+        limits.append(limit())
+        in_memory += federated_rounds(journalled=False, rounds=rounds)
+        journalled += federated_rounds(journalled=True, rounds=rounds)
+    parts = {name: statistics.median(each[name] for each in limits) for name in limits[0]}
+    return Figures(parts, median_of(in_memory), median_of(journalled))
+
+
+def run(quick: bool) -> list[Row]:
+    """Return the rows against the limit and against Flower."""
+    figures = measure(rounds=5 if quick else ROUNDS, turns=1 if quick else 3)
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in figures.limit.items())
+    size = f"FedAvg round, {PARTIES} parties × {PARAMETERS:,} float32"
+    rows = [
+        at_most(
+            f"{size}, without the journal",
+            str(figures.in_memory),
+            f"limit {duration(figures.limit_s)}",
+            figures.in_memory.median_s / figures.limit_s,
+            3,
+            f"limit: {parts}",
+        )
+    ]
+    ours = figures.journalled
+    name = f"{size}, with the journal"
+    try:
+        peer = flower_peer.measure_all(quick)
+    except flower_peer.PeerUnavailable as error:
+        return [*rows, Row(name, str(ours), note=f"Flower: {error}")]
+    for timing, which in ((peer.recommended, "recommended"), (peer.fastest, "fastest of all")):
+        other = timing.round_s
+        gain = other.median_s / ours.median_s
+        label = f"Flower, {timing.setting}: {other}"
+        if which == "recommended":
+            rows.append(
+                at_least(
+                    name, str(ours), label, gain, 2, "Flower as it recommends itself; it keeps no journal"
+                )
+            )
+        else:
+            rows.append(Row(name, str(ours), label, gain, note="Flower's fastest setting, for information"))
+    return rows
 
 
 def main() -> None:
-    """Print the figures; optionally write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print our own figures; `python -m benchmarks` adds Flower's."""
+    parser = argparse.ArgumentParser(description="Time FedAvg rounds beside their limit.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    figures = measure(arguments.rounds)
-    print(json.dumps(figures, indent=2))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2))
+    figures = measure(parser.parse_args().rounds)
+    print(f"limit              {duration(figures.limit_s)}")
+    print(
+        f"without journal    {figures.in_memory}: {figures.in_memory.median_s / figures.limit_s:.2f} × the limit"
+    )
+    print(f"with journal       {figures.journalled}")
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def _seal_chunks(ref: ArrayRef, elements: memoryview) -> Iterator[bytes]:
         yield lock.encrypt(_nonce(index), part, _bound(ref, index))
 
 
-def open_array(ref: ArrayRef, chunks: Iterable[bytes], digest_of: Callable[[Array], bytes]) -> Array:
+def open_array(ref: ArrayRef, chunks: Iterable[bytes | memoryview], digest_of: Callable[[Array], bytes]) -> Array:
     """Put an array together from its chunks, in order.
 
     Each chunk is decrypted straight into its place: the array is the only new memory.
@@ -188,7 +188,7 @@ class ChunkFrame:
         blob_id: 16 bytes, as in the `ArrayRef`.
         index: from 0 to count - 1.
         count: chunks of the whole blob.
-        body: ciphertext and tag.
+        body: ciphertext and tag; a view of the frame where it was read from one.
     """
 
     federation: str
@@ -197,7 +197,7 @@ class ChunkFrame:
     blob_id: bytes
     index: int
     count: int
-    body: bytes = field(repr=False)
+    body: bytes | memoryview = field(repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.sender)
@@ -240,7 +240,7 @@ def decode_chunk(data: bytes) -> ChunkFrame:
         )
     parts, body = unpack_frame(CHUNK, _CHUNK_TYPES, data)
     try:
-        return ChunkFrame(*parts, bytes(body))  # type: ignore[arg-type, call-arg]  # unpack_frame checked
+        return ChunkFrame(*parts, body)  # type: ignore[arg-type, call-arg]  # unpack_frame checked
     except ValueError as error:
         raise MalformedMessage(str(error)) from None
 

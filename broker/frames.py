@@ -19,7 +19,7 @@ _MAX_HEAD_BYTES = 4_096
 _BYTE_STRINGS = ((0xC4, 1), (0xC5, 2), (0xC6, 4))  # msgpack's codes, and how wide the length is
 
 
-def pack_frame(name: str, *parts: Part, body: bytes) -> bytes:
+def pack_frame(name: str, *parts: Part, body: bytes | memoryview) -> bytes:
     """Write a frame; the body is copied once."""
     return b"".join((_head((name, *parts), len(body)), body))
 

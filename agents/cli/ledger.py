@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from hansa.agents.clerk import seen_head
 from hansa.agents.home import Home, find_homes
@@ -45,18 +43,13 @@ def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> Non
         for entry in entries:
             click.echo(json.dumps(_as_json(entry), ensure_ascii=False))
         return
-    table = Table(title=f"{home.path / 'ledger.sqlite'}", title_justify="left", box=None, header_style="bold")
-    for column, justify in (("#", "right"), ("time (UTC)", "left"), ("author", "left"), ("kind", "left")):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("what", overflow="fold")
-    table.add_column("hash", no_wrap=True)
+    width = max((len(read_entry(entry.signed).author) for entry in entries), default=0)
+    click.echo(f"{home.path / 'ledger.sqlite'} (times are UTC)")
     for entry in entries:
         fields = read_entry(entry.signed)
         when = datetime.fromtimestamp(fields.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        body = _body(entry)
-        what = ", ".join(f"{name} {_short(value)}" for name, value in body.items())
-        table.add_row(str(entry.index), when, fields.author, fields.kind, what, entry.hash.hex()[:8])
-    Console().print(table)
+        what = "  ".join(f"{name} {_short(value)}" for name, value in _body(entry).items())
+        click.echo(f"{entry.index:>5}  {when}  {fields.author:<{width}}  {fields.kind:<21}  {what}")
 
 
 @ledger.command()

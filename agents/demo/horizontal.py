@@ -54,14 +54,14 @@ PLANS = (
         "digits-softmax",
         "softmax regression",
         "softmax",
-        15,
+        30,
         {"learning_rate": 0.5, "epochs": 2, "batch_rows": 32},
     ),
     Plan(
         "digits-mlp",
         "two-layer network",
         "mlp",
-        25,
+        40,
         {"hidden": 64, "learning_rate": 0.1, "epochs": 2, "batch_rows": 32},
     ),
 )
@@ -122,12 +122,12 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
         highlight=False,
     )
     console.print(
-        f"\nLeft in [bold]{folder}[/]: the ledger and the homes of all agents. Try:\n"
+        f"\nLeft in [bold]{folder}[/]: the homes of all agents, each with its copy of the ledger. Try:\n"
         f"  hansa ledger show {folder} --last 12\n"
         f"  hansa ledger verify {folder}\n"
-        f'  sqlite3 {folder}/north/ledger.sqlite "drop trigger entries_no_update; update entries set signature = '
-        f'zeroblob(64) where idx = 9"   # then verify again',
+        f"Then change any byte of an entry in {folder}/north/ledger.sqlite, and verify again.",
         highlight=False,
+        soft_wrap=True,
     )
     return figures
 
@@ -251,27 +251,25 @@ def _train_alone(spec: JobSpec, plan: Plan, benches: Sequence[Workbench], test: 
 
 
 def _print_members(console: Console, local: LocalFederation, counts: Mapping[str, Any]) -> None:
-    table = Table(title="joined", title_justify="left", box=None, header_style="bold")
-    for column in ("agent", "organisation", "key"):
-        table.add_column(column)
-    table.add_column("rows", justify="right")
-    table.add_column("rows of each digit 0 … 9", justify="left")
-    for name, member in local.coordinator.clerk.standing.members.items():
+    console.print("joined, and how many rows of each digit they hold:")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("agent", no_wrap=True)
+    table.add_column("organisation", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    for digit in range(10):
+        table.add_column(str(digit), justify="right", no_wrap=True)
+    for name in local.coordinator.clerk.standing.members:
         rows = counts.get(name)
-        table.add_row(
-            name,
-            PARTIES.get(name, "coordinates, keeps the ledger"),
-            member.public.fingerprint[:16],
-            "" if rows is None else str(int(rows.sum())),
-            "" if rows is None else " ".join(f"{count:3d}" for count in rows.tolist()),
-        )
+        if rows is None:
+            table.add_row(name, "keeps the ledger")
+        else:
+            table.add_row(name, PARTIES[name], str(int(rows.sum())), *(str(count) for count in rows.tolist()))
     console.print(table)
 
 
 def _print_figures(console: Console, figures: Sequence[Figures]) -> None:
-    table = Table(
-        title="\naccuracy on the union of held-out rows", title_justify="left", box=None, header_style="bold"
-    )
+    console.print("\naccuracy on the union of held-out rows:")
+    table = Table(box=None, header_style="bold")
     table.add_column("model")
     for column in ("V_FED", "V_SUM", "δ", "best local-only"):
         table.add_column(column, justify="right")
@@ -289,9 +287,8 @@ def _print_figures(console: Console, figures: Sequence[Figures]) -> None:
 def _print_shares(console: Console, rows: Mapping[str, int], pot_minor: int) -> None:
     amounts = largest_remainder(pot_minor, rows)
     total = sum(rows.values())
-    table = Table(
-        title="\nshares by data volume (training rows)", title_justify="left", box=None, header_style="bold"
-    )
+    console.print("\nshares by data volume (training rows):")
+    table = Table(box=None, header_style="bold")
     table.add_column("party")
     for column in ("rows", "share", "EUR"):
         table.add_column(column, justify="right")

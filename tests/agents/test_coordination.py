@@ -264,7 +264,7 @@ def test_a_proposal_goes_on_the_ledger_and_to_every_invited_party() -> None:
             job="credit-1",
             protocol="horizontal-fedavg",
             model="softmax",
-            settings={"learning_rate": 0.1, "rounds": 3},
+            settings={"model.learning_rate": 0.1, "protocol.rounds": 3},
             parties=(EAST, NORTH, SOUTH),
             dataset="loans",
             quorum=2,
