@@ -129,8 +129,6 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
                 raise RuleBroken(f"{author} has not registered {dataset}")
         case PayoutProposed() | PayoutApproved() | PayoutSettled():
             _check_money(now, author, body)
-        case UnknownBody():
-            pass  # its rules are not known here; whoever keeps the ledger knows them
         case (
             JobProposed()
             | JobAccepted()
@@ -143,6 +141,8 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             | ModelUsed()
         ):
             _check_job(now, author, body)
+        case UnknownBody():
+            pass  # its rules are not known here; whoever keeps the ledger knows them
 
 
 _JobBody = (
