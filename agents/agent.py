@@ -70,6 +70,7 @@ log = logging.getLogger("hansa.agent")
 BATCH = 256  # deliveries of one step
 HOUSEKEEPING_S = 60.0
 GAP_S = 60.0  # a message that others wait behind for so long is reported
+LINGER_S = 0.03  # patient changes wait so long for others
 IDLE_S = 0.5  # an idle agent looks up this often
 EVENT_EXPIRY_MS = 60_000
 TRANSFER_SESSION = "transfer"
@@ -140,6 +141,10 @@ class Agent:
         )
         self._commands: deque[Callable[[], None]] = deque()
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
+        self._step_whole = True
+        self._to_acknowledge: list[int] = []
+        self._to_reject: list[int] = []
+        self._patient_until: float | None = None
         self._housekept_at = clock()
         self._event_sequence = 0
         self._blobs.adopt_orphans()
@@ -147,6 +152,8 @@ class Agent:
 
     def close(self) -> None:
         """Give back the journal, the ledger's copy and the connection; what is journalled stays."""
+        if self._step_whole:  # half a step must not be committed
+            self._commit(self._desk.clock(), linger=False)
         self._transport.close()
         self._journal.close()
         self.clerk.store.close()
@@ -196,7 +203,7 @@ class Agent:
 
     def busy(self) -> bool:
         """Whether anything is under way here: commands, tasks, entries, mail unsent or unconfirmed."""
-        under_way = self._commands or self._appends or self._machines.busy() or self.clerk.waiting()
+        under_way = self._commands or self._desk.changes or self._machines.busy() or self.clerk.waiting()
         return bool(under_way or not self.outbox.idle)
 
     def _command(self, action: Callable[[], None]) -> None:
@@ -214,7 +221,12 @@ class Agent:
 
     def next_due(self) -> float | None:
         """When something becomes due by itself (a timer, a retry, entries to send), UTC seconds, or None."""
-        times = (self._machines.next_timer(), self.outbox.next_retry(), self.clerk.next_due())
+        times = (
+            self._machines.next_timer(),
+            self.outbox.next_retry(),
+            self.clerk.next_due(),
+            self._patient_until,
+        )
         return min((at for at in times if at is not None), default=None)
 
     def step(self) -> bool:
@@ -225,8 +237,11 @@ class Agent:
                 the agent must be restarted.
         """
         now = self._desk.clock()
+        self._step_whole = False
         deliveries = self._transport.deliveries(BATCH)
-        refused = [delivery.tag for delivery in deliveries if not self._take_in(now, delivery)]
+        for delivery in deliveries:
+            accepted = self._take_in(now, delivery)
+            (self._to_acknowledge if accepted else self._to_reject).append(delivery.tag)
         for parcel in self.intake.ready():
             self._consume(parcel)
         self.outbox.outcomes(self._desk.changes, now, self._transport.outcomes())
@@ -241,22 +256,35 @@ class Agent:
             self._post(LEDGER_SESSION, mail.recipient, mail.message)
         self._housekeep(now)
         self._machines.snapshot()
-        changed = self._commit()
-        self._transport.acknowledge([delivery.tag for delivery in deliveries if delivery.tag not in refused])
-        self._transport.reject(refused)
-        self._blobs.sweep()
+        changed = self._commit(now)
         sent = self.outbox.publish(now)
         self._publish_events(now)
+        self._step_whole = True
         return changed or bool(deliveries) or sent > 0
 
-    def _commit(self) -> bool:
-        if not self._desk.changes:
-            return False
-        self._blobs.flush()
-        self._journal.commit(self._desk.changes)
-        self._desk.changes = Changes()
-        self.clerk.committed()
-        return True
+    def _commit(self, now: float, linger: bool = True) -> bool:
+        """Commit the changes and acknowledge what led to them; patient ones wait a little for more.
+
+        A large array is a chunk and then its message, and confirmations come one by one: committing each by
+        itself would double the waits for the disk.
+        """
+        changes = self._desk.changes
+        if changes and not changes.urgent and linger:
+            self._patient_until = self._patient_until or now + LINGER_S
+            if now < self._patient_until:
+                return False
+        self._patient_until = None
+        if changes:
+            self._blobs.flush()
+            self._journal.commit(changes)
+            self._desk.changes = Changes()
+            self.clerk.committed()
+        acknowledge, self._to_acknowledge = self._to_acknowledge, []
+        reject, self._to_reject = self._to_reject, []
+        self._transport.acknowledge(acknowledge)
+        self._transport.reject(reject)
+        self._blobs.sweep()
+        return bool(changes or acknowledge or reject)
 
     def _housekeep(self, now: float) -> None:
         if now - self._housekept_at < HOUSEKEEPING_S:

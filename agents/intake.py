@@ -202,7 +202,7 @@ class Intake:
             arriving.bytes += len(frame.body)
             self._blobs.write_chunk(frame.blob_id, frame.index, frame.body)
             row = pack_row(frame.sender, float(arriving.since), len(frame.body))
-            changes.put("chunk", frame.blob_id + frame.index.to_bytes(8), row)
+            changes.put("chunk", frame.blob_id + frame.index.to_bytes(8), row, patient=True)
             self._blobs.use_ids("chunk", frame.blob_id, [frame.blob_id])
         received = len(arriving.held)
         if frame.count > WINDOW and credit_due(received, arriving.granted, frame.count):

@@ -52,20 +52,27 @@ def unpack_row(row: bytes) -> list[Any]:
 
 
 class Changes:
-    """One step's changes: later puts and drops of a key replace earlier ones."""
+    """One commit's changes: later puts and drops of a key replace earlier ones.
 
-    __slots__ = ("_rows",)
+    Patient changes may wait for others to join them: until they are committed, nothing that depends on them
+    is acknowledged, and to lose them costs a repetition (a chunk comes again, a message goes out again).
+    """
+
+    __slots__ = ("_rows", "urgent")
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, bytes], bytes | None] = {}
+        self.urgent = False
 
-    def put(self, space: str, key: bytes, value: bytes) -> None:
+    def put(self, space: str, key: bytes, value: bytes, patient: bool = False) -> None:
         """Write `value` at (space, key)."""
         self._rows[space, key] = value
+        self.urgent |= not patient
 
-    def drop(self, space: str, key: bytes) -> None:
+    def drop(self, space: str, key: bytes, patient: bool = False) -> None:
         """Remove (space, key); removing what is not there is no error."""
         self._rows[space, key] = None
+        self.urgent |= not patient
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -152,6 +152,7 @@ class Outbox:
         for transfer_id, transfer in list(self._transfers.items()):
             if transfer.recipient == sender and transfer.blob_id == blob_id:
                 transfer.received = max(transfer.received, min(received, transfer.count))
+                self._write_transfer(changes, transfer_id.to_bytes(8), transfer, patient=True)
                 self._settle(changes, transfer_id, transfer)
 
     def outcomes(self, changes: Changes, now_s: float, outcomes: list[Outcome]) -> None:
@@ -167,7 +168,7 @@ class Outbox:
         letter = self._letters[letter_id]
         if status == "confirmed":
             del self._letters[letter_id]
-            changes.drop("outbox", letter_id.to_bytes(8))
+            changes.drop("outbox", letter_id.to_bytes(8), patient=True)
             self.unroutable.discard(letter.recipient)
             return
         if status == "unroutable":
@@ -190,10 +191,8 @@ class Outbox:
         key = transfer_id.to_bytes(8)
         if max(transfer.confirmed, transfer.received) >= transfer.count:
             del self._transfers[transfer_id]
-            changes.drop("transfer", key)
+            changes.drop("transfer", key, patient=True)
             self._blobs.use("transfer", key, [])
-        else:
-            self._write_transfer(changes, key, transfer)
 
     def next_retry(self) -> float | None:
         """When something whose recipient had no queue is due again, or None."""
@@ -239,9 +238,11 @@ class Outbox:
         key = routing_key(self._identity.name, transfer.recipient, "data")
         self._transport.publish(key, encode_chunk(frame), self._tag("chunk", transfer_id))
 
-    def _write_transfer(self, changes: Changes, key: bytes, transfer: _Transfer) -> None:
+    def _write_transfer(
+        self, changes: Changes, key: bytes, transfer: _Transfer, patient: bool = False
+    ) -> None:
         row = pack_row(transfer.blob_id, transfer.recipient, transfer.count, transfer.received)
-        changes.put("transfer", key, row)
+        changes.put("transfer", key, row, patient)
 
     def _take_id(self) -> int:
         self._next_id += 1
