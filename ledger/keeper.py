@@ -78,7 +78,7 @@ class Keeper:
     def append(self, entries: Sequence[SignedEntry], now: float) -> tuple[ChainedEntry | Refusal, ...]:
         """Chain what may be chained, in one transaction, and say for each entry where it is or why it isn't.
 
-        A refused entry does not hold up the others, except that an author's later numbers wait for it. On
+        A refused entry does not hold up the others; its author's later numbers may skip it. On
         return, everything chained is on the disk.
 
         Args:
@@ -141,16 +141,21 @@ class _Draft:
         standing = self.verifier.standing
         if fields.author_seq >= standing.next_author_seq(fields.author):
             return None
-        found = self._store.find(fields.author, fields.author_seq)
-        if found is None:  # then it came earlier in this batch
-            numbers = [(said.author, said.author_seq) for said in self.said]
-            found = self.gained[numbers.index((fields.author, fields.author_seq))]
+        found = self._store.find(fields.author, fields.author_seq) or self._gained_before(fields)
+        if found is None:
+            return None  # skipped before: `examine` refuses it, for a later one is chained
         if found.signed == entry.signed:
             return found
         # Only the author's own signature makes this more than somebody's scribble.
         check_signature(entry, standing.members[fields.author].public)
         taken = f"{fields.author}'s entry {fields.author_seq} is another one, chained at {found.index}"
         raise RuleBroken(f"equivocation: {taken}")
+
+    def _gained_before(self, fields: EntryFields) -> ChainedEntry | None:
+        for entry, said in zip(self.gained, self.said, strict=True):
+            if (said.author, said.author_seq) == (fields.author, fields.author_seq):
+                return entry
+        return None
 
     def _chain(self, entry: SignedEntry, fields: EntryFields, now: float) -> ChainedEntry:
         body = self.verifier.examine(fields, entry)

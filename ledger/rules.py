@@ -68,7 +68,7 @@ def check_author(now: Standing, fields: EntryFields) -> None:
     """Say whether this author may write at all, under this number; needs no body.
 
     Raises:
-        RuleBroken: another federation, not an active member, or not its next number.
+        RuleBroken: another federation, not an active member, or not a later number than its last.
     """
     if fields.federation != now.charter.federation:
         raise RuleBroken(f"an entry of {fields.federation!r:.60}, not of {now.charter.federation!r}")
@@ -77,9 +77,10 @@ def check_author(now: Standing, fields: EntryFields) -> None:
         raise RuleBroken(f"{fields.author!r:.60} is no member")
     if member.status != "active":
         raise RuleBroken(f"{fields.author} may not write: {member.status}")
-    expected = now.next_author_seq(fields.author)
-    if fields.author_seq != expected:
-        raise RuleBroken(f"expected entry {expected} of {fields.author}, found {fields.author_seq}")
+    # Numbers rise but may skip: a refused entry leaves a gap, and its author's later ones must not wait for it.
+    next_seq = now.next_author_seq(fields.author)
+    if fields.author_seq < next_seq:
+        raise RuleBroken(f"entry {fields.author_seq} of {fields.author} comes after its entry {next_seq - 1}")
 
 
 def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:

@@ -167,7 +167,7 @@ class Standing:
         return twin
 
     def next_author_seq(self, author: str) -> int:
-        """Return the number that this author's next entry must bear."""
+        """Return the least number that this author's next entry may bear."""
         return self._next_seq.get(author, 0)
 
     def apply(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
