@@ -41,6 +41,7 @@ from hansa.broker.transport import Delivery
 
 UNCLAIMED_S = 3_600.0  # chunks that no message has asked for by then are dropped
 UNCLAIMED_BYTES = 4 * WINDOW * CHUNK_BYTES  # per sender
+CHUNK_COST = 1_024  # bytes of that which the smallest chunk takes: a file and a row
 
 Stream = tuple[str, int, str]  # sender, incarnation, session
 
@@ -194,13 +195,14 @@ class Intake:
         arriving = self._arriving.get(frame.blob_id) or _Arriving(frame.sender, now_s)
         if arriving.sender != frame.sender:
             raise MalformedMessage(f"{frame.sender} sent a chunk of a blob that {arriving.sender} is sending")
-        if not arriving.claimed and self._unclaimed_bytes(frame.sender) + len(frame.body) > UNCLAIMED_BYTES:
-            raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
-        self._arriving[frame.blob_id] = arriving
         if frame.index not in arriving.held:
+            size = CHUNK_COST + len(frame.body)
+            if not arriving.claimed and self._unclaimed_bytes(frame.sender) + size > UNCLAIMED_BYTES:
+                raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
+            self._blobs.write_chunk(frame.blob_id, frame.index, frame.body)
+            self._arriving[frame.blob_id] = arriving
             arriving.held.add(frame.index)
             arriving.bytes += len(frame.body)
-            self._blobs.write_chunk(frame.blob_id, frame.index, frame.body)
             row = pack_row(frame.sender, float(arriving.since), len(frame.body))
             changes.put("chunk", frame.blob_id + frame.index.to_bytes(8), row, patient=True)
             self._blobs.use_ids("chunk", frame.blob_id, [frame.blob_id])
@@ -248,7 +250,9 @@ class Intake:
 
     def _unclaimed_bytes(self, sender: str) -> int:
         return sum(
-            each.bytes for each in self._arriving.values() if each.sender == sender and not each.claimed
+            each.bytes + CHUNK_COST * len(each.held)
+            for each in self._arriving.values()
+            if each.sender == sender and not each.claimed
         )
 
     def _forget_blob(self, changes: Changes, blob_id: bytes) -> None:
