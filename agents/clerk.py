@@ -36,6 +36,7 @@ from hansa.ledger import (
     read_entry,
     sign_entry,
 )
+from hansa.protocols import PeerError
 
 PUSH_ENTRIES = 256  # in one message
 PUSH_DELAY_S = 0.5  # for entries that nobody waits for
@@ -257,7 +258,13 @@ class Clerk:
         return tuple(rows)
 
     def fetch(self, member: str, start: int) -> None:
-        """A member has lost entries (a restored backup, say): push again from there."""
+        """A member has lost entries (a restored backup, say): push again from there.
+
+        Raises:
+            PeerError: there is no such entry.
+        """
+        if not 0 <= start <= self.head.size:
+            raise PeerError(f"{member} asks for entries from {start} on; there are {self.head.size}")
         self._pushed[member] = min(start, self._pushed.get(member, 0))
         self._urgent = True
 
@@ -297,6 +304,8 @@ class Clerk:
                 yield Chained(*awaited)
 
     def _declined(self, changes: Changes, number: int, reason: str) -> Iterator[Outcome]:
+        if number not in self._awaited:
+            return  # no entry of ours, or one that is settled
         self._drop_draft(changes, number)
         awaited = self._awaited.pop(number, None)
         changes.drop("awaited", number.to_bytes(8))

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from hansa.broker import check_name
+
 Setting = str | int | float | bool
+
+MOST_ITEMS = 4_096  # parties, classes, or settings of one job
+TEXT_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,22 @@ class JobSpec:
     minimum_parties: int
     consent_s: float
     seed: int
+
+    def __post_init__(self) -> None:
+        """Bound what a peer can make us store and repeat; whether the job makes sense is the policy's question."""
+        for name in (self.job, self.dataset, *self.parties):
+            check_name(name)
+        texts = (self.protocol, self.model, *self.classes, *self.hyperparameters, *self.settings)
+        values = (*self.hyperparameters.values(), *self.settings.values())
+        texts = (*texts, *(value for value in values if isinstance(value, str)))
+        numbers = (self.features, self.minimum_parties, self.seed)
+        numbers = (*numbers, *(value for value in values if isinstance(value, int)))
+        if max(len(self.parties), len(self.classes), len(values)) > MOST_ITEMS:
+            raise ValueError(f"a job has at most {MOST_ITEMS} parties, classes or settings")
+        if any(len(text) > TEXT_CHARS for text in texts):
+            raise ValueError(f"the texts of a job have at most {TEXT_CHARS} characters")
+        if any(abs(number) >= 2**63 for number in numbers):
+            raise ValueError("the whole numbers of a job lie within ±2^63")
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,10 +140,17 @@ def _short(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case dict():
-            return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{_printable(key)}: {_short(item)}" for key, item in value.items()) + "}"
         case list() | tuple() if len(value) > 8:
             return f"[{len(value)} items]"
         case list() | tuple():
             return "[" + ", ".join(_short(item) for item in value) + "]"
+        case str():
+            return _printable(value)
         case _:
             return str(value)
+
+
+def _printable(text: str) -> str:
+    """Return text without control characters: a member's free text must not steer a terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
