@@ -45,7 +45,6 @@ from hansa.broker import (
     Refused,
     SuspendedSender,
     UnknownSender,
-    attach,
     encode,
     from_plain,
     routing_key,
@@ -315,7 +314,7 @@ class Agent:
         header = parcel.message.header
         try:
             kind = wire.message_class(header.kind, header.schema, header.sender)
-            message: object = from_plain(kind, attach(parcel.plain, self._blobs.load))
+            message: object = from_plain(kind, self.intake.open(parcel))
             self._act_on(header.session, header.sender, message)
         except StoreError:
             raise  # our own disk, not the peer's fault: stop, and find the same messages again on restart

@@ -53,6 +53,10 @@ class ChunkFiles(Protocol):
         """Make what was written or secured durable."""
         ...
 
+    def link(self, source: bytes, blob_id: bytes) -> None:
+        """Let a blob have the chunks of another, until either is removed; one that is there stays."""
+        ...
+
     def remove(self, blob_id: bytes) -> None: ...
     def ids(self) -> list[bytes]: ...
 
@@ -77,6 +81,9 @@ class MemoryFiles:
 
     def flush(self) -> None:
         return None
+
+    def link(self, source: bytes, blob_id: bytes) -> None:
+        self._chunks.setdefault(blob_id, dict(self._chunks[source]))
 
     def remove(self, blob_id: bytes) -> None:
         self._chunks.pop(blob_id, None)
@@ -175,6 +182,20 @@ class DiskFiles:
         except OSError as error:
             raise JournalError(f"{self._folder}: cannot write the chunks: {error.strerror}") from error
 
+    def link(self, source: bytes, blob_id: bytes) -> None:
+        for index in self._held[source] - self._held.get(blob_id, set()):
+            path = self._path(blob_id, index)
+            try:
+                os.link(self._path(source, index), path)
+            except FileExistsError:
+                pass  # linked before a crash
+            except OSError as error:
+                raise JournalError(f"{path}: cannot link the chunk: {error.strerror}") from error
+            self._held.setdefault(blob_id, set()).add(index)
+            if (recent := self._recent.get(self._path(source, index))) is not None:
+                self._keep_recent(path, recent)
+        self._unsafe.add(blob_id)
+
     def remove(self, blob_id: bytes) -> None:
         self._unsafe.discard(blob_id)
         for index in self._held.pop(blob_id, set()):
@@ -236,6 +257,19 @@ class BlobStore:
             array = open_array(ref, chunks, array_digest)
             self._remember(array, ref)
         return array
+
+    def adopt(self, ref: ArrayRef, place: bytes) -> Array:
+        """Return an array whose chunks arrived under `place`; from now on they are the blob's own.
+
+        A blob that is held already keeps its chunks: whoever speaks of it must mean the same ones.
+
+        Raises:
+            CorruptBlob: as `load`.
+        """
+        if not self._counts[ref.blob_id]:
+            self._files.link(place, ref.blob_id)
+            self._unused.add(ref.blob_id)
+        return self.load(ref)
 
     def write_chunk(self, blob_id: bytes, index: int, chunk: Chunk) -> None:
         """Keep a chunk that came from a peer; it is checked when its message asks for the array."""

@@ -5,6 +5,7 @@ stream's order (hansa.broker.inbox) and released once the arrays it speaks of ar
 on yet is journalled, so that every delivery can be acknowledged at once.
 """
 
+import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from hansa.broker import (
     Refused,
     SeenRow,
     SequenceGap,
+    attach,
     credit_due,
     decode,
     decode_chunk,
@@ -117,12 +119,12 @@ class Intake:
 
     def _restore(self, journal: Journal) -> None:
         for key, value in journal.load("chunk").items():
-            blob_id, index = key[:16], int.from_bytes(key[16:])
+            place, index = key[:16], int.from_bytes(key[16:])
             sender, since, size = unpack_row(value)
-            arriving = self._arriving.setdefault(blob_id, _Arriving(sender, since))
+            arriving = self._arriving.setdefault(place, _Arriving(sender, since))
             arriving.held.add(index)
             arriving.bytes += size
-            self._blobs.use_ids("chunk", blob_id, [blob_id])
+            self._blobs.use_ids("chunk", place, [place])
         seen = [from_plain(SeenRow, decode(value)) for value in journal.load("seen").values()]
         in_order = {(row.sender, row.incarnation, row.session, row.sequence) for row in seen}
         held = [_load_message(value) for value in journal.load("held").values()]
@@ -181,8 +183,8 @@ class Intake:
         except MalformedMessage as error:
             parcel = Parcel(message, error, ())
         header = message.header
-        for blob_id in _blob_ids(parcel):
-            self._arriving.setdefault(blob_id, _Arriving(header.sender, 0.0)).claims += 1
+        for place in _places(parcel):
+            self._arriving.setdefault(place, _Arriving(header.sender, 0.0)).claims += 1
         self._released.setdefault((header.sender, header.incarnation, header.session), deque()).append(parcel)
 
     def _chunk(self, changes: Changes, now_s: float, delivery: Delivery) -> Credit | None:
@@ -192,20 +194,19 @@ class Intake:
         if delivery.routing_key.split(".")[0] != frame.sender:
             raise MalformedMessage(f"a chunk in the name of {frame.sender}, published by another")
         self._lookup(frame.sender)
-        arriving = self._arriving.get(frame.blob_id) or _Arriving(frame.sender, now_s)
-        if arriving.sender != frame.sender:
-            raise MalformedMessage(f"{frame.sender} sent a chunk of a blob that {arriving.sender} is sending")
+        place = _berth(frame.sender, frame.blob_id)
+        arriving = self._arriving.get(place) or _Arriving(frame.sender, now_s)
         if frame.index not in arriving.held:
             size = CHUNK_COST + len(frame.body)
             if not arriving.claimed and self._unclaimed_bytes(frame.sender) + size > UNCLAIMED_BYTES:
                 raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
-            self._blobs.write_chunk(frame.blob_id, frame.index, frame.body)
-            self._arriving[frame.blob_id] = arriving
+            self._blobs.write_chunk(place, frame.index, frame.body)
+            self._arriving[place] = arriving
             arriving.held.add(frame.index)
             arriving.bytes += len(frame.body)
             row = pack_row(frame.sender, float(arriving.since), len(frame.body))
-            changes.put("chunk", frame.blob_id + frame.index.to_bytes(8), row, patient=True)
-            self._blobs.use_ids("chunk", frame.blob_id, [frame.blob_id])
+            changes.put("chunk", place + frame.index.to_bytes(8), row, patient=True)
+            self._blobs.use_ids("chunk", place, [place])
         received = len(arriving.held)
         if frame.count > WINDOW and credit_due(received, arriving.granted, frame.count):
             arriving.granted = received
@@ -216,19 +217,28 @@ class Intake:
         """Yield what may be acted on now, in each stream's order; call `done` for each."""
         for stream in list(self._released):
             queue = self._released[stream]
-            while queue and all(self._whole(ref) for ref in queue[0].arrays):
+            while queue and all(self._whole(stream[0], ref) for ref in queue[0].arrays):
                 yield queue.popleft()
             if not queue:
                 del self._released[stream]
 
+    def open(self, parcel: Parcel) -> Plain:
+        """Return a message's body with its arrays in place.
+
+        Raises:
+            Refused: the body is malformed, or an array is not what was signed.
+        """
+        sender = parcel.message.header.sender
+        return attach(parcel.plain, lambda ref: self._blobs.adopt(ref, _berth(sender, ref.blob_id)))
+
     def done(self, changes: Changes, parcel: Parcel) -> None:
         """The message was acted on or refused: its journal rows may go."""
         changes.drop("held", _key(parcel.message))
-        for blob_id in _blob_ids(parcel):
-            arriving = self._arriving[blob_id]
+        for place in _places(parcel):
+            arriving = self._arriving[place]
             arriving.claims -= 1
             if not arriving.claimed:
-                self._forget_blob(changes, blob_id)
+                self._forget(changes, place)
 
     def refuse(self, changes: Changes, parcel: Parcel, error: Exception) -> None:
         """The message was in order but not acceptable: count it, and be done with it."""
@@ -237,16 +247,16 @@ class Intake:
 
     def drop_unclaimed(self, changes: Changes, now_s: float) -> None:
         """Forget chunks that no message has asked for within the hour."""
-        for blob_id, arriving in list(self._arriving.items()):
+        for place, arriving in list(self._arriving.items()):
             if not arriving.claimed and arriving.since + UNCLAIMED_S < now_s:
-                self._forget_blob(changes, blob_id)
+                self._forget(changes, place)
 
     def gaps(self, now_s: float, deadline_s: float) -> tuple[SequenceGap, ...]:
         """Name the messages that others have waited behind for so long."""
         return self._inbox.gaps(now_s, deadline_s)
 
-    def _whole(self, ref: ArrayRef) -> bool:
-        return len(self._arriving[ref.blob_id].held) >= ref.chunk_count
+    def _whole(self, sender: str, ref: ArrayRef) -> bool:
+        return len(self._arriving[_berth(sender, ref.blob_id)].held) >= ref.chunk_count
 
     def _unclaimed_bytes(self, sender: str) -> int:
         return sum(
@@ -255,19 +265,29 @@ class Intake:
             if each.sender == sender and not each.claimed
         )
 
-    def _forget_blob(self, changes: Changes, blob_id: bytes) -> None:
-        arriving = self._arriving.pop(blob_id)
-        self._blobs.use_ids("chunk", blob_id, [])
+    def _forget(self, changes: Changes, place: bytes) -> None:
+        arriving = self._arriving.pop(place)
+        self._blobs.use_ids("chunk", place, [])
         for index in arriving.held:
-            changes.drop("chunk", blob_id + index.to_bytes(8))
+            changes.drop("chunk", place + index.to_bytes(8))
 
     def _count(self, error: Exception) -> None:
         self.refused[type(error).__name__] += 1
         self.last_refusal = f"{type(error).__name__}: {error}"
 
 
-def _blob_ids(parcel: Parcel) -> tuple[bytes, ...]:
-    return tuple(dict.fromkeys(ref.blob_id for ref in parcel.arrays))
+def _berth(sender: str, blob_id: bytes) -> bytes:
+    """Return where a sender's chunks lie until its message claims them.
+
+    A berth of each sender's own: all recipients of a broadcast know the blob's id, and none of them shall
+    overwrite what another sends, or keep it out by naming it first.
+    """
+    return hashlib.sha256(b"hansa-berth-v1" + blob_id + sender.encode()).digest()[:16]
+
+
+def _places(parcel: Parcel) -> tuple[bytes, ...]:
+    sender = parcel.message.header.sender
+    return tuple(dict.fromkeys(_berth(sender, ref.blob_id) for ref in parcel.arrays))
 
 
 def _place(message: Message) -> tuple[str, int, str, int]:

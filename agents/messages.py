@@ -46,10 +46,16 @@ class JobSpec:
         """Bound what a peer can make us store and repeat; whether the job makes sense is the policy's question."""
         for name in (self.job, self.dataset, *self.parties):
             check_name(name)
-        texts = (self.protocol, self.model, *self.classes, *self.hyperparameters, *self.settings)
+        texts: tuple[str, ...] = (
+            self.protocol,
+            self.model,
+            *self.classes,
+            *self.hyperparameters,
+            *self.settings,
+        )
         values = (*self.hyperparameters.values(), *self.settings.values())
         texts = (*texts, *(value for value in values if isinstance(value, str)))
-        numbers = (self.features, self.minimum_parties, self.seed)
+        numbers: tuple[int, ...] = (self.features, self.minimum_parties, self.seed)
         numbers = (*numbers, *(value for value in values if isinstance(value, int)))
         if max(len(self.parties), len(self.classes), len(values)) > MOST_ITEMS:
             raise ValueError(f"a job has at most {MOST_ITEMS} parties, classes or settings")
