@@ -9,7 +9,7 @@ own, every message sealed, every round on a ledger, which `folder=` keeps.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.errors import DataError, JobError
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
-from hansa.ledger import volume_shares
-from hansa.protocols import Evaluation, ModelRegistry, ModelShape
+from hansa.ledger import LedgerStore, ModelEvaluated, decode_body, read_entry, volume_shares
+from hansa.protocols import Array, Evaluation, ModelRegistry, ModelShape
 from hansa.protocols.horizontal.estimator import EstimatorModel
 
 JOB = "fit"
@@ -78,27 +79,26 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             DataError: a party's arrays are unusable; names party, row and column.
+            JobError: fewer than two parties, or a setting that can't be.
+            ModelError: an estimator that can't be trained by averaging.
             JobAborted: the job ended without a model, and why.
         """
-        regression = self._task == "regression"
-        rows = {
-            name: from_arrays(
-                DATASET, X, target, holdout=self.holdout, regression=regression, source=f"party {name}"
-            )
-            for name, (X, target) in parties.items()
-        }
-        classes, names = ((), ()) if regression else _classes([target for _, target in parties.values()])
-        shape = ModelShape(next(iter(rows.values())).features.shape[1], names, self._task)
-        EstimatorModel(
-            self.estimator, shape
-        )  # an estimator that can't be averaged fails here, not in a party
+        rows = _datasets(parties, self.holdout, self._task)
+        labels: Array = np.empty(0)
+        names: tuple[str, ...] = ()
+        if self._task == "classification":
+            rows, labels = _with_common_labels(rows, parties)
+            names = tuple(labels.astype(np.str_).tolist())
+        classes = tuple(sorted(names))
+        shape = ModelShape(next(iter(rows.values())).features.shape[1], classes, self._task)
+        self._model(shape, self.seed)  # an estimator that can't be averaged fails here, not in a party
         spec = JobSpec(
             job=JOB,
             protocol="horizontal-fedavg",
             model=MODEL,
             dataset=DATASET,
             parties=tuple(sorted(rows)),
-            classes=names,
+            classes=classes,
             features=shape.features,
             hyperparameters={},
             settings={
@@ -113,32 +113,32 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             consent_s=60.0,
             seed=self.seed,
         )
-        registry = ModelRegistry({MODEL: lambda shape: EstimatorModel(self.estimator, shape)})
+        registry = ModelRegistry({MODEL: self._model})
         members = [Member(name, datasets={DATASET: _constant(dataset)}) for name, dataset in rows.items()]
         folder = None if self.folder is None else Path(self.folder)
-        history: list[dict[str, Any]] = []
         with LocalFederation.found(
             members, folder=folder, journalled=folder is not None, registry=registry
         ) as local:
-            local.listen(
-                lambda _, kind, fields: history.append(fields) if kind == "model-evaluated" else None
-            )
             local.register()
             local.run(spec)
             result = local.coordinator.result(JOB)
             head = local.coordinator.clerk.head
-        model = EstimatorModel(self.estimator, shape)
+            history = _history(local.coordinator.clerk.store)
+        model = self._model(shape, self.seed)
         model.set_parameters(list(result.parameters))
         self.estimator_ = model.fitted()
         self.evaluation_: Evaluation = result.evaluation
-        self.history_ = sorted(history, key=lambda fields: int(fields["round"]))
+        self.history_ = history
         self.shares_ = {name: float(share) for name, share in volume_shares(result.rows).items()}
         self.ledger_ = LedgerHead(head.size, head.hash.hex())
         self.n_features_in_ = shape.features
-        if not regression:
-            self.classes_ = np.array(classes)
-            self._names = dict(zip(names, classes, strict=True))
+        if self._task == "classification":
+            self.classes_ = labels
+            self._labels = dict(zip(names, labels, strict=True))
         return self
+
+    def _model(self, shape: ModelShape, seed: int) -> EstimatorModel:
+        return EstimatorModel(self.estimator, shape, seed=seed)
 
     def predict(self, X: Any) -> Any:
         """Return (rows,) predictions, in the labels of the parties' own targets."""
@@ -146,7 +146,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         predicted = self.estimator_.predict(np.asarray(X, dtype=np.float64))
         if self._task == "regression":
             return predicted
-        return np.array([self._names[str(label)] for label in predicted])
+        return np.array([self._labels[str(label)] for label in predicted])
 
 
 class FederatedClassifier(ClassifierMixin, _Federated):  # type: ignore[misc]
@@ -172,8 +172,58 @@ def _constant(dataset: Dataset) -> Any:
     return lambda: dataset
 
 
-def _classes(targets: list[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """Return the labels of all parties and their names, both in the order of the names."""
-    labels = np.unique(np.concatenate([np.asarray(target) for target in targets]))
-    pairs = sorted((str(label), label) for label in labels)
-    return tuple(label for _, label in pairs), tuple(name for name, _ in pairs)
+def _datasets(
+    parties: Mapping[str, tuple[Any, Any]], holdout: float, task: Literal["classification", "regression"]
+) -> dict[str, Dataset]:
+    """Return the parties' rows, checked, all of one width."""
+    if not isinstance(parties, Mapping):
+        raise DataError(f"expected a mapping of party names to (X, y), not {type(parties).__name__}")
+    if len(parties) < 2:
+        raise JobError(f"federated training takes two parties or more, not {len(parties)}")
+    rows = {
+        name: from_arrays(
+            DATASET, X, target, holdout=holdout, regression=task == "regression", source=f"party {name}"
+        )
+        for name, (X, target) in parties.items()
+    }
+    first = next(iter(rows.values()))
+    for dataset in rows.values():
+        if len(dataset.columns) != len(first.columns):
+            widths = f"{len(dataset.columns)} columns, {first.source} has {len(first.columns)}"
+            raise DataError(f"{dataset.source} has {widths}")
+    return rows
+
+
+def _with_common_labels(
+    rows: Mapping[str, Dataset], parties: Mapping[str, tuple[Any, Any]]
+) -> tuple[dict[str, Dataset], Array]:
+    """Return the rows with targets of one type, so that 1 here and 1.0 there are one label; and all labels.
+
+    Returns:
+        The rows, and (classes,) the labels in their own order.
+    """
+    targets = {name: np.asarray(target) for name, (_, target) in parties.items()}
+    for name, target in targets.items():
+        for row, label in enumerate(target.tolist()):
+            if label is None or label != label:  # NaN
+                raise DataError(f"party {name}: row {row}, column 'y': no label")
+    together = np.concatenate(list(targets.values()))
+    try:
+        labels = np.unique(together)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in together.tolist()})
+        raise DataError(f"labels of types that have no common order: {', '.join(kinds)}") from None
+    texts = {name: target.astype(together.dtype).astype(np.str_) for name, target in targets.items()}
+    return {name: replace(rows[name], target=texts[name].astype(object)) for name in rows}, labels
+
+
+def _history(store: LedgerStore) -> list[dict[str, Any]]:
+    """Return what the ledger says of each round's model, the initial one first."""
+    history = []
+    for entry in store.read():
+        fields = read_entry(entry.signed)
+        body = decode_body(fields.kind, fields.schema, fields.body)
+        if isinstance(body, ModelEvaluated):
+            figures = {"loss": body.loss, "score": body.score, "metric": body.metric, "rows": body.rows}
+            history.append({"round": body.round, **figures})
+    return history
