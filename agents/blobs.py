@@ -54,7 +54,7 @@ class ChunkFiles(Protocol):
         ...
 
     def link(self, source: bytes, blob_id: bytes) -> None:
-        """Let a blob have the chunks of another, until either is removed; one that is there stays."""
+        """Let a blob have the chunks of another, as far as there are any; what it has already stays."""
         ...
 
     def remove(self, blob_id: bytes) -> None: ...
@@ -83,7 +83,7 @@ class MemoryFiles:
         return None
 
     def link(self, source: bytes, blob_id: bytes) -> None:
-        self._chunks.setdefault(blob_id, dict(self._chunks[source]))
+        self._chunks.setdefault(blob_id, dict(self._chunks.get(source, {})))
 
     def remove(self, blob_id: bytes) -> None:
         self._chunks.pop(blob_id, None)
@@ -183,7 +183,7 @@ class DiskFiles:
             raise JournalError(f"{self._folder}: cannot write the chunks: {error.strerror}") from error
 
     def link(self, source: bytes, blob_id: bytes) -> None:
-        for index in self._held[source] - self._held.get(blob_id, set()):
+        for index in self._held.get(source, set()) - self._held.get(blob_id, set()):
             path = self._path(blob_id, index)
             try:
                 os.link(self._path(source, index), path)

@@ -61,7 +61,9 @@ class Harm:
         delay_s: how long a message travels, at most; longer ones are overtaken.
         duplicate: probability that a message arrives twice.
         lose: probability that a message is lost and reported so.
-        absent: agents that never come up (or, after their first crash, never come back).
+        power: a kill is a power failure: it takes what was written but not fsynced, too.
+        absent: agents that never come up.
+        vanish: agents that never come back from their first kill; nobody else is killed then.
     """
 
     seed: int
@@ -71,7 +73,9 @@ class Harm:
     delay_s: float = 3.0
     duplicate: float = 0.1
     lose: float = 0.05
+    power: bool = False
     absent: tuple[str, ...] = ()
+    vanish: tuple[str, ...] = ()
 
 
 CALM = Harm(seed=0, crash=0.0, crashes=0, down_s=0.0, delay_s=0.0, duplicate=0.0, lose=0.0)
@@ -188,18 +192,20 @@ class _Transport:
 
 
 class _Files(MemoryFiles):
-    """A disk: what was not flushed is lost in a crash."""
+    """A disk: a kill takes what was meant to be durable and not flushed yet; a power failure, all unsynced."""
 
     def __init__(self, world: "_World", name: str) -> None:
         super().__init__()
         self._world, self._name = world, name
         self._unsafe: dict[tuple[bytes, int], Chunk] = {}
+        self._unsynced: set[bytes] = set()
 
     def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         if durable:
             self._unsafe[blob_id, index] = chunk
         else:
             super().write(blob_id, index, chunk)  # outlives the process, if not the power
+            self._unsynced.add(blob_id)
 
     def read(self, blob_id: bytes, index: int) -> Chunk:
         unsafe = self._unsafe.get((blob_id, index))
@@ -211,13 +217,24 @@ class _Files(MemoryFiles):
             super().write(blob_id, index, chunk)
         self._unsafe.clear()
 
+    def secure(self, blob_id: bytes) -> None:
+        self._unsynced.discard(blob_id)
+
+    def link(self, source: bytes, blob_id: bytes) -> None:
+        super().link(source, blob_id)
+        self._unsynced.add(blob_id)
+
     def remove(self, blob_id: bytes) -> None:
         for place in [place for place in self._unsafe if place[0] == blob_id]:
             del self._unsafe[place]
+        self._unsynced.discard(blob_id)
         super().remove(blob_id)
 
-    def lose_unsafe(self) -> None:
+    def fail(self, power: bool) -> None:
+        """Lose what the kill takes."""
         self._unsafe.clear()
+        for blob_id in list(self._unsynced) if power else ():
+            self.remove(blob_id)
 
 
 class _Journal(MemoryJournal):
@@ -311,9 +328,15 @@ class _World:
         self.trace.append(f"{self.now - EPOCH_S:9.3f} {text}")
 
     def may_crash(self, name: str, point: str) -> None:
+        if self.harm.vanish and (name not in self.harm.vanish or JOB not in self._jobs_of(name)):
+            return
         if len(self.crashes) < self.harm.crashes and self.random.random() < self.harm.crash:
             self.crashes.append(f"{name} {point}")
             raise Crashed(f"{name} {point}")
+
+    def _jobs_of(self, name: str) -> Mapping[str, Any]:
+        agent = self.seats[name].agent
+        return {} if agent is None else agent.clerk.standing.jobs
 
     def report(self, publisher: _Transport, outcome: Outcome, after_s: float) -> None:
         """Tell a publisher what became of a message; if its process has gone since, nobody hears it."""
@@ -323,7 +346,6 @@ class _World:
     def start(self, name: str) -> None:
         seat = self.seats[name]
         self.note(f"{name} starts")
-        seat.files.lose_unsafe()
         seat.transport = _Transport(self, name)
         seat.executor = _Executor(self)
         rows = _rows(name)
@@ -346,14 +368,17 @@ class _World:
     def kill(self, name: str, crash: Crashed) -> None:
         seat = self.seats[name]
         down_s = self.random.uniform(0, self.harm.down_s)
-        self.note(f"killed: {crash}; back in {down_s:.1f} s")
+        self.note(
+            f"killed: {crash}; " + ("for good" if name in self.harm.vanish else f"back in {down_s:.1f} s")
+        )
         if seat.agent is not None:
             self._count_refusals(seat.agent)
             seat.agent.clerk.store.close()
         if seat.transport is not None:
             seat.transport.close()
+        seat.files.fail(self.harm.power)
         seat.agent = seat.transport = seat.executor = None
-        seat.back_at = self.now + down_s
+        seat.back_at = float("inf") if name in self.harm.vanish else self.now + down_s
 
     def _count_refusals(self, agent: Agent) -> None:
         for kind, count in agent.intake.refused.items():
@@ -470,13 +495,14 @@ def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
 
 
 def _over(world: _World) -> bool:
-    up = [seat for name, seat in world.seats.items() if name not in world.harm.absent]
+    up = [seat for seat in world.seats.values() if seat.back_at < float("inf")]
     return all(seat.agent is not None and seat.agent.outcome(JOB) is not None for seat in up)
 
 
 def _busy(world: _World) -> bool:
     """Whether anything but mail to the absent is under way."""
-    if any(queue for name, queue in world.network.queues.items() if name not in world.harm.absent):
+    gone = {name for name, seat in world.seats.items() if seat.back_at == float("inf")}
+    if any(queue for name, queue in world.network.queues.items() if name not in gone):
         return True
     agents = [seat.agent for seat in world.seats.values() if seat.agent is not None]
     heads = {agent.clerk.head for agent in agents}
@@ -532,9 +558,10 @@ def main(arguments: Mapping[str, Any] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description="Replay one simulated run.")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--power", action="store_true", help="kills are power failures")
     parser.add_argument("--absent", action="append", default=[], help="an agent that never comes up")
     given = parser.parse_args(sys.argv[1:] if arguments is None else [])
-    run = simulate(Harm(seed=given.seed, absent=tuple(given.absent)))
+    run = simulate(Harm(seed=given.seed, power=given.power, absent=tuple(given.absent)))
     print("\n".join(run.trace))
     for name, over in sorted(run.outcomes.items()):
         print(f"{name}: {over.outcome + ': ' + over.reason if over else 'down'}")
