@@ -1,4 +1,8 @@
-"""Agents: the journal around the machines, the jobs, the command line, and a federation in one process."""
+"""Agents: the journal around the machines, the jobs, the command line, and a federation in one process.
+
+`hansa.agents.estimator` has the scikit-learn face; it is not imported here, since scikit-learn takes longer to
+load than most commands take to run.
+"""
 
 from hansa.agents.agent import Agent
 from hansa.agents.config import AgentConfig, load_config
@@ -13,7 +17,6 @@ from hansa.agents.errors import (
     JobError,
     JournalError,
 )
-from hansa.agents.estimator import FederatedClassifier, FederatedRegressor
 from hansa.agents.home import Home
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
@@ -25,8 +28,6 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Dataset",
-    "FederatedClassifier",
-    "FederatedRegressor",
     "FederationError",
     "Home",
     "HomeError",

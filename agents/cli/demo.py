@@ -5,8 +5,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from hansa.agents.demo.horizontal import run_demo
-
 DEFAULT_FOLDER = Path("hansa-demo")
 
 
@@ -30,4 +28,6 @@ def demo() -> None:
 @click.option("--pot", default="10000.00", show_default=True, help="EUR to share out by data volume.")
 def horizontal(folder: Path, replace: bool, seed: int, pot: str) -> None:
     """Four parties train on digits (non-IID), first a softmax model, then a two-layer network."""
+    from hansa.agents.demo.horizontal import run_demo  # loads scikit-learn, which no other command needs
+
     run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())

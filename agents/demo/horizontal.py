@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ PARTIES = {"north": "North Bank", "east": "East Clinic", "south": "South Shop", 
 DATASET = "digits"
 CONCENTRATION = 0.3  # of the Dirichlet split
 CURRENCY_UNITS = 100  # cents
+MOST_UNITS = 10**15  # of cents: more than there is
+FEDERATION = "digits-demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
         "[bold]hansa demo horizontal[/]: one process, memory transport, SQLite ledger", highlight=False
     )
     with LocalFederation.found(
-        members, federation="digits-demo", folder=folder, purpose="the digits demo"
+        members, federation=FEDERATION, folder=folder, purpose="the digits demo"
     ) as local:
         counts = _deal(folder, seed)
         local.register()
@@ -135,9 +137,9 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
 def _minor_units(pot: str) -> int:
     try:
         amount = Decimal(pot) * CURRENCY_UNITS
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond all bounds
         raise AgentError(f"--pot {pot}: not an amount such as 10000.00") from None
-    if amount != amount.to_integral_value() or amount <= 0:
+    if not (amount.is_finite() and 0 < amount <= MOST_UNITS and amount == amount.to_integral_value()):
         raise AgentError(f"--pot {pot}: expected a positive amount with at most two decimals")
     return int(amount)
 
@@ -148,7 +150,8 @@ def _clear(folder: Path, replace: bool) -> None:
         return
     if not replace:
         raise AgentError(f"{folder}: not empty; choose another --folder, or --replace an earlier demo")
-    names = {home.path.name for home in find_homes(folder)}
+    homes = find_homes(folder)
+    names = {home.path.name for home in homes if home.config().federation.id == FEDERATION}
     strangers = sorted({path.name for path in folder.iterdir()} - names)
     if strangers or names != {AGGREGATOR, *PARTIES}:
         raise AgentError(

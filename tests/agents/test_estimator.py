@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.neural_network import MLPClassifier
 
-from hansa.agents import FederatedClassifier, FederatedRegressor
 from hansa.agents.cli import main
 from hansa.agents.errors import DataError, FederationError, JobAborted, JobError
+from hansa.agents.estimator import FederatedClassifier, FederatedRegressor
 from hansa.broker import BrokerError
 from hansa.protocols import ModelError
 
