@@ -75,6 +75,7 @@ class _Arriving:
     sender: str
     since: float
     held: set[int] = field(default_factory=set)
+    first: int = 0  # so many chunks from the first on are held
     bytes: int = 0
     granted: int = 0
     claims: int = 0  # messages that ask for it and were not acted on yet
@@ -83,10 +84,17 @@ class _Arriving:
     def claimed(self) -> bool:
         return self.claims > 0
 
+    def take(self, index: int, size: int) -> None:
+        """Note that a chunk is here."""
+        self.held.add(index)
+        self.bytes += size
+        while self.first in self.held:
+            self.first += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Tell `sender` that this many chunks of the blob are safe here."""
+    """Tell `sender` that the first so many chunks of the blob are safe here."""
 
     sender: str
     blob_id: bytes
@@ -122,8 +130,7 @@ class Intake:
             place, index = key[:16], int.from_bytes(key[16:])
             sender, since, size = unpack_row(value)
             arriving = self._arriving.setdefault(place, _Arriving(sender, since))
-            arriving.held.add(index)
-            arriving.bytes += size
+            arriving.take(index, size)
             self._blobs.use_ids("chunk", place, [place])
         seen = [from_plain(SeenRow, decode(value)) for value in journal.load("seen").values()]
         in_order = {(row.sender, row.incarnation, row.session, row.sequence) for row in seen}
@@ -202,15 +209,14 @@ class Intake:
                 raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
             self._blobs.write_chunk(place, frame.index, frame.body)
             self._arriving[place] = arriving
-            arriving.held.add(frame.index)
-            arriving.bytes += len(frame.body)
+            arriving.take(frame.index, len(frame.body))
             row = pack_row(frame.sender, float(arriving.since), len(frame.body))
             changes.put("chunk", place + frame.index.to_bytes(8), row, patient=True)
             self._blobs.use_ids("chunk", place, [place])
-        received = len(arriving.held)
-        if frame.count > WINDOW and credit_due(received, arriving.granted, frame.count):
-            arriving.granted = received
-            return Credit(frame.sender, frame.blob_id, received)
+        # A mere count would let a sender that begins again leave out what was lost in the middle.
+        if frame.count > WINDOW and credit_due(arriving.first, arriving.granted, frame.count):
+            arriving.granted = arriving.first
+            return Credit(frame.sender, frame.blob_id, arriving.first)
         return None
 
     def ready(self) -> Iterator[Parcel]:

@@ -52,10 +52,16 @@ class _Transfer:
     blob_id: bytes
     recipient: str
     count: int
-    sent: int = 0  # chunks handed to the transport since the last (re)connect
-    received: int = 0  # chunks that the receiver says are safe
-    confirmed: int = 0  # chunks the transport has confirmed since the last (re)connect
+    received: int = 0  # the first so many chunks are safe, the receiver says
+    sent: int = 0  # the first so many chunks are safe or under way in this attempt
+    confirmed: int = 0  # how many of them are safe or confirmed
+    attempt: int = 0  # outcomes of an earlier one say nothing about this one
     not_before: float = 0.0
+
+    def begin_again(self) -> None:
+        """Send everything anew that the receiver has not said it has."""
+        self.attempt += 1
+        self.sent = self.confirmed = self.received
 
 
 class Outbox:
@@ -80,7 +86,8 @@ class Outbox:
         self._letters: dict[int, _Letter] = {}
         self._transfers: dict[int, _Transfer] = {}
         self._ready: deque[int] = deque()
-        self._in_flight: dict[int, tuple[str, int]] = {}  # transport tag -> (letter | chunk, id)
+        self._letters_in_flight: dict[int, int] = {}  # transport tag -> letter
+        self._chunks_in_flight: dict[int, tuple[int, int]] = {}  # transport tag -> transfer, its attempt
         self._next_tag = 0
         self.unroutable: set[str] = set()
         self._restore(journal)
@@ -97,7 +104,8 @@ class Outbox:
         for key, value in journal.load("transfer").items():
             transfer_id = int.from_bytes(key)
             blob_id, recipient, count, received = unpack_row(value)
-            self._transfers[transfer_id] = _Transfer(blob_id, recipient, count, received, received)
+            self._transfers[transfer_id] = transfer = _Transfer(blob_id, recipient, count, received)
+            transfer.begin_again()
             self._blobs.use_ids("transfer", key, [blob_id])
             self._next_id = max(self._next_id, transfer_id + 1)
         incarnation = journal.load("meta").get(b"incarnation")
@@ -148,7 +156,7 @@ class Outbox:
         self._write_transfer(changes, key, transfer)
 
     def credit(self, changes: Changes, sender: str, blob_id: bytes, received: int) -> None:
-        """The receiver has this many chunks on its disk: more may follow."""
+        """The receiver has the first so many chunks on its disk: more may follow."""
         for transfer_id, transfer in list(self._transfers.items()):
             if transfer.recipient == sender and transfer.blob_id == blob_id:
                 transfer.received = max(transfer.received, min(received, transfer.count))
@@ -158,11 +166,13 @@ class Outbox:
     def outcomes(self, changes: Changes, now_s: float, outcomes: list[Outcome]) -> None:
         """Take in what became of what was published."""
         for outcome in outcomes:
-            what, item = self._in_flight.pop(outcome.tag, ("", -1))
-            if what == "letter" and item in self._letters:
-                self._letter_outcome(changes, now_s, item, outcome.status)
-            elif what == "chunk" and item in self._transfers:
-                self._chunk_outcome(changes, now_s, item, outcome.status)
+            letter_id = self._letters_in_flight.pop(outcome.tag, None)
+            if letter_id is not None:
+                self._letter_outcome(changes, now_s, letter_id, outcome.status)
+            transfer_id, attempt = self._chunks_in_flight.pop(outcome.tag, (-1, 0))
+            transfer = self._transfers.get(transfer_id)
+            if transfer is not None and transfer.attempt == attempt:
+                self._chunk_outcome(changes, now_s, transfer_id, outcome.status)
 
     def _letter_outcome(self, changes: Changes, now_s: float, letter_id: int, status: str) -> None:
         letter = self._letters[letter_id]
@@ -185,7 +195,7 @@ class Outbox:
         if status == "unroutable":
             transfer.not_before = now_s + UNROUTABLE_RETRY_S
             self.unroutable.add(transfer.recipient)
-        transfer.sent = transfer.confirmed = transfer.received  # start again from what the receiver has
+        transfer.begin_again()
 
     def _settle(self, changes: Changes, transfer_id: int, transfer: _Transfer) -> None:
         key = transfer_id.to_bytes(8)
@@ -220,7 +230,9 @@ class Outbox:
                 self._ready.append(letter_id)
                 continue
             letter.not_before = 0.0
-            self._transport.publish(letter.key, letter.frame, self._tag("letter", letter_id))
+            tag = self._take_tag()
+            self._letters_in_flight[tag] = letter_id
+            self._transport.publish(letter.key, letter.frame, tag)
             published += 1
         return published
 
@@ -236,7 +248,9 @@ class Outbox:
         )
         transfer.sent = index + 1
         key = routing_key(self._identity.name, transfer.recipient, "data")
-        self._transport.publish(key, encode_chunk(frame), self._tag("chunk", transfer_id))
+        tag = self._take_tag()
+        self._chunks_in_flight[tag] = transfer_id, transfer.attempt
+        self._transport.publish(key, encode_chunk(frame), tag)
 
     def _write_transfer(
         self, changes: Changes, key: bytes, transfer: _Transfer, patient: bool = False
@@ -248,8 +262,6 @@ class Outbox:
         self._next_id += 1
         return self._next_id - 1
 
-    def _tag(self, what: str, item: int) -> int:
-        tag = self._next_tag
+    def _take_tag(self) -> int:
         self._next_tag += 1
-        self._in_flight[tag] = (what, item)
-        return tag
+        return self._next_tag - 1
