@@ -108,7 +108,8 @@ def workbench(
     """Return what this agent lends to a job's tasks.
 
     Raises:
-        DataError: the data set is unusable, or has other columns than the job.
+        AgentError: the data set is gone, has other columns than the job, or too few rows.
+        DataError: it is unusable.
     """
 
     def make_model() -> Model:
@@ -116,6 +117,8 @@ def workbench(
 
     if role != "party":
         return RowlessWorkbench(make_model)
+    if spec.dataset not in datasets:
+        raise AgentError(f"data set {spec.dataset!r} is no longer here")
     dataset = datasets[spec.dataset]()
     if len(dataset.columns) != spec.features:
         raise AgentError(
