@@ -267,6 +267,7 @@ class BlobStore:
             CorruptBlob: as `load`.
         """
         if not self._counts[ref.blob_id]:
+            self._files.remove(ref.blob_id)  # what another message of this step may have left under this id
             self._files.link(place, ref.blob_id)
             self._unused.add(ref.blob_id)
         return self.load(ref)

@@ -20,7 +20,19 @@ from hansa.agents.journal import Journal, pack_row, unpack_row
 from hansa.agents.messages import JobSpec
 from hansa.agents.policy import objection, read_settings
 from hansa.agents.workshop import Ended, Workshop, workbench
-from hansa.broker import BrokerError, NotEncodable, Plain, Refused, attach, decode, detach, encode, refs
+from hansa.broker import (
+    BadName,
+    BrokerError,
+    NotEncodable,
+    Plain,
+    Refused,
+    attach,
+    check_name,
+    decode,
+    detach,
+    encode,
+    refs,
+)
 from hansa.ledger import Body, ModelEvaluated, RoundClosed
 from hansa.protocols import (
     Abort,
@@ -144,6 +156,10 @@ class Machines:
         Raises:
             PeerError: the offer contradicts itself, or comes twice.
         """
+        try:
+            check_name(spec.job)
+        except BadName as error:  # it could not even be refused on the ledger
+            raise PeerError(f"{sender} offered a job without a name: {error}") from None
         if session != spec.job:
             raise PeerError(f"{sender} offered job {spec.job!r} in session {session!r}")
         if session in self._jobs:

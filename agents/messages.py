@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from hansa.broker import check_name
-
 Setting = str | int | float | bool
 
 MOST_ITEMS = 4_096  # parties, classes, or settings of one job
@@ -44,9 +42,10 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         """Bound what a peer can make us store and repeat; whether the job makes sense is the policy's question."""
-        for name in (self.job, self.dataset, *self.parties):
-            check_name(name)
         texts: tuple[str, ...] = (
+            self.job,
+            self.dataset,
+            *self.parties,
             self.protocol,
             self.model,
             *self.classes,

@@ -49,7 +49,7 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         known = protocol(spec.protocol)
         read_settings(known, spec)
         registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
-    except (ProtocolError, MalformedMessage, ValueError) as error:
+    except (ProtocolError, MalformedMessage, ValueError, OverflowError, MemoryError) as error:
         raise JobError(f"job {spec.job!r}: {error}") from None
     if not 1 <= spec.minimum_parties <= len(spec.parties):
         raise JobError(
