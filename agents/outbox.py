@@ -19,6 +19,7 @@ from hansa.broker import (
     detach,
     encode,
     encode_chunk,
+    parse_key,
     refs,
     routing_key,
     seal_message,
@@ -42,7 +43,11 @@ class _Letter:
 
     @property
     def recipient(self) -> str:
-        return self.key.split(".")[1]
+        return parse_key(self.key)[1]
+
+    @property
+    def traffic(self) -> Traffic:
+        return parse_key(self.key)[2]
 
 
 @dataclass(slots=True)
@@ -85,7 +90,7 @@ class Outbox:
         self._detach_bytes = detach_bytes
         self._letters: dict[int, _Letter] = {}
         self._transfers: dict[int, _Transfer] = {}
-        self._ready: deque[int] = deque()
+        self._ready: dict[Traffic, deque[int]] = {"control": deque(), "data": deque()}
         self._letters_in_flight: dict[int, int] = {}  # transport tag -> letter
         self._chunks_in_flight: dict[int, tuple[int, int]] = {}  # transport tag -> transfer, its attempt
         self._next_tag = 0
@@ -98,8 +103,8 @@ class Outbox:
         for key, value in journal.load("outbox").items():
             letter_id = int.from_bytes(key)
             routing, frame = unpack_row(value)
-            self._letters[letter_id] = _Letter(routing, frame)
-            self._ready.append(letter_id)
+            self._letters[letter_id] = letter = _Letter(routing, frame)
+            self._ready[letter.traffic].append(letter_id)
             self._next_id = max(self._next_id, letter_id + 1)
         for key, value in journal.load("transfer").items():
             transfer_id = int.from_bytes(key)
@@ -146,7 +151,7 @@ class Outbox:
         letter = _Letter(routing_key(self._identity.name, recipient, traffic), frame)
         changes.put("outbox", letter_id.to_bytes(8), pack_row(letter.key, letter.frame))
         self._letters[letter_id] = letter
-        self._ready.append(letter_id)
+        self._ready[traffic].append(letter_id)
 
     def _begin_transfer(self, changes: Changes, ref: ArrayRef, recipient: str) -> None:
         transfer = _Transfer(ref.blob_id, recipient, ref.chunk_count)
@@ -184,7 +189,7 @@ class Outbox:
         if status == "unroutable":
             letter.not_before = now_s + UNROUTABLE_RETRY_S
             self.unroutable.add(letter.recipient)
-        self._ready.append(letter_id)
+        self._ready[letter.traffic].append(letter_id)
 
     def _chunk_outcome(self, changes: Changes, now_s: float, transfer_id: int, status: str) -> None:
         transfer = self._transfers[transfer_id]
@@ -211,7 +216,15 @@ class Outbox:
         return min((at for at in times if at > 0), default=None)
 
     def publish(self, now_s: float) -> int:
-        """Hand to the transport what it has room for, arrays first; return how many. Call after the commit."""
+        """Hand to the transport what it has room for; return how many. Call after the commit.
+
+        Messages without arrays go first, so that an abort never waits behind gigabytes, and messages with arrays
+        after them.
+        """
+        control = self._publish_letters(now_s, "control")
+        return control + self._publish_chunks(now_s) + self._publish_letters(now_s, "data")
+
+    def _publish_chunks(self, now_s: float) -> int:
         published = 0
         for transfer_id, transfer in self._transfers.items():
             if transfer.not_before > now_s:
@@ -222,12 +235,15 @@ class Outbox:
                     return published
                 self._publish_chunk(transfer_id, transfer, index)
                 published += 1
-        for _ in range(len(self._ready)):
-            letter = self._letters.get(letter_id := self._ready.popleft())
-            if letter is None:
-                continue
+        return published
+
+    def _publish_letters(self, now_s: float, traffic: Traffic) -> int:
+        published = 0
+        for _ in range(len(self._ready[traffic])):
+            letter_id = self._ready[traffic].popleft()
+            letter = self._letters[letter_id]
             if letter.not_before > now_s or self._transport.room() <= 0:
-                self._ready.append(letter_id)
+                self._ready[traffic].append(letter_id)
                 continue
             letter.not_before = 0.0
             tag = self._take_tag()

@@ -478,6 +478,24 @@ def test_a_transport_without_room_is_waited_for(alice: Side, bob: Side) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
+def test_a_word_does_not_wait_behind_arrays(road: Road, alice: Side, bob: Side) -> None:
+    arrays = [numbers(2 * WINDOW) + place for place in range(20)]
+    for array in arrays:
+        alice.post(model(array))
+    while alice.step():
+        pass
+    assert alice.transport.room() == 0
+    alice.post(JobAbort("stop"), session="another job")
+    bob.step(most=1)
+    alice.step()
+    assert road.frames[-1] in [frame for frame in road.frames if frame_kind(frame) == "envelope"]
+    bob.step(most=1)
+    assert bob.got == [JobAbort("stop")]
+    settle(alice, bob)
+    arrived(bob, *arrays)
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_one_array_to_one_peer_twice_arrives_twice(alice: Side, bob: Side) -> None:
     array = numbers(3)
     alice.post(model(array))
