@@ -266,7 +266,12 @@ class BlobStore:
         Raises:
             CorruptBlob: as `load`.
         """
-        if not self._counts[ref.blob_id]:
+        known = self._arrays.get(ref.blob_id)
+        if known is not None and self._refs.get(id(known)) != ref:
+            raise CorruptBlob(
+                f"blob {ref.blob_id.hex()}: spoken of with another key than its array came with"
+            )
+        if known is None and not self._counts[ref.blob_id]:
             self._files.remove(ref.blob_id)  # what another message of this step may have left under this id
             self._files.link(place, ref.blob_id)
             self._unused.add(ref.blob_id)

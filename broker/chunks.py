@@ -121,7 +121,9 @@ def _seal_chunks(ref: ArrayRef, elements: memoryview) -> Iterator[bytes]:
         yield lock.encrypt(_nonce(index), part, _bound(ref, index))
 
 
-def open_array(ref: ArrayRef, chunks: Iterable[bytes | memoryview], digest_of: Callable[[Array], bytes]) -> Array:
+def open_array(
+    ref: ArrayRef, chunks: Iterable[bytes | memoryview], digest_of: Callable[[Array], bytes]
+) -> Array:
     """Put an array together from its chunks, in order.
 
     Each chunk is decrypted straight into its place: the array is the only new memory.

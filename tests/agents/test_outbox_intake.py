@@ -504,9 +504,6 @@ def test_one_array_to_one_peer_twice_arrives_twice(alice: Side, bob: Side) -> No
     arrived(bob, array, array)
 
 
-@pytest.mark.xfail(
-    reason="BlobStore.adopt replaces the chunks of an array that no row of the journal needs yet"
-)
 def test_an_array_stays_as_it_was_opened_whatever_another_sends_under_its_name() -> None:
     files, array = MemoryFiles(), np.arange(9.0)
     ref, [chunk] = seal_array(array, array_digest(array))
