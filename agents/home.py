@@ -23,6 +23,7 @@ IDENTITY = "identity.key"
 CONFIG = "agent.toml"
 JOURNAL = "journal.sqlite"
 CHUNKS = "chunks"
+LEDGER = "ledger.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,19 @@ class Home:
         """Whether this folder is somebody's home."""
         return (self.path / IDENTITY).exists() and (self.path / CONFIG).exists()
 
+    def begun(self) -> bool:
+        """Whether a part of a home is here, be it broken; what may not be looked into may be one."""
+        try:
+            return any((self.path / name).exists() for name in (IDENTITY, CONFIG, LEDGER))
+        except PermissionError:
+            return True
+
+    def missing(self) -> list[str]:
+        """Return the files this home lacks; where the ledger lies, only agent.toml can say."""
+        configured = (self.path / CONFIG).exists()
+        needed = (IDENTITY, CONFIG) if configured else (IDENTITY, CONFIG, LEDGER)
+        return [name for name in needed if not (self.path / name).exists()]
+
     def config(self) -> AgentConfig:
         """Read agent.toml; ConfigError names file and key."""
         return load_config(self.path / CONFIG)
@@ -75,9 +89,9 @@ class Home:
         _check_owner(self.path, identity, self.config())
         return identity
 
-    def journal(self, identity: Identity) -> SqliteJournal:
-        """Open the journal under the home's key."""
-        return SqliteJournal(self.path / JOURNAL, identity.home_key())
+    def journal(self, identity: Identity, *, read_only: bool = False) -> SqliteJournal:
+        """Open the journal under the home's key; to read it, it must be there."""
+        return SqliteJournal(self.path / JOURNAL, identity.home_key(), read_only=read_only)
 
     def files(self) -> DiskFiles:
         """Open the folder of sealed chunks."""
@@ -95,6 +109,10 @@ class Home:
         """Open this agent's copy of the ledger; LedgerError if it is missing or unusable."""
         return LedgerStore.open(self.ledger_url(), create=create)
 
+    def stored(self) -> LedgerStore:
+        """Open this agent's copy of the ledger for reading only; errors as for `store`."""
+        return LedgerStore.open_read_only(self.ledger_url())
+
     def dataset(self, name: str) -> Dataset:
         """Read and check one of the configured data sets.
 
@@ -109,17 +127,17 @@ class Home:
 
 
 def find_homes(folder: Path) -> list[Home]:
-    """Return the homes in a folder: itself, or those directly in it, sorted by name.
+    """Return the homes in a folder, broken ones too: itself, or those directly in it, sorted by name.
 
     Raises:
         HomeError: there is none.
     """
     here = Home(folder)
-    if here.exists():
+    if folder.is_dir() and here.begun():
         return [here]
     if not folder.is_dir():
         raise HomeError(f"{folder}: no such folder")
-    homes = [Home(path) for path in sorted(folder.iterdir()) if Home(path).exists()]
+    homes = [Home(path) for path in sorted(folder.iterdir()) if path.is_dir() and Home(path).begun()]
     if not homes:
         raise HomeError(f"{folder}: no agent's home (identity.key and agent.toml) here or one level below")
     return homes

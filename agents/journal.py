@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hansa.agents.errors import JournalError
 from hansa.broker import MalformedMessage, Plain, decode, encode
+from hansa.ledger.store import read_only_uri
 
 NONCE_BYTES = 12
 
@@ -125,21 +126,26 @@ class SqliteJournal:
     Args:
         path: the file; made if missing, readable by its owner only.
         key: (32,) bytes, the home's key.
+        read_only: look at a journal that is there; nothing is made or written.
 
     Raises:
-        JournalError: the file can't be opened, or was sealed under another key.
+        JournalError: the file is missing or can't be opened, or was sealed under another key.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, *, read_only: bool = False) -> None:
         self._path = path
         self._aead = AESGCM(key)
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            if not read_only:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            address = read_only_uri(path) if read_only else str(path)
+            self._database = sqlite3.connect(
+                address, isolation_level=None, check_same_thread=False, uri=read_only
+            )
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: cannot open the journal: {error}") from error
         try:
-            self._prepare()
+            self._prepare(read_only)
         except JournalError:
             self._database.close()
             raise
@@ -147,10 +153,11 @@ class SqliteJournal:
             self._database.close()
             raise JournalError(f"{path}: cannot open the journal: {error}") from error
 
-    def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.execute(_SCHEMA)
+    def _prepare(self, read_only: bool) -> None:
+        if not read_only:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute(_SCHEMA)
         for row in self._database.execute("SELECT space, key, value FROM journal LIMIT 1").fetchall():
             self._open(*row)  # another key must be found out before anything is added under it
 

@@ -130,6 +130,34 @@ class LedgerStore:
             raise
         return store
 
+    @classmethod
+    def open_read_only(cls, url_or_path: str | Path) -> "LedgerStore":
+        """Open a ledger to look at it: nothing is made, migrated or written, not even beside it.
+
+        Raises:
+            StoreMissing: nothing there.
+            StoreNewer: its tables are of a version that this one doesn't know.
+            StoreCorrupt: something else is there, or it is damaged.
+            StoreError: no such kind of database here, or it can't be read.
+        """
+        try:
+            url = _url(url_or_path)
+            path = _sqlite_path(url)
+            engine = _engine(url) if path is None else _reading_engine(url, read_only_uri(path))
+        except (ArgumentError, ImportError) as error:
+            raise StoreError(f"no database can be opened by this address: {error}") from None
+        except FileNotFoundError:
+            raise StoreMissing(f"{path}: no ledger there") from None
+        except OSError as error:
+            raise StoreError(f"{path}: cannot read the ledger: {error.strerror}") from None
+        store = cls(engine)
+        try:
+            store._look()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
     def head(self) -> Head:
         """Return where the chain ends, as its last row says.
 
@@ -241,6 +269,17 @@ class LedgerStore:
                 raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
             self._migrate(connection)
 
+    def _look(self) -> None:
+        with self._connected(self._engine) as connection:
+            tables = set(inspect(connection).get_table_names())
+            known = connection.execute(_REVISION).first() if "alembic_version" in tables else None
+        if not tables:
+            raise StoreMissing(f"{self.address} holds no ledger")
+        if known is None:
+            raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
+        if known[0] != HEAD_REVISION:
+            raise StoreNewer(f"{self.address}: this version of hansa does not know its tables: {known[0]}")
+
     def _revision(self) -> str | None:
         """Return the tables' revision, or None where there seem to be none."""
         try:
@@ -326,6 +365,33 @@ def _sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
+def read_only_uri(path: Path) -> str:
+    """Return the URI by which SQLite reads a file without writing to it or beside it.
+
+    A database in WAL mode makes its -wal and -shm even for readers, and leaves them behind, perhaps under an
+    owner its agent can't write as. Where no log is left nobody has the file open and nothing is pending, so
+    that it can be read as immutable; otherwise the log that is there is read with it.
+
+    Raises:
+        OSError: the file is missing or can't be read.
+    """
+    path.open("rb").close()  # SQLite would only say that it can't
+    file = path.resolve()
+    log, index = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
+    pending = log.exists() and (log.stat().st_size > 0 or index.exists())
+    return f"{file.as_uri()}?mode=ro" + ("" if pending else "&immutable=1")
+
+
+def _reading_engine(url: URL, uri: str) -> Engine:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False)
+
+    engine = create_engine(url, creator=connect)
+    event.listen(engine, "connect", _prepare_reading)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url)
@@ -338,13 +404,17 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    # Text that is not UTF-8 is an attacker's; it must reach verification instead of stopping it.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    _prepare_reading(connection, entry)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _prepare_reading(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    # Text that is not UTF-8 is an attacker's; it must reach verification instead of stopping it.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
 
 
 def _begin_sqlite(connection: Connection) -> None:

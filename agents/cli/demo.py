@@ -23,7 +23,7 @@ def demo() -> None:
 )
 @click.option("--replace", is_flag=True, help="Remove an earlier demo's folder first.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Of split and training."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Of split and training."
 )
 @click.option("--pot", default="10000.00", show_default=True, help="EUR to share out by data volume.")
 def horizontal(folder: Path, replace: bool, seed: int, pot: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import click
 
 from hansa.agents.clerk import seen_head
-from hansa.agents.home import Home, find_homes
-from hansa.broker import to_plain
-from hansa.ledger import BadEntry, ChainedEntry, LedgerError, decode_body, read_entry, verify_store
+from hansa.agents.cli.lines import one_line
+from hansa.agents.errors import AgentError
+from hansa.agents.home import JOURNAL, Home, find_homes
+from hansa.broker import BrokerError, to_plain
+from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerError, decode_body, read_entry, verify_store
 
 folder_argument = click.argument(
     "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(".")
@@ -29,9 +32,10 @@ def ledger() -> None:
 @click.option("--kind", help="Only entries of this kind, such as round-closed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> None:
-    """List the entries of the ledger in FOLDER (the first home's copy if there are several)."""
-    home = find_homes(folder)[0]
-    store = home.store()
+    """List the entries of the ledger in FOLDER (the first whole home's copy if there are several)."""
+    homes = find_homes(folder)
+    home = next((home for home in homes if not home.missing()), homes[0])
+    store = home.stored()
     try:
         start = max(0, store.head().size - last) if last is not None else 0
         entries = [
@@ -41,7 +45,7 @@ def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> Non
         store.close()
     if as_json:
         for entry in entries:
-            click.echo(json.dumps(_as_json(entry), ensure_ascii=False))
+            click.echo(json.dumps(_as_json(entry)))
         return
     width = max((len(read_entry(entry.signed).author) for entry in entries), default=0)
     click.echo(f"{home.path / 'ledger.sqlite'} (times are UTC)")
@@ -50,6 +54,7 @@ def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> Non
         when = datetime.fromtimestamp(fields.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         what = "  ".join(f"{name} {_short(value)}" for name, value in _body(entry).items())
         click.echo(f"{entry.index:>5}  {when}  {fields.author:<{width}}  {fields.kind:<21}  {what}")
+    click.echo("not verified; `hansa ledger verify` checks it", err=True)
 
 
 @ledger.command()
@@ -80,26 +85,34 @@ def verify(folder: Path, as_json: bool) -> None:
 
 
 def _verdict(home: Home) -> dict[str, Any]:
-    """Return what holds of one home's copy."""
-    config = home.config()
-    identity = home.identity()
-    journal = home.journal(identity)
+    """Return what holds of one home's copy; whatever is wrong with this home, the others get theirs too."""
+    verdict: dict[str, Any] = {"agent": home.path.resolve().name, "ok": False}
     try:
-        seen = seen_head(journal)
-    finally:
-        journal.close()
-    verdict: dict[str, Any] = {"agent": identity.name, "ok": False}
-    try:
-        store = home.store()
-        try:
+        missing = home.missing()
+        if missing:
+            return verdict | {"error": f"{home.path}: half a home, without {' and '.join(missing)}"}
+        config = home.config()
+        verdict["agent"] = config.agent.name
+        seen = _seen(home)
+        with closing(home.stored()) as store:
             verified = verify_store(store, fingerprint=bytes.fromhex(config.federation.charter), seen=seen)
-        finally:
-            store.close()
     except BadEntry as error:
         return verdict | {"bad_entry": error.index, "error": str(error)}
-    except LedgerError as error:
+    except (AgentError, BrokerError, LedgerError) as error:
         return verdict | {"error": str(error)}
+    except OSError as error:
+        return verdict | {"error": one_line(error)}
+    if seen is None:
+        return verdict | {"error": "no head seen: a tail that was cut off can't be noticed"}
     return verdict | {"ok": True, "entries": verified.head.size, "head": verified.head.hash.hex()}
+
+
+def _seen(home: Home) -> Head | None:
+    identity = home.identity()
+    if not (home.path / JOURNAL).exists():
+        return None
+    with closing(home.journal(identity, read_only=True)) as journal:
+        return seen_head(journal)
 
 
 def _body(entry: ChainedEntry) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One command for people. Errors are one clear line and a non-zero exit, never a traceback."""
 
+import io
 import sys
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 import hansa
 from hansa.agents.cli.demo import demo
 from hansa.agents.cli.ledger import ledger
+from hansa.agents.cli.lines import one_line
 from hansa.agents.errors import AgentError
 from hansa.broker import BrokerError
 from hansa.ledger import LedgerError
@@ -15,9 +17,14 @@ from hansa.protocols import ProtocolError
 
 
 class _OneLineErrors(click.Group):
-    """Turns the house's errors into one line on stderr."""
+    """Turns the house's errors, and the system's, into one line on stderr."""
 
     def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(
+                stream, io.TextIOWrapper
+            ):  # a name the terminal can't show must not end the command
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(context)
         except (AgentError, BrokerError, LedgerError, ProtocolError) as error:
@@ -25,6 +32,8 @@ class _OneLineErrors(click.Group):
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(1) from None
+        except OSError as error:
+            raise click.ClickException(one_line(error)) from error
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

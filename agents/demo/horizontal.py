@@ -9,7 +9,9 @@ figure is taken on the union of the parties' held-out rows:
     δ       |V_FED - V_SUM|, the accuracy loss of Yang et al. 2019, section 2.1
 """
 
+import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sklearn.datasets import load_digits
 
@@ -38,6 +41,8 @@ CONCENTRATION = 0.3  # of the Dirichlet split
 CURRENCY_UNITS = 100  # cents
 MOST_UNITS = 10**15  # of cents: more than there is
 FEDERATION = "digits-demo"
+MARKER = ".hansa-demo"  # lies in a demo's folder before anything else does
+FOUNDING = ".founding"  # where the homes lie until all of them are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,7 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
     console.print(
         "[bold]hansa demo horizontal[/]: one process, memory transport, SQLite ledger", highlight=False
     )
-    with LocalFederation.found(
-        members, federation=FEDERATION, folder=folder, purpose="the digits demo"
-    ) as local:
+    with _found(folder, members) as local:
         counts = _deal(folder, seed)
         local.register()
         _print_members(console, local, counts)
@@ -123,11 +126,13 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
         f"({time.monotonic() - started:.0f} s in all)",
         highlight=False,
     )
+    shown, typed = escape(str(folder)), escape(shlex.quote(str(folder)))
+    hansa = escape(shlex.quote(_command()))
     console.print(
-        f"\nLeft in [bold]{folder}[/]: the homes of all agents, each with its copy of the ledger. Try:\n"
-        f"  hansa ledger show {folder} --last 12\n"
-        f"  hansa ledger verify {folder}\n"
-        f"Then change any byte of an entry in {folder}/north/ledger.sqlite, and verify again.",
+        f"\nLeft in [bold]{shown}[/]: the homes of all agents, each with its copy of the ledger. Try:\n"
+        f"  {hansa} ledger show {typed} --last 12\n"
+        f"  {hansa} ledger verify {typed}\n"
+        f"Then change any byte of an entry in {shown}/north/ledger.sqlite, and verify again.",
         highlight=False,
         soft_wrap=True,
     )
@@ -150,14 +155,44 @@ def _clear(folder: Path, replace: bool) -> None:
         return
     if not replace:
         raise AgentError(f"{folder}: not empty; choose another --folder, or --replace an earlier demo")
-    homes = find_homes(folder)
-    names = {home.path.name for home in homes if home.config().federation.id == FEDERATION}
-    strangers = sorted({path.name for path in folder.iterdir()} - names)
-    if strangers or names != {AGGREGATOR, *PARTIES}:
-        raise AgentError(
-            f"{folder}: not an earlier demo's folder ({(strangers or sorted(names))[0]}); nothing removed"
-        )
-    shutil.rmtree(folder)
+    if not (folder / MARKER).is_file():
+        raise AgentError(f"{folder}: not an earlier demo's folder (no {MARKER} in it); nothing removed")
+    strangers = sorted({path.name for path in folder.iterdir()} - {MARKER, FOUNDING, AGGREGATOR, *PARTIES})
+    if strangers:
+        raise AgentError(f"{folder}: not an earlier demo's folder ({strangers[0]}); nothing removed")
+    for path in folder.iterdir():
+        if path.name != MARKER:  # it stays, so that a removal cut short can be taken up again
+            shutil.rmtree(path)
+
+
+def _found(folder: Path, members: Sequence[Member]) -> LocalFederation:
+    """Found the federation in a folder that says from the first moment whose it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+    founding = folder / FOUNDING
+    with LocalFederation.found(members, federation=FEDERATION, folder=founding, purpose="the digits demo"):
+        pass
+    for home in find_homes(founding):
+        home.path.rename(folder / home.path.name)
+    founding.rmdir()
+    return LocalFederation.open(folder)
+
+
+def _command() -> str:
+    """Return how `hansa` is called from here: by its name, or by its path where the shell doesn't know it."""
+    installed = Path(sys.prefix, "bin", "hansa")
+    if shutil.which("hansa") or not installed.exists():
+        return "hansa"
+    here = Path.cwd()
+    return str(installed.relative_to(here) if installed.is_relative_to(here) else installed)
+
+
+def _shows(console: Console, text: str) -> bool:
+    try:
+        text.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _deal(folder: Path, seed: int) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
@@ -209,12 +244,13 @@ def _run_plan(console: Console, local: LocalFederation, plan: Plan, seed: int) -
     spec = _specification(plan, seed)
     console.print(f"\n[bold]{plan.title}[/], FedAvg, {plan.rounds} rounds", highlight=False)
     over = threading.Event()
+    full = "█" if _shows(console, "█") else "#"
 
     def progress(sender: str, kind: str, fields: dict[str, Any]) -> None:
         if sender != local.keeper or fields.get("job") != plan.job or over.is_set():
             return
         if kind == "model-evaluated":
-            bar = "█" * round(30 * float(fields["score"]))
+            bar = full * round(30 * float(fields["score"]))
             console.print(
                 f"  round {fields['round']:>2}/{plan.rounds}  loss {fields['loss']:.4f}  "
                 f"accuracy {fields['score']:6.1%}  {bar}",
@@ -274,7 +310,7 @@ def _print_figures(console: Console, figures: Sequence[Figures]) -> None:
     console.print("\naccuracy on the union of held-out rows:")
     table = Table(box=None, header_style="bold")
     table.add_column("model")
-    for column in ("V_FED", "V_SUM", "δ", "best local-only"):
+    for column in ("V_FED", "V_SUM", "δ" if _shows(console, "δ") else "delta", "best local-only"):
         table.add_column(column, justify="right")
     for each in figures:
         table.add_row(

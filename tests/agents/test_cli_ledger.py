@@ -1,6 +1,7 @@
 """`hansa ledger show | verify` as a person types it, on a good folder and on tampered ones."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hansa.agents.cli import main
+from hansa.agents.cli.lines import one_line
+from hansa.agents.home import Home
 from tests.agents.federations import found, specification
 
 
@@ -125,3 +128,134 @@ def test_a_broken_configuration_names_file_and_key(folder: Path) -> None:
     result = hansa("ledger", "verify", folder / "west")
     assert result.exit_code == 1
     assert "agent.toml: agent.organization: unknown key" in result.stderr
+
+
+NO_HEAD = "no head seen: a tail that was cut off can't be noticed"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_looking_leaves_no_trace(folder: Path) -> None:
+    before = files(folder)
+    assert hansa("ledger", "verify", folder).exit_code == 0
+    assert hansa("ledger", "show", folder).exit_code == 0
+    assert files(folder) == before
+
+
+def test_without_a_journal_nothing_is_verified_and_none_is_made(folder: Path) -> None:
+    (folder / "north" / "journal.sqlite").unlink()
+    result = hansa("ledger", "verify", folder)
+    assert result.exit_code == 1
+    assert f"north: LEDGER BAD: {NO_HEAD}" in result.stderr
+    assert result.stdout.count("ledger verified") == 3
+    assert not (folder / "north" / "journal.sqlite").exists()
+
+
+def test_a_journal_that_saw_no_head_verifies_nothing(folder: Path) -> None:
+    database = sqlite3.connect(folder / "north" / "journal.sqlite", isolation_level=None)
+    assert database.execute("DELETE FROM journal WHERE key = ?", (b"seen-head",)).rowcount == 1
+    database.close()
+    result = hansa("ledger", "verify", folder / "north", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"] == NO_HEAD
+
+
+@pytest.mark.parametrize("name", ["identity.key", "agent.toml", "ledger.sqlite"])
+def test_half_a_home_is_bad_and_says_what_it_lacks(folder: Path, name: str) -> None:
+    (folder / "east" / name).unlink()
+    result = hansa("ledger", "verify", folder)
+    assert result.exit_code == 1
+    [line, count] = result.stderr.splitlines()
+    assert line.startswith("east: LEDGER BAD: ")
+    assert name in line
+    assert count == "1 of 4 copies are bad"
+    assert result.stdout.count("ledger verified") == 3
+
+
+@pytest.mark.parametrize("name", ["identity.key", "agent.toml", "journal.sqlite", "ledger.sqlite"])
+def test_one_broken_home_does_not_stop_the_others(folder: Path, name: str) -> None:
+    (folder / "east" / name).write_bytes(b"\xffnonsense" * 100)
+    result = hansa("ledger", "verify", folder)
+    assert result.exit_code == 1
+    assert "east: LEDGER BAD: " in result.stderr
+    assert result.stdout.count("ledger verified") == 3
+
+
+def test_what_the_system_refuses_is_one_line_and_does_not_stop_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Home.missing
+
+    def refuse(home: Home) -> list[str]:
+        if home.path.name == "east":
+            raise PermissionError(13, "Permission denied", str(home.path))
+        return whole(home)
+
+    monkeypatch.setattr(Home, "missing", refuse)
+    result = hansa("ledger", "verify", folder)
+    assert f"east: LEDGER BAD: {folder / 'east'}: Permission denied" in result.stderr
+    assert result.stdout.count("ledger verified") == 3
+    result = hansa("ledger", "show", folder / "east")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {folder / 'east'}: Permission denied\n"
+
+
+def test_an_error_of_the_system_without_a_file_is_told_as_it_is() -> None:
+    assert one_line(OSError("disk on fire")) == "disk on fire"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_is_read_only_is_shown_and_verified(folder: Path) -> None:
+    home = folder / "north"
+    for file in home.iterdir():
+        file.chmod(0o400)
+    home.chmod(0o500)
+    try:
+        assert hansa("ledger", "verify", home).exit_code == 0
+        assert hansa("ledger", "show", home).exit_code == 0
+    finally:
+        home.chmod(0o700)
+
+
+def test_a_copy_that_may_not_be_read_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("hansa.ledger.store.read_only_uri", refuse)
+    result = hansa("ledger", "show", folder / "north")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("ledger.sqlite: cannot read the ledger: Permission denied\n")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (("UPDATE alembic_version SET version_num = '9999'",), "does not know its tables: 9999"),
+        (("DROP TABLE alembic_version",), "holds no ledger but entries"),
+        (("DROP TABLE alembic_version", "DROP TABLE entries"), "holds no ledger"),
+    ],
+)
+def test_tables_of_another_kind_are_one_clear_line(
+    folder: Path, statements: tuple[str, ...], said: str
+) -> None:
+    tamper(folder / "north", *statements)
+    result = hansa("ledger", "verify", folder / "north")
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("url", ["no-such-database://host/ledger", "sqlite://"])
+def test_an_address_without_a_ledger_is_one_clear_line(folder: Path, url: str) -> None:
+    write(folder / "north" / "agent.toml", lambda text: f'{text}\n[ledger]\nurl = "{url}"\n')
+    result = hansa("ledger", "verify", folder / "north")
+    assert result.exit_code == 1
+    assert "LEDGER BAD: " in result.stderr
+
+
+def test_show_says_that_it_has_not_verified(folder: Path) -> None:
+    note = "not verified; `hansa ledger verify` checks it\n"
+    assert hansa("ledger", "show", folder).stderr == note
+    assert hansa("ledger", "show", folder, "--json").stderr == ""

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hansa.agents.cli import main
-from hansa.agents.demo.horizontal import PARTIES, PLANS
+from hansa.agents.demo.horizontal import PARTIES, PLANS, _command
 from hansa.agents.home import find_homes
 from tests.agents.federations import found
 
@@ -110,7 +110,7 @@ def test_the_folder_it_leaves_verifies_as_it_says(printed: str, folder: Path) ->
 
 
 def test_the_commands_it_names_work(printed: str, folder: Path) -> None:
-    commands = re.findall(r"^  hansa (.*)$", printed, re.MULTILINE)
+    commands = re.findall(r"^  \S*hansa (.*)$", printed, re.MULTILINE)
     assert [command.split()[:2] for command in commands] == [["ledger", "show"], ["ledger", "verify"]]
     for command in commands:
         assert hansa(*command.split()).exit_code == 0
@@ -160,6 +160,61 @@ def test_replace_spares_a_federation_whose_agents_have_the_same_names(tmp_path: 
     before = files(folder)
     refused(demo(folder, "--replace"), "not an earlier demo's folder", "nothing removed")
     assert files(folder) == before
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing on the way out catches it."""
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("victim", ["LocalFederation.found", "find_homes", "LocalFederation.open"])
+def test_replace_takes_what_a_demo_killed_while_founding_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"hansa.agents.demo.horizontal.{victim}", kill)
+        with pytest.raises(Killed):
+            demo(tmp_path)
+    assert (tmp_path / ".hansa-demo").exists()
+    refused(demo(tmp_path), "not empty")
+    assert demo(tmp_path, "--replace").exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {".hansa-demo", "aggregator", *PARTIES}
+
+
+@pytest.mark.usefixtures("short")
+def test_a_terminal_of_ascii_and_a_folder_in_brackets_are_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    folder = tmp_path / "[red]my [/] \u00e9"
+    runner = CliRunner(env={"COLUMNS": "160"}, charset="ascii")
+    result = runner.invoke(main, ["demo", "horizontal", "--folder", str(folder), "--seed", str(2**32 - 1)])
+    assert result.exit_code == 0, result.output
+    assert "  ##" in result.stdout
+    assert "delta" in result.stdout
+    assert "/[red]my [/] \\xe9: the homes" in result.stdout
+    assert re.search(r"^  \S+bin/hansa ledger verify '", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("known", "expected"), [("/usr/bin/hansa", "hansa"), (None, "bin/hansa")])
+def test_commands_are_named_as_they_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str | None, expected: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "hansa").touch()
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda _: known)
+    monkeypatch.chdir(tmp_path)
+    assert _command() == expected
+
+
+def test_a_seed_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
+    result = demo(tmp_path / "new", "--seed", str(2**32))
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("pot", ["a lot", "", "0", "-5", "0.001", "nan", "inf", "1e999999999", "1e40"])

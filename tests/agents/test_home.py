@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hansa.agents.errors import ConfigError, DataError, HomeError, JournalError
-from hansa.agents.home import CONFIG, IDENTITY, Home, find_homes
+from hansa.agents.home import CONFIG, IDENTITY, LEDGER, Home, find_homes
 from hansa.agents.journal import Changes
 from hansa.broker import Identity
 from hansa.ledger import LedgerError
@@ -178,6 +178,18 @@ def test_the_copy_of_the_ledger_is_made_when_asked_for_and_only_then(home: Home)
     store.close()
 
 
+def test_a_copy_of_the_ledger_is_looked_at_without_a_trace(home: Home) -> None:
+    with pytest.raises(LedgerError, match="no ledger there"):
+        home.stored()
+    home.store(create=True).close()
+    before = sorted(home.path.iterdir())
+    store = home.stored()
+    assert store.head().size == 0
+    assert sorted(home.path.iterdir()) == before
+    store.close()
+    assert sorted(home.path.iterdir()) == before
+
+
 def test_a_data_set_is_read_from_the_home(home: Home) -> None:
     with pytest.raises(DataError, match=r"loans\.csv: no such file"):
         home.dataset("loans")
@@ -203,7 +215,27 @@ def test_homes_are_found_one_level_below_by_name(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     SOUTH.save(tmp_path / "half" / IDENTITY)
     (tmp_path / "notes.txt").write_text("not a folder")
-    assert find_homes(tmp_path) == [north, south]
+    assert find_homes(tmp_path) == [Home(tmp_path / "half"), north, south]
+
+
+@pytest.mark.parametrize("only", [IDENTITY, CONFIG, LEDGER])
+def test_a_part_of_a_home_is_found_and_says_what_it_lacks(tmp_path: Path, only: str) -> None:
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / only).touch()
+    assert find_homes(part) == find_homes(tmp_path) == [Home(part)]
+    missing = Home(part).missing()
+    assert missing == ([IDENTITY] if only == CONFIG else [n for n in (IDENTITY, CONFIG, LEDGER) if n != only])
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_passed_over(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert home.begun()
 
 
 def test_a_folder_without_homes_says_what_was_looked_for(tmp_path: Path) -> None:

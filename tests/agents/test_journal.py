@@ -303,6 +303,24 @@ def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
         SqliteJournal(tmp_path, KEY)
 
 
+def test_a_journal_is_only_read_if_it_is_there_and_is_not_written(path: Path) -> None:
+    with pytest.raises(JournalError, match="No such file"):
+        SqliteJournal(path, KEY, read_only=True)
+    assert not path.exists()
+    writer = SqliteJournal(path, KEY)
+    writer.commit(changes(("machine", b"a", b"1")))
+    for closed in (False, True):
+        if closed:
+            writer.close()
+        before = {file.name for file in path.parent.iterdir()}
+        reader = SqliteJournal(path, KEY, read_only=True)
+        assert reader.load("machine") == {b"a": b"1"}
+        with pytest.raises(JournalError, match="readonly"):
+            reader.commit(changes(("machine", b"a", b"2")))
+        reader.close()
+        assert {file.name for file in path.parent.iterdir()} == before
+
+
 def test_a_closed_journal_says_so(journal: SqliteJournal) -> None:
     journal.close()
     with pytest.raises(JournalError, match=r"cannot read the journal: .*closed"):
