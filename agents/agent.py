@@ -6,6 +6,7 @@ is anything acknowledged or sent. A process killed at any instant finds, on rest
 step, and the same deliveries again, or the state after it, and the same sealed messages to send.
 """
 
+import hashlib
 import logging
 import threading
 import time
@@ -61,6 +62,7 @@ from hansa.ledger import (
     LedgerStore,
     SignedEntry,
     StoreError,
+    sign_entry,
 )
 from hansa.protocols import ModelRegistry, PeerError, ProtocolError
 
@@ -73,6 +75,7 @@ LINGER_S = 0.03  # patient changes wait so long for others
 IDLE_S = 0.5  # an idle agent looks up this often
 EVENT_EXPIRY_MS = 60_000
 TRANSFER_SESSION = "transfer"
+MOST_COLUMN_BYTES = 32 * 1024  # of column names in one ledger entry
 
 
 class Agent:
@@ -169,6 +172,7 @@ class Agent:
             raise JobError(f"job {spec.job!r}: {self.name} coordinates it and can't be one of its parties")
         if spec.job in self.clerk.standing.jobs or self.knows(spec.job):
             raise JobError(f"job {spec.job!r}: a job of this name exists already")
+        self._check_columns(spec)
         for party in spec.parties:
             member = self.clerk.standing.members.get(party)
             if member is None or member.status != "active":
@@ -176,16 +180,55 @@ class Agent:
                 raise JobError(f"job {spec.job!r}: {party!r} is {status} in {self._federation}")
         self._command(lambda: self._machines.propose(spec))
 
+    def _check_columns(self, spec: JobSpec) -> None:
+        """Refuse a job over data sets whose columns differ: they would be averaged all the same."""
+        registered = self.clerk.standing.datasets
+        mine = [
+            (party, registered[party, spec.dataset])
+            for party in spec.parties
+            if (party, spec.dataset) in registered
+        ]
+        for party, dataset in mine:
+            if dataset.columns != mine[0][1].columns:
+                raise JobError(
+                    f"job {spec.job!r}: {party!r} has other columns in {spec.dataset!r} than {mine[0][0]!r}"
+                )
+
     def cancel(self, job: str, reason: str) -> None:
         """Abort a job that this agent coordinates, or leave one that it takes part in."""
-        self._command(lambda: self._machines.tell_job(job, coordination.Cancel(reason)))
+        clean = reason.encode("utf-8", "replace").decode()
+        self._command(lambda: self._machines.tell_job(job, coordination.Cancel(clean)))
 
     def register(self, dataset: Dataset) -> None:
-        """Put a data set's size, columns and commitment on the ledger; its rows stay here."""
-        self._command(lambda: self._register(dataset))
+        """Put a data set's size, columns and commitment on the ledger; its rows stay here.
+
+        Raises:
+            ValueError: a column's name is too long for the ledger.
+        """
+        salt = new_salt()
+        body = DatasetRegistered(
+            dataset=dataset.name,
+            rows=dataset.rows,
+            columns=_columns(dataset.columns),
+            target=dataset.target_name,
+            commitment=dataset.commitment(salt),
+        )
+
+        def register() -> None:
+            self._desk.changes.put("salt", dataset.name.encode(), salt)
+            self._write(LEDGER_SESSION, body)
+
+        self._command(register)
 
     def write(self, body: Body, session: str = LEDGER_SESSION) -> None:
-        """Put an entry of one's own on the ledger."""
+        """Put an entry of one's own on the ledger.
+
+        Raises:
+            ValueError: the body is too large.
+        """
+        sign_entry(
+            self._identity, federation=self._federation, author_seq=0, body=body, time_ms=0
+        )  # does it fit?
         self._command(lambda: self._write(session, body))
 
     def knows(self, job: str) -> bool:
@@ -243,6 +286,7 @@ class Agent:
             (self._to_acknowledge if accepted else self._to_reject).append(delivery.tag)
         for parcel in self.intake.ready():
             self._consume(parcel)
+        self._machines.consider_offers(self.clerk.standing.jobs, self._reservation())
         self.outbox.outcomes(self._desk.changes, now, self._transport.outcomes())
         for ended in self._workshop.ended():
             self._machines.ended(ended)
@@ -290,6 +334,7 @@ class Agent:
             return
         self._housekept_at = now
         self.intake.drop_unclaimed(self._desk.changes, now)
+        self._machines.drop_stale_offers()
         for gap in self.intake.gaps(now, GAP_S):
             log.warning("%s: %s", self.name, gap)
             self._desk.announce("sequence-gap", peer=gap.sender, missing=gap.missing, waited_s=gap.waited_s)
@@ -345,11 +390,7 @@ class Agent:
             case ChunkCredit(blob_id, received):
                 self.outbox.credit(self._desk.changes, sender, blob_id, received)
             case JobOffer(spec):
-                unknown = self.clerk.standing.unknown_kinds
-                reservation = (
-                    f"our version does not know entries of kind {min(unknown)!r}" if unknown else None
-                )
-                self._machines.offered(session, sender, spec, reservation)
+                self._machines.offered(session, sender, spec)
             case _:
                 self._machines.received(session, sender, message)
 
@@ -362,6 +403,10 @@ class Agent:
             log.critical("%s: the keeper has signed two histories: %s", self.name, error)
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
             raise
+
+    def _reservation(self) -> str | None:
+        unknown = self.clerk.standing.unknown_kinds
+        return f"our version does not know entries of kind {min(unknown)!r}" if unknown else None
 
     def _require_keeper(self, sender: str) -> None:
         if sender != self._keeper:
@@ -406,18 +451,6 @@ class Agent:
                     log.error("%s: the keeper refused our %s entry: %s", self.name, kind, reason)
                     self._machines.tell_job(session, coordination.EntryRefused(kind, reason))
 
-    def _register(self, dataset: Dataset) -> None:
-        salt = new_salt()
-        self._desk.changes.put("salt", dataset.name.encode(), salt)
-        body = DatasetRegistered(
-            dataset=dataset.name,
-            rows=dataset.rows,
-            columns=dataset.columns,
-            target=dataset.target_name,
-            commitment=dataset.commitment(salt),
-        )
-        self._write(LEDGER_SESSION, body)
-
     # --- events -------------------------------------------------------------------------------------------
     def _publish_events(self, now: float) -> None:
         """Tell everybody what happened: signed, metadata only, best effort."""
@@ -438,3 +471,11 @@ class Agent:
             )
             self._event_sequence += 1
             self._transport.publish(routing_key(self.name, EVERYBODY, "event"), frame, -1)
+
+
+def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns' names as the ledger takes them: a very wide table's by number and digest."""
+    if sum(len(name.encode()) + 3 for name in names) <= MOST_COLUMN_BYTES:
+        return names
+    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()
+    return (f"{len(names)} columns, sha256 {digest}",)

@@ -10,7 +10,16 @@ What goes on the ledger is recorded here as the ledger's own bodies.
 
 from dataclasses import dataclass, replace
 
-from hansa.agents.messages import JobAbort, JobAnswer, JobFinish, JobLeft, JobOffer, JobSpec, JobStart
+from hansa.agents.messages import (
+    JobAbort,
+    JobAnswer,
+    JobFinish,
+    JobLeft,
+    JobOffer,
+    JobSpec,
+    JobStart,
+    spec_digest,
+)
 from hansa.ledger import (
     ContributionMeasured,
     JobAborted,
@@ -215,6 +224,7 @@ def propose(spec: JobSpec) -> JobStep:
         dataset=spec.dataset,
         quorum=spec.minimum_parties,
         deadline_s=spec.consent_s,
+        specification=spec_digest(spec),
     )
     offers = tuple(Send(party, JobOffer(spec)) for party in spec.parties)
     return JobStep(Proposing(spec), (Record(proposal), *offers, SetTimer("consent", spec.consent_s)))

@@ -26,6 +26,7 @@ from hansa.broker import (
     Refused,
     SeenRow,
     SequenceGap,
+    TooFarAhead,
     attach,
     credit_due,
     decode,
@@ -41,6 +42,9 @@ from hansa.broker.chunks import CHUNK_BYTES, ArrayRef
 from hansa.broker.envelope import Header
 from hansa.broker.transport import Delivery
 
+PENDING_BYTES = (
+    320 * 2**20
+)  # of one sender's messages that wait for arrays or order; more than one step takes in
 UNCLAIMED_S = 3_600.0  # chunks that no message has asked for by then are dropped
 UNCLAIMED_BYTES = 4 * WINDOW * CHUNK_BYTES  # per sender
 CHUNK_COST = 1_024  # bytes of that which the smallest chunk takes: a file and a row
@@ -78,6 +82,7 @@ class _Arriving:
     first: int = 0  # so many chunks from the first on are held
     bytes: int = 0
     granted: int = 0
+    count: int = 0  # chunks, as far as claims say
     claims: int = 0  # messages that ask for it and were not acted on yet
 
     @property
@@ -121,6 +126,7 @@ class Intake:
         self._blobs = blobs
         self._released: dict[Stream, deque[Parcel]] = {}
         self._arriving: dict[bytes, _Arriving] = {}
+        self._pending: Counter[str] = Counter()  # bytes of bodies held or released, by sender
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         self._restore(journal)
@@ -135,6 +141,8 @@ class Intake:
         seen = [from_plain(SeenRow, decode(value)) for value in journal.load("seen").values()]
         in_order = {(row.sender, row.incarnation, row.session, row.sequence) for row in seen}
         held = [_load_message(value) for value in journal.load("held").values()]
+        for message in held:
+            self._pending[message.header.sender] += len(message.body)
         self._inbox = Inbox.restore(seen, [message for message in held if _place(message) not in in_order])
         for message in sorted(held, key=_place):
             if _place(message) in in_order:  # only its arrays were not whole yet
@@ -167,8 +175,15 @@ class Intake:
             lookup=self._lookup,
             now_ms=int(now_s * 1000),
         )
+        if self._pending[message.header.sender] + len(message.body) > PENDING_BYTES:
+            raise TooFarAhead(
+                f"{message.header.sender} has {PENDING_BYTES >> 20} MiB of messages waiting here"
+            )
         match self._inbox.offer(message, now_s):
             case Accepted(released):
+                self._pending[message.header.sender] += len(
+                    message.body
+                )  # those it releases are counted already
                 for each in released:
                     header = each.header
                     row = SeenRow(
@@ -178,6 +193,7 @@ class Intake:
                     changes.put("held", _key(each), _dump_message(each))
                     self._release(each)
             case Held():
+                self._pending[message.header.sender] += len(message.body)
                 changes.put("held", _key(message), _dump_message(message))
             case Duplicate():
                 pass  # acknowledged and dropped
@@ -190,8 +206,10 @@ class Intake:
         except MalformedMessage as error:
             parcel = Parcel(message, error, ())
         header = message.header
-        for place in _places(parcel):
-            self._arriving.setdefault(place, _Arriving(header.sender, 0.0)).claims += 1
+        for place, count in _places(parcel).items():
+            arriving = self._arriving.setdefault(place, _Arriving(header.sender, 0.0))
+            arriving.claims += 1
+            arriving.count = max(arriving.count, count)
         self._released.setdefault((header.sender, header.incarnation, header.session), deque()).append(parcel)
 
     def _chunk(self, changes: Changes, now_s: float, delivery: Delivery) -> Credit | None:
@@ -204,6 +222,10 @@ class Intake:
         place = _berth(frame.sender, frame.blob_id)
         arriving = self._arriving.get(place) or _Arriving(frame.sender, now_s)
         if frame.index not in arriving.held:
+            if arriving.claimed and frame.index >= arriving.count:
+                raise MalformedMessage(
+                    f"{frame.sender} sent chunk {frame.index} of an array of {arriving.count}"
+                )
             size = CHUNK_COST + len(frame.body)
             if not arriving.claimed and self._unclaimed_bytes(frame.sender) + size > UNCLAIMED_BYTES:
                 raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
@@ -239,6 +261,7 @@ class Intake:
 
     def done(self, changes: Changes, parcel: Parcel) -> None:
         """The message was acted on or refused: its journal rows may go."""
+        self._pending[parcel.message.header.sender] -= len(parcel.message.body)
         changes.drop("held", _key(parcel.message))
         for place in _places(parcel):
             arriving = self._arriving[place]
@@ -291,9 +314,10 @@ def _berth(sender: str, blob_id: bytes) -> bytes:
     return hashlib.sha256(b"hansa-berth-v1" + blob_id + sender.encode()).digest()[:16]
 
 
-def _places(parcel: Parcel) -> tuple[bytes, ...]:
+def _places(parcel: Parcel) -> dict[bytes, int]:
+    """Return where a message's arrays arrive, and in how many chunks."""
     sender = parcel.message.header.sender
-    return tuple(dict.fromkeys(_berth(sender, ref.blob_id) for ref in parcel.arrays))
+    return {_berth(sender, ref.blob_id): ref.chunk_count for ref in parcel.arrays}
 
 
 def _place(message: Message) -> tuple[str, int, str, int]:

@@ -4,6 +4,7 @@ Each agent has its own keys, journal, chunk files and ledger copy, and a thread 
 sealed envelopes exactly as they do between organisations. For demos, notebooks, tests and benchmarks.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -20,12 +21,12 @@ from hansa.agents.agent import Agent
 from hansa.agents.blobs import MemoryFiles
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset
-from hansa.agents.errors import FederationError, JobAborted, JobError
+from hansa.agents.errors import FederationError, HomeError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
 from hansa.agents.journal import MemoryJournal
 from hansa.agents.memory import keep_freed_memory
 from hansa.agents.messages import JobSpec
-from hansa.broker import BrokerError, Identity, MemoryBroker, decode, open_event
+from hansa.broker import BrokerError, Identity, MemoryBroker, check_name, decode, open_event
 from hansa.ledger import Charter, Keeper, LedgerStore, MemberAdmitted, Refusal, Replica, sign_entry
 from hansa.protocols import ModelRegistry
 
@@ -66,6 +67,7 @@ class LocalFederation:
         detach_bytes: int | None = None,
     ) -> None:
         keep_freed_memory()
+        self._locks = [_locked(home) for home in homes]
         self.folder = folder
         self._temporary = temporary
         self._executor: Executor = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hansa-task")
@@ -121,14 +123,18 @@ class LocalFederation:
         Raises:
             FederationError: the folder holds something already, or two members have one name.
         """
+        names = [aggregator, *(member.name for member in members)]
+        for name in names:
+            check_name(name)
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise FederationError(f"two agents named {doubled[0]!r}")
+        if OBSERVER in names:
+            raise FederationError(f"{OBSERVER!r} is the name of who listens to events; choose another")
         temporary = folder is None
         folder = Path(tempfile.mkdtemp(prefix="hansa-")) if folder is None else folder
         if folder.exists() and any(folder.iterdir()):
             raise FederationError(f"{folder}: not empty; name another folder")
-        names = [aggregator, *(member.name for member in members)]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise FederationError(f"two agents named {doubled[0]!r}")
         keeper = Identity.generate(aggregator)
         founders = {member.name: (Identity.generate(member.name), member) for member in members}
         charter, entries = _charter(
@@ -213,6 +219,8 @@ class LocalFederation:
         self._executor.shutdown(cancel_futures=True)
         for agent in self.agents.values():
             agent.close()
+        for lock in self._locks:
+            os.close(lock)
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -275,6 +283,17 @@ class LocalFederation:
             if time.monotonic() > deadline:
                 raise JobError(f"not done within {timeout_s:g} s")
             time.sleep(POLL_S / 5)
+
+
+def _locked(home: Home) -> int:
+    """Return the open lock file of a home; two processes on one journal would sign two things under one number."""
+    descriptor = os.open(home.path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise HomeError(f"{home.path}: in use by another process") from None
+    return descriptor
 
 
 def _reader(home: Home, name: str) -> Rows:

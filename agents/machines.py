@@ -17,7 +17,7 @@ from hansa.agents.data import Dataset
 from hansa.agents.desk import Desk
 from hansa.agents.errors import JobError
 from hansa.agents.journal import Journal, pack_row, unpack_row
-from hansa.agents.messages import JobSpec
+from hansa.agents.messages import JobAbort, JobSpec, spec_digest
 from hansa.agents.policy import objection, read_settings
 from hansa.agents.workshop import Ended, Workshop, workbench
 from hansa.broker import (
@@ -31,9 +31,11 @@ from hansa.broker import (
     decode,
     detach,
     encode,
+    from_plain,
     refs,
+    to_plain,
 )
-from hansa.ledger import Body, ModelEvaluated, RoundClosed
+from hansa.ledger import Body, Job, ModelEvaluated, RoundClosed
 from hansa.protocols import (
     Abort,
     Brief,
@@ -58,6 +60,9 @@ from hansa.protocols import (
 )
 
 log = logging.getLogger("hansa.agent")
+
+MOST_OFFERS = 16  # from one sender, that the ledger does not show yet
+OFFER_S = 3_600.0  # after which they are forgotten
 
 Place = tuple[str, str, str]  # session, slot (job or role), name of a timer
 
@@ -110,6 +115,9 @@ class Machines:
         self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
         self._tasks: dict[tuple[str, str], Compute] = {}
         self._timers: dict[Place, float] = {}
+        self._offers: dict[
+            tuple[str, str], JobSpec
+        ] = {}  # (sender, job), until the ledger shows the proposal
         self._restore()
 
     # --- what the agent asks ------------------------------------------------------------------------------
@@ -144,17 +152,17 @@ class Machines:
 
     # --- what happens to them -----------------------------------------------------------------------------
     def propose(self, spec: JobSpec) -> None:
-        """Begin a job as its coordinator."""
+        """Begin a job as its coordinator; one of a name that is known already is dropped."""
+        if spec.job in self._jobs:
+            log.error("%s: job %s was submitted twice", self._desk.name, spec.job)
+            return
         self._coordinate(spec.job, coordination.propose(spec))
 
-    def offered(self, session: str, sender: str, spec: JobSpec, reservation: str | None) -> None:
-        """Begin a job as a member, with consent or with a refusal.
-
-        Args:
-            reservation: why this agent takes no job at present, or None.
+    def offered(self, session: str, sender: str, spec: JobSpec) -> None:
+        """Keep an offer until the ledger shows the proposal that it must match (`consider_offers`).
 
         Raises:
-            PeerError: the offer contradicts itself, or comes twice.
+            PeerError: the offer contradicts itself, comes twice, or there are too many from its sender.
         """
         try:
             check_name(spec.job)
@@ -162,11 +170,53 @@ class Machines:
             raise PeerError(f"{sender} offered a job without a name: {error}") from None
         if session != spec.job:
             raise PeerError(f"{sender} offered job {spec.job!r} in session {session!r}")
-        if session in self._jobs:
+        if session in self._jobs or (sender, session) in self._offers:
             raise PeerError(f"{sender} offered job {spec.job!r}, which is known here already")
-        why_not = reservation or objection(spec, sender, self._policy, self._datasets, self._registry)
-        self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
-        self._coordinate(session, coordination.consider(spec, sender, why_not))
+        if sum(who == sender for who, _ in self._offers) >= MOST_OFFERS:
+            raise PeerError(f"{sender} has offered {MOST_OFFERS} jobs that the ledger does not know")
+        self._offers[sender, session] = spec
+        row = pack_row(float(self._desk.clock()), to_plain(spec))
+        self._desk.changes.put("offer", pack_row(sender, session), row)
+
+    def consider_offers(self, proposed: Mapping[str, Job], reservation: str | None) -> None:
+        """Consent to, or refuse, the offers whose proposals are on the ledger; drop those that do not match.
+
+        Consent is bound to the ledger: its proposal names the coordinator and the digest of the whole
+        specification, so nobody can have us consent to one thing while the books show another.
+
+        Args:
+            proposed: the ledger's jobs.
+            reservation: why this agent takes no job at present, or None.
+        """
+        for (sender, session), spec in list(self._offers.items()):
+            job = proposed.get(session)
+            if job is None:
+                continue
+            self._drop_offer(sender, session)
+            if job.coordinator != sender or job.specification != spec_digest(spec):
+                log.warning(
+                    "%s: %s offered another job %s than the ledger has", self._desk.name, sender, session
+                )
+                self._desk.announce("message-refused", error="PeerError", peer=sender)
+                continue
+            why_not = reservation or objection(spec, sender, self._policy, self._datasets, self._registry)
+            self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
+            self._coordinate(session, coordination.consider(spec, sender, why_not))
+
+    def drop_stale_offers(self) -> None:
+        """Forget offers that the ledger has not shown for an hour."""
+        for key, value in self._journal.load("offer").items():
+            since, _ = unpack_row(value)
+            sender, session = unpack_row(key)
+            if (sender, session) in self._offers and since + OFFER_S < self._desk.clock():
+                log.warning(
+                    "%s: the ledger never showed job %s, offered by %s", self._desk.name, session, sender
+                )
+                self._drop_offer(sender, session)
+
+    def _drop_offer(self, sender: str, session: str) -> None:
+        del self._offers[sender, session]
+        self._desk.changes.drop("offer", pack_row(sender, session))
 
     def received(self, session: str, sender: str, message: object) -> None:
         """Give a peer's message to the machine it is for.
@@ -174,12 +224,21 @@ class Machines:
         Raises:
             PeerError: the machine refuses it, or there is no such job here.
         """
+        if (sender, session) in self._offers and isinstance(message, JobAbort):
+            self._abandon(sender, session, message)
+            return
         if session not in self._jobs:
             raise PeerError(f"{sender} spoke of job {session!r}, which is unknown here")
         if wire.kind_of(message).slot == "job":
             self.tell_job(session, Received(sender, message))
         else:
             self._tell_role(session, Received(sender, message))
+
+    def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
+        """A job was called off before the ledger had shown us its proposal."""
+        spec = self._offers[sender, session]
+        self._drop_offer(sender, session)
+        self._coordinate(session, coordination.JobStep(Over(spec, "aborted", abort.reason, abort.missing)))
 
     def tell_job(self, session: str, event: coordination.JobEvent) -> None:
         """Give an event to a job's coordination; jobs unknown here have none."""
@@ -323,7 +382,7 @@ class Machines:
             case Send(recipient, message):
                 try:
                     self._desk.post(session, recipient, message)
-                except NotEncodable as error:  # a model that has diverged to NaN, say
+                except (NotEncodable, ValueError) as error:  # a model that has diverged to NaN, say
                     self._give_up(
                         session, f"{self._desk.name}: cannot send {type(message).__name__}: {error}"
                     )
@@ -385,6 +444,10 @@ class Machines:
 
         A role whose arrays a power failure has taken gives up, with that reason, like any other.
         """
+        for key, value in self._journal.load("offer").items():
+            sender, session = unpack_row(key)
+            _, offered = unpack_row(value)
+            self._offers[sender, session] = from_plain(JobSpec, offered)
         machines: dict[tuple[str, str], Plain] = {}
         for key, value in self._journal.load("machine").items():
             session, slot = unpack_row(key)

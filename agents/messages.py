@@ -1,6 +1,9 @@
 """What agents say to each other besides a protocol's own messages: ledger traffic and jobs."""
 
+import hashlib
 from dataclasses import dataclass, field
+
+from hansa.broker import encode, to_plain
 
 Setting = str | int | float | bool
 
@@ -62,6 +65,11 @@ class JobSpec:
             raise ValueError(f"the texts of a job have at most {TEXT_CHARS} characters")
         if any(abs(number) >= 2**63 for number in numbers):
             raise ValueError("the whole numbers of a job lie within ±2^63")
+
+
+def spec_digest(spec: JobSpec) -> bytes:
+    """Return the (32,) digest of a job as offered; the ledger's proposal carries it."""
+    return hashlib.sha256(b"hansa-job-v1" + encode(to_plain(spec))).digest()
 
 
 @dataclass(frozen=True, slots=True)

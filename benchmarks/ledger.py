@@ -104,7 +104,9 @@ class Federation:
             self._write(identity, MemberAdmitted(keys.name, keys.verify_key, keys.seal_key))
         for member in self.members:
             job = f"job-of-{member.name}"
-            self._write(member, JobProposed(job, "fedavg", "softmax", {}, self.names, "digits", 2, 60.0))
+            self._write(
+                member, JobProposed(job, "fedavg", "softmax", {}, self.names, "digits", 2, 60.0, bytes(32))
+            )
             for party in self.members:
                 self._write(party, JobAccepted(job))
 

@@ -133,7 +133,8 @@ class Inbox:
         Raises:
             Equivocation: its number was used for another message.
             StaleIncarnation: its sender has begun a newer life.
-            TooFarAhead: holding it would exceed a limit; refuse it, the sender will repeat it.
+            TooFarAhead: holding it would exceed a limit. Refused for good: its stream stops at the gap, which
+                `gaps` names. Nobody who follows the rules comes near the limits.
         """
         header = message.header
         stream = self._streams.get((header.sender, header.incarnation, header.session)) or _Stream()

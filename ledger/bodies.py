@@ -169,6 +169,7 @@ class JobProposed:
         dataset: the name under which each party has registered its rows.
         quorum: how many parties must accept.
         deadline_s: how long the answers may take, seconds.
+        specification: (32,) digest of all that the parties are offered; they consent to that and nothing else.
     """
 
     job: str
@@ -179,10 +180,12 @@ class JobProposed:
     dataset: str
     quorum: int
     deadline_s: float
+    specification: bytes
 
     def __post_init__(self) -> None:
         check_name(self.job)
         check_name(self.dataset)
+        _digest("specification", self.specification)
         _text("protocol", self.protocol, LABEL_CHARS)
         _text("model", self.model, LABEL_CHARS)
         for key, value in self.settings.items():

@@ -65,6 +65,7 @@ class Job:
     """A job and how far it has come.
 
     Attributes:
+        specification: (32,) digest of what the parties were offered.
         proposed_at: index of its proposal.
         model_digest: (32,) of the finished model, empty before.
         shares: the newest measured weights; `method` says of what.
@@ -76,6 +77,7 @@ class Job:
     dataset: str
     parties: tuple[str, ...]
     quorum: int
+    specification: bytes
     proposed_at: int
     status: Literal["open", "finished", "aborted"] = "open"
     accepted: tuple[str, ...] = ()
@@ -201,6 +203,7 @@ class Standing:
                     body.dataset,
                     body.parties,
                     body.quorum,
+                    body.specification,
                     proposed_at=index,
                 )
             case JobAccepted(job):

@@ -37,7 +37,16 @@ from hansa.agents.coordination import (
     propose,
     step,
 )
-from hansa.agents.messages import JobAbort, JobAnswer, JobFinish, JobLeft, JobOffer, JobSpec, JobStart
+from hansa.agents.messages import (
+    JobAbort,
+    JobAnswer,
+    JobFinish,
+    JobLeft,
+    JobOffer,
+    JobSpec,
+    JobStart,
+    spec_digest,
+)
 from hansa.ledger import (
     ContributionMeasured,
     JobAborted,
@@ -269,6 +278,7 @@ def test_a_proposal_goes_on_the_ledger_and_to_every_invited_party() -> None:
             dataset="loans",
             quorum=2,
             deadline_s=60.0,
+            specification=spec_digest(SPEC),
         )
     ]
     assert sent(taken) == [(party, JobOffer(SPEC)) for party in SPEC.parties]

@@ -1,5 +1,7 @@
 """A federation in one process: jobs from proposal to end, and every way they may fail."""
 
+import contextlib
+import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
@@ -8,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.agents.errors import DataError, FederationError, JobAborted, JobError
+from hansa.agents.data import from_arrays
+from hansa.agents.errors import DataError, FederationError, HomeError, JobAborted, JobError
 from hansa.agents.local import LocalFederation, Member
+from hansa.agents.messages import JobOffer
 from hansa.ledger import read_entry, verify_store
 from hansa.protocols import Evaluation, ModelRegistry
 from tests.agents.federations import PARTIES, found, lender, rows, specification
@@ -208,3 +212,54 @@ def test_a_full_folder_and_doubled_names_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_result_is_a_clear_error() -> None:
     with found(journalled=False) as local, pytest.raises(JobError, match="'nothing' has left no result"):
         local.coordinator.result("nothing")
+
+
+def test_consent_is_to_what_the_ledger_shows_and_to_nobody_else() -> None:
+    """East offers north its own version of a job that the aggregator proposes."""
+    with found(journalled=False) as local:
+        forged = specification(model="mlp", hyperparameters={"hidden": 8, "learning_rate": 0.1})
+        east = local.agents["east"]
+        east._command(lambda: east._post("trial", "north", JobOffer(forged)))
+        local.run(specification())
+        jobs = local.agents["north"].clerk.standing.jobs
+        assert jobs["trial"].coordinator == "aggregator"
+        over = local.agents["north"].outcome("trial")
+        assert over is not None
+        assert over.outcome == "finished"
+        assert over.spec == specification()
+
+
+def test_parties_with_other_columns_are_named_at_submit() -> None:
+    swapped = rows("north")
+    swapped = dataclasses.replace(swapped, columns=("x1", "x0", "x2", "x3"))
+    members = [Member(name, datasets={"rows": lender(rows(name))}) for name in ("east", "west")]
+    members.append(Member("north", datasets={"rows": lender(swapped)}))
+    with LocalFederation.found(members, journalled=False) as local:
+        local.register()
+        with pytest.raises(JobError, match="'north' has other columns in 'rows' than 'east'"):
+            local.run(specification())
+
+
+def test_a_table_too_wide_for_an_entry_is_registered_by_number_and_digest_of_its_columns() -> None:
+    wide = from_arrays(
+        "rows", np.zeros((4, 9_000)), ["yes", "no"] * 2, holdout=0.5, regression=False, source="wide"
+    )
+    with LocalFederation.found([Member("north", datasets={"rows": lender(wide)})], journalled=False) as local:
+        local.register()
+        [columns] = local.coordinator.clerk.standing.datasets["north", "rows"].columns
+        assert columns.startswith("9000 columns, sha256 ")
+
+
+def test_a_job_that_is_submitted_twice_at_once_runs_once() -> None:
+    with found(journalled=False) as local:
+        local.coordinator.submit(specification())
+        with contextlib.suppress(JobError):
+            local.coordinator.submit(specification())
+        local.run(specification())
+        assert kinds(local)["job-proposed"] == 1
+
+
+def test_a_home_serves_one_process_at_a_time(tmp_path: Path) -> None:
+    with found(tmp_path / "federation"), pytest.raises(HomeError, match="in use by another process"):
+        LocalFederation.open(tmp_path / "federation")
+    LocalFederation.open(tmp_path / "federation").close()

@@ -35,12 +35,14 @@ from hansa.agents.messages import (
     JobFinish,
     JobLeft,
     JobOffer,
+    JobSpec,
     JobStart,
     LedgerAppend,
     LedgerEntries,
     LedgerFetch,
     LedgerRefused,
     SignedRow,
+    spec_digest,
 )
 from hansa.broker import (
     ArrayRef,
@@ -54,6 +56,7 @@ from hansa.broker import (
     encode,
     encode_chunk,
     envelope,
+    from_plain,
     open_event,
     routing_key,
     seal_array,
@@ -64,7 +67,7 @@ from hansa.broker import (
 from hansa.broker.envelope import CLOCK_SKEW_MS, MAX_FRAME_BYTES
 from hansa.broker.inbox import HOLD_MESSAGES
 from hansa.broker.topics import Traffic
-from hansa.ledger import LedgerStore, MemberSuspended
+from hansa.ledger import Job, LedgerStore, MemberSuspended
 from hansa.protocols import Evaluation
 from hansa.protocols.digest import array_digest
 from hansa.protocols.horizontal.fedavg import Evaluated, ModelReady, RoundOpened, Update
@@ -843,14 +846,21 @@ def test_an_absurd_offer_is_refused_or_declined_and_the_agent_lives(
 ) -> None:
     job = absurd.get("job", "absurd")
     offered = wire.KINDS[JobOffer]
-    data = encode({"spec": body_of(specification("absurd"), **absurd)})
-    stage.say(data, session=job, kind=offered.name, schema=offered.schema)
+    plain = body_of(specification("absurd"), **absurd)
+    stage.say(encode({"spec": plain}), session=job, kind=offered.name, schema=offered.schema)
     stage.settle()
-    over = stage.north.outcome(job)
-    if over is None:
-        assert sum(stage.north.intake.refused.values()) == 1
-    else:
+    assert stage.north.outcome(job) is None  # no consent before the ledger shows the proposal
+    if not stage.north.intake.refused:
+        spec = from_plain(JobSpec, plain)
+        digest = spec_digest(spec)
+        shown = Job("west", spec.protocol, spec.model, spec.dataset, spec.parties, 1, digest, proposed_at=9)
+        stage.north._machines.consider_offers({job: shown}, None)
+        stage.settle()
+        over = stage.north.outcome(job)
+        assert over is not None
         assert over.outcome in ("refused", "aborted")
+    else:
+        assert sum(stage.north.intake.refused.values()) == 1
     stage.finish()
 
 

@@ -44,6 +44,7 @@ PROPOSAL = JobProposed(
     dataset="catch",
     quorum=2,
     deadline_s=60.0,
+    specification=DIGEST,
 )
 FINISH = JobFinished("herring", DIGEST, loss=0.25, score=0.9, metric="accuracy", rounds=1)
 PAYOUT = PayoutProposed("herring", "EUR", 100, {"bremen": 70, "danzig": 30})
