@@ -60,9 +60,16 @@ def take(transport: Transport, count: int) -> list[Delivery]:
 
 
 def take_safely(transport: Transport, count: int) -> list[Delivery]:
-    """Wait for this many deliveries and acknowledge them."""
-    found = take(transport, count)
-    transport.acknowledge(delivery.tag for delivery in found)
+    """Wait for this many deliveries and acknowledge them as they come, as an agent does."""
+    found: list[Delivery] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count:
+        fresh = transport.deliveries(count - len(found))
+        transport.acknowledge(delivery.tag for delivery in fresh)
+        found += fresh
+        if not fresh:
+            assert time.monotonic() < deadline, f"{len(found)} of {count} deliveries came"
+            transport.wait(0.2)
     return found
 
 
