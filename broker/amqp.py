@@ -42,7 +42,8 @@ from hansa.broker.topics import Traffic, check_pattern, matches, parse_key
 from hansa.broker.transport import MAX_BODY_BYTES, MAX_UNCONFIRMED, Delivery, Outcome
 
 MAX_UNCONFIRMED_BYTES = 64 * 2**20  # held here until confirmed; one more message may go over it
-ANNOUNCE_S = 2.0  # how often a newer connection repeats that it is there, until the older has gone
+FIRST_ANNOUNCE_S = 0.05  # a newer connection repeats that it is there until the older has gone:
+MAX_ANNOUNCE_S = 5.0  # at first often, since the older, told once, goes at once
 CLOSE_S = 2.0  # how long to wait for the broker's goodbye
 
 State: TypeAlias = Literal["connecting", "standby", "ready", "blocked", "closed"]
@@ -403,7 +404,7 @@ class AmqpTransport:
 
     # --- one connection at a time ------------------------------------------------------------------------
 
-    def _announce(self) -> None:
+    def _announce(self, after_s: float = FIRST_ANNOUNCE_S) -> None:
         """Tell an older connection of ours to go; when we hear it ourselves, we are the one that is served."""
         if self._announcing is not None:
             self._loop.remove_timeout(self._announcing)
@@ -412,7 +413,9 @@ class AmqpTransport:
             text = f"{self._stamp[0]}:{self._stamp[1]}"
             self._publisher.publish(Parcel(self._takeover_key, text.encode(), "event", None))
             self._publisher.flush()
-            self._announcing = self._loop.call_later(ANNOUNCE_S, self._announce)
+            self._announcing = self._loop.call_later(
+                after_s, lambda: self._announce(min(2 * after_s, MAX_ANNOUNCE_S))
+            )
 
     def _heard(self, body: bytes) -> None:
         time_text, _, nonce = body.decode("ascii", "replace").partition(":")

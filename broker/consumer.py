@@ -6,6 +6,7 @@ was not acknowledged comes again.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 import pika
@@ -77,9 +78,7 @@ class Consumer:
         self._consuming = 0
         self._open = {lane: {} for lane in LANES}
         for lane in LANES:
-            connection.channel(
-                on_open_callback=lambda channel, lane=lane: self._channel_opened(lane, channel)
-            )
+            connection.channel(on_open_callback=partial(self._channel_opened, lane))
 
     def lost(self, error: TransportError) -> None:
         """Forget every delivery: it will come again."""

@@ -34,6 +34,8 @@ FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 30.0
 
 log = logging.getLogger(__name__)
+# pika reports every failed attempt some five times, with tracebacks; a line says it once.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class LineUser(Protocol):

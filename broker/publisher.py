@@ -135,7 +135,7 @@ class Publisher:
         self._sequence += 1
         self._unconfirmed[self._sequence] = parcel
         event = parcel.tag is None
-        properties = pika.BasicProperties(
+        properties = pika.BasicProperties(  # type: ignore[no-untyped-call]  # pika has not annotated it
             delivery_mode=1 if event else 2, message_id=str(self._sequence), user_id=self._user
         )
         # Mandatory: without it a confirm does not say that there was a queue.

@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from typing import Self
 
@@ -25,9 +26,16 @@ class Proxy:
         self._flowing.set()
         self.refusing = False
         self.accepted = 0
+        self._last_byte = time.monotonic()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def settle(self, quiet_s: float = 0.03) -> None:
+        """Wait until nothing has passed for a moment."""
+        began = time.monotonic()
+        while (now := time.monotonic()) - max(began, self._last_byte) < quiet_s:
+            time.sleep(max(0.0, quiet_s - (now - max(began, self._last_byte))))
 
     def reset(self) -> None:
         """Reset every connection; new ones are let through."""
@@ -92,6 +100,7 @@ class Proxy:
             while data := source.recv(65_536):
                 self._flowing.wait()
                 sink.sendall(data)
+                self._last_byte = time.monotonic()
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -33,12 +33,12 @@ class Town:
         self.management = management
         self._proxies: dict[int, Proxy] = {}
         self._transports: list[AmqpTransport] = []
-        provision(management, self.name, [Account(agent, PASSWORD) for agent in self.agents])
+        self.provision()
 
     @classmethod
-    def on(cls, node: servers.Node) -> "Town":
+    def on(cls, node: servers.Node, name: str = "") -> "Town":
         """Found one on a node."""
-        return cls(node.port, Management.from_url(node.management_url))
+        return cls(node.port, Management.from_url(node.management_url), name=name)
 
     @classmethod
     def somewhere(cls) -> "Town":
@@ -73,12 +73,31 @@ class Town:
         transport.wait(0)  # a connection that becomes usable ends one wait
         return transport
 
+    def connect_without_waiting(self, agent: str) -> AmqpTransport:
+        """Open an agent's connection straight to the broker."""
+        transport = AmqpTransport(self.address(agent), self.name, agent)
+        self._transports.append(transport)
+        return transport
+
+    def provision(self) -> None:
+        """Build what the federation needs, again if need be."""
+        provision(self.management, self.name, [Account(agent, PASSWORD) for agent in self.agents])
+
+    def policy(self, name: str, pattern: str, definition: dict[str, object]) -> None:
+        """Overrule the federation's own policies."""
+        self.management.call(
+            "PUT",
+            f"policies/{self.name}/{name}",
+            {"pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 9},
+        )
+
     def proxy(self, transport: object) -> Proxy:
         """Return what stands between a transport and the broker."""
         return self._proxies[id(transport)]
 
     def cut(self, transport: object) -> None:
-        """Lose the connection for good, as when the process is killed."""
+        """Lose the connection for good, as when the process is killed; what it has said is on its way."""
+        self.proxy(transport).settle()
         self.proxy(transport).cut()
 
     def peek(self, queue: str) -> list[bytes]:
