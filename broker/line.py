@@ -68,6 +68,7 @@ class Line:
         self._user = user
         self._connection: pika.SelectConnection | None = None
         self._failure: TransportError | None = None  # why we closed the connection ourselves
+        self._aborted = False
         self._attempts = 0
         self._stopped: Callable[[], None] | None = None
 
@@ -108,17 +109,23 @@ class Line:
 
     def abort(self) -> None:
         """Drop the socket of a connection that does not close: a blocked broker reads nothing from us."""
-        if self._connection is not None:
-            # pika offers no public way to end a connection without the broker's answer.
-            self._connection._terminate_stream(exceptions.ConnectionClosedByClient(200, "gave up waiting"))
+        if self._connection is not None and not self._aborted:
+            self._aborted = True
+            # pika has no public way to end a connection without the broker's answer. And its public `close`
+            # must not be used on one that is still opening: 1.4.4 fails an assertion of its own then.
+            self._connection._terminate_stream(exceptions.AMQPConnectionError("gave up waiting"))
 
     def watch(self, channel: Channel) -> None:
         """Give the connection up if this channel closes."""
         channel.add_on_close_callback(self._channel_closed)
 
     def _close(self) -> None:
-        if self._connection is not None and not (self._connection.is_closing or self._connection.is_closed):
+        if self._connection is None or self._connection.is_closing or self._connection.is_closed:
+            return
+        if self._connection.is_open:
             self._connection.close()
+        else:
+            self.abort()
 
     def _opened(self, connection: pika.SelectConnection) -> None:
         connection.add_on_connection_blocked_callback(
@@ -134,6 +141,7 @@ class Line:
     def _ended(self, _connection: object, reason: BaseException) -> None:
         error = self._failure or connection_error(reason, self._address)
         self._connection = self._failure = None
+        self._aborted = False
         self._user.lost(error)
         if self._stopped is not None:
             self._stopped()
@@ -177,6 +185,10 @@ def connection_error(reason: BaseException, address: BrokerAddress) -> Transport
             return UntrustedBroker(
                 f"no TLS with {where}: {getattr(cause, 'verify_message', '') or cause.reason}"
             )
+        case exceptions.IncompatibleProtocolError() if "SSLError" in str(cause):  # told after the handshake
+            return UntrustedBroker(f"no TLS with {where}: it does not accept our certificate")
+        case exceptions.IncompatibleProtocolError():
+            return BrokerUnreachable(f"{where} does not speak AMQP, or hung up at once")
         case exceptions.StreamLostError() | exceptions.AMQPHeartbeatTimeout():
             return ConnectionLost(f"connection to {where} lost: {cause}")
         case _:

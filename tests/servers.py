@@ -56,6 +56,30 @@ class Node:
         """Where the management API answers, administrator included."""
         return f"http://{ADMINISTRATOR}:{ADMINISTRATOR}@127.0.0.1:{self.management_port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What RabbitMQ's scripts need to find this node and no other."""
+        folder = Path(self.folder)
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        return kept | {
+            "HOME": str(folder),  # where the cookie is
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_USE_LONGNAME": "true",
+            "RABBITMQ_NODENAME": "hansa@127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(self.dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",  # leave the cores to the tests too
+        }
+
     def certificate(self, name: str) -> tuple[Path, Path]:
         """Return the files of the certificate and key made for `name`: "ca", "broker" or a client."""
         return Path(self.folder, f"{name}.pem"), Path(self.folder, f"{name}.key")
@@ -64,7 +88,7 @@ class Node:
         """Run rabbitmqctl."""
         done = subprocess.run(
             [scripts() / "rabbitmqctl", "--longnames", *words],
-            env=_environment(self),
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -117,7 +141,7 @@ def start(folder: Path, *, earlier: Node | None = None) -> Node:
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, __file__, os.environ[CONTROLLER_VARIABLE], "sh", "-c", program],
-            env=_environment(node),
+            env=node.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -193,29 +217,6 @@ def _answers(node: Node) -> bool:
             return True
     except OSError:
         return False
-
-
-def _environment(node: Node) -> dict[str, str]:
-    folder = Path(node.folder)
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-    return kept | {
-        "HOME": str(folder),  # where the cookie is
-        "ERL_EPMD_PORT": str(node.epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_USE_LONGNAME": "true",
-        "RABBITMQ_NODENAME": "hansa@127.0.0.1",
-        "RABBITMQ_DIST_PORT": str(node.dist_port),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_SCHEDULER_BIND_TYPE": "u",  # leave the cores to the tests too
-    }
 
 
 def _write_settings(folder: Path, ports: tuple[int, ...]) -> None:

@@ -184,7 +184,7 @@ def test_a_consumer_that_the_broker_cancels_comes_back(town: Town) -> None:
     town.management.call("DELETE", f"queues/{town.name}/{queue('bob', 'control')}")
     eventually(lambda: isinstance(bob.health().trouble, UnknownAgent))
     town.provision()
-    bob.ready(60)
+    eventually(lambda: bob.health().state == "ready")
     town.connect("alice").publish("alice.bob.control", b"welcome back", 1)
     assert bodies(take_safely(bob, 1)) == [b"welcome back"]
 
@@ -242,7 +242,8 @@ def test_a_broker_out_of_memory_blocks_publishers_only_and_is_named(fragile: Fra
         assert "out of disk or memory" in str(alice.health())
         assert alice.room() == 0
         assert bodies(take_safely(bob, 1)) == [b"before"]  # and the acknowledgement is heard:
-        eventually(lambda: b"before" not in town.peek(queue("bob", "control")))
+        counts = fragile.node.control("list_queues", "-q", "-p", town.name, "name", "messages").split()
+        assert counts[counts.index(queue("bob", "control")) + 1] in ("0", "1")  # "during", if it got in
         carol = town.connect_without_waiting("carol")
         began = time.monotonic()
         carol.close()
@@ -336,7 +337,7 @@ def test_control_overtakes_data_that_waits_for_its_turn(town: Town) -> None:
 def fails(transport: AmqpTransport, error: type[TransportError], text: str) -> None:
     """Check that a transport does not get ready, and why; close it."""
     with pytest.raises(error, match=text) as caught:
-        transport.ready(5)
+        transport.ready(2 if error is BrokerUnreachable else PATIENCE_S)
     assert type(caught.value) is error
     transport.close()
 
@@ -382,7 +383,7 @@ def test_tls_trusts_the_named_authority_only(node: servers.Node) -> None:
     fails(
         AmqpTransport(replace(good, ca_file=wrong), town.name, "alice"),
         UntrustedBroker,
-        "TLS.*verify failed|self",
+        "TLS",
     )
     fails(AmqpTransport(replace(good, port=node.port), town.name, "alice"), UntrustedBroker, "TLS")
     with pytest.raises(OSError, match="No such file"):
@@ -411,10 +412,19 @@ def test_a_client_certificate_stands_for_user_and_password(node: servers.Node) -
     fails(AmqpTransport(address, town.name, "bob"), AccessRefused, "bob")
     cert, key = node.certificate("stranger")
     refused = AmqpTransport(replace(address, cert_file=cert, key_file=key), town.name, "alice")
-    with pytest.raises(TransportError):
-        refused.ready(5)
-    refused.close()
+    fails(refused, UntrustedBroker, "TLS")
     town.close()
+
+
+def test_closing_does_not_wait_for_a_broker_that_says_nothing(town: Town) -> None:
+    with Proxy(town.amqp_port) as proxy:
+        proxy.freeze()
+        alice = AmqpTransport(town.address("alice", proxy.port), town.name, "alice")
+        eventually(lambda: proxy.accepted == 2)
+        began = time.monotonic()
+        alice.close()
+        assert time.monotonic() - began < 3
+        assert not alice._thread.is_alive()
 
 
 def test_a_failure_on_the_connections_thread_ends_the_transport_loudly(town: Town) -> None:
