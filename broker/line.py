@@ -31,7 +31,9 @@ from hansa.broker.errors import (
 )
 
 FIRST_PAUSE_S = 0.2
-MAX_PAUSE_S = 30.0
+MAX_PAUSE_S = 10.0
+
+_DICE = random.Random()  # of our own: programs that seed the shared one want to repeat themselves
 
 log = logging.getLogger(__name__)
 # pika reports every failed attempt some five times, with tracebacks; a line says it once.
@@ -146,7 +148,7 @@ class Line:
         if self._stopped is not None:
             self._stopped()
             return
-        pause_s = random.uniform(0, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempts, 20)))
+        pause_s = _DICE.uniform(0, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempts, 20)))
         self._attempts += 1
         log.warning("%s: %s; next attempt in %.1f s", self._name, error, pause_s)
         self._loop.call_later(pause_s, self.start)
@@ -182,9 +184,7 @@ def connection_error(reason: BaseException, address: BrokerAddress) -> Transport
         case exceptions.ConnectionClosedByClient():
             return ConnectionLost(f"connection to {where} closed")
         case ssl.SSLError():
-            return UntrustedBroker(
-                f"no TLS with {where}: {getattr(cause, 'verify_message', '') or cause.reason}"
-            )
+            return UntrustedBroker(f"no TLS with {where}: {getattr(cause, 'verify_message', '') or cause}")
         case exceptions.IncompatibleProtocolError() if "SSLError" in str(cause):  # told after the handshake
             return UntrustedBroker(f"no TLS with {where}: it does not accept our certificate")
         case exceptions.IncompatibleProtocolError():
