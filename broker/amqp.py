@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias
@@ -36,7 +37,7 @@ from hansa.broker.errors import (
     UntrustedBroker,
 )
 from hansa.broker.identity import EVERYBODY, check_name
-from hansa.broker.layout import EVENT_COUNT, takeover_key
+from hansa.broker.layout import EVENT_COUNT, exchange, takeover_key
 from hansa.broker.publisher import Parcel, Publisher, Status
 from hansa.broker.topics import Traffic, check_pattern, matches, parse_key
 from hansa.broker.transport import MAX_BODY_BYTES, MAX_UNCONFIRMED, Delivery, Outcome
@@ -81,6 +82,7 @@ class AmqpTransport:
 
     def __init__(self, address: BrokerAddress, federation: str, name: str) -> None:
         self._name = check_name(name)
+        exchange(federation)  # checks its name, before there is anything to clean up
         self._address = address
         address.parameters(name)
         self._takeover_key = takeover_key(name)
@@ -316,6 +318,8 @@ class AmqpTransport:
             # A bug, ours or pika's: say so rather than hang; the daemon is restarted and loses nothing.
             log.exception("the connections of %s failed", self._name)
             self._end(f"internal error: {error!r}")
+            with suppress(Exception):
+                self._loop.start()  # once more, to close the connections
         finally:
             self._loop.close()
 
