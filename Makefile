@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: demo test check format bench soak clean
+.PHONY: demo test servers check format bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/hansa demo horizontal --folder hansa-demo --replace
 
-test: $(STAMP)
+test: $(STAMP) servers
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --durations=10
+
+# The tests start a private RabbitMQ of their own from the package's files; they never use the machine's service.
+servers:
+	@ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || test -n "$$RABBITMQ_HOME" \
+	|| { test "$$(id -u)" = 0 && echo "Installing rabbitmq-server for the tests ..." && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rabbitmq-server >/dev/null; } \
+	|| { echo "The tests need RabbitMQ: install the package rabbitmq-server, or set RABBITMQ_HOME"; exit 1; }
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,5 +1,7 @@
 """Signed envelopes, identities, topics, transports: how two agents talk and whom they believe."""
 
+from hansa.broker.address import BrokerAddress
+from hansa.broker.amqp import AmqpTransport, Health
 from hansa.broker.chunks import (
     CHUNK_BYTES,
     DETACH_BYTES,
@@ -20,11 +22,14 @@ from hansa.broker.chunks import (
 from hansa.broker.codec import LIMITS, Limits, Plain, decode, encode
 from hansa.broker.envelope import Header, Message, open_event, open_message, seal_message, sign_event
 from hansa.broker.errors import (
+    AccessRefused,
     BadName,
     BadSignature,
     BrokerError,
+    BrokerUnreachable,
     Busy,
     ClockSkew,
+    ConnectionLost,
     CorruptBlob,
     Disconnected,
     Equivocation,
@@ -38,6 +43,7 @@ from hansa.broker.errors import (
     NotEncodable,
     OpenPermissions,
     OversizedMessage,
+    ProvisionFailed,
     PublishRefused,
     Refused,
     StaleIncarnation,
@@ -49,6 +55,7 @@ from hansa.broker.errors import (
     UnknownSender,
     UnknownVersion,
     Unopenable,
+    UntrustedBroker,
     WrongFederation,
     WrongPassphrase,
     WrongPayload,
@@ -57,6 +64,7 @@ from hansa.broker.errors import (
 from hansa.broker.identity import EVERYBODY, Identity, PublicIdentity, check_name
 from hansa.broker.inbox import Accepted, Duplicate, Held, Inbox, SeenRow, SequenceGap
 from hansa.broker.memory import MemoryBroker, MemoryTransport
+from hansa.broker.provision import Account, Management, commands, provision, withdraw
 from hansa.broker.records import from_plain, to_plain
 from hansa.broker.topics import Traffic, check_pattern, matches, parse_key, routing_key
 from hansa.broker.transport import Delivery, Outcome, Transport
@@ -68,13 +76,19 @@ __all__ = [
     "LIMITS",
     "WINDOW",
     "Accepted",
+    "AccessRefused",
+    "Account",
+    "AmqpTransport",
     "ArrayRef",
     "BadName",
     "BadSignature",
+    "BrokerAddress",
     "BrokerError",
+    "BrokerUnreachable",
     "Busy",
     "ChunkFrame",
     "ClockSkew",
+    "ConnectionLost",
     "CorruptBlob",
     "Delivery",
     "Disconnected",
@@ -82,6 +96,7 @@ __all__ = [
     "Equivocation",
     "Expired",
     "Header",
+    "Health",
     "Held",
     "Identity",
     "IdentityError",
@@ -91,6 +106,7 @@ __all__ = [
     "Limits",
     "MalformedIdentity",
     "MalformedMessage",
+    "Management",
     "MemoryBroker",
     "MemoryTransport",
     "Message",
@@ -100,6 +116,7 @@ __all__ = [
     "Outcome",
     "OversizedMessage",
     "Plain",
+    "ProvisionFailed",
     "PublicIdentity",
     "PublishRefused",
     "Refused",
@@ -116,6 +133,7 @@ __all__ = [
     "UnknownSender",
     "UnknownVersion",
     "Unopenable",
+    "UntrustedBroker",
     "WrongFederation",
     "WrongPassphrase",
     "WrongPayload",
@@ -123,6 +141,7 @@ __all__ = [
     "attach",
     "check_name",
     "check_pattern",
+    "commands",
     "credit_due",
     "decode",
     "decode_chunk",
@@ -136,6 +155,7 @@ __all__ = [
     "open_event",
     "open_message",
     "parse_key",
+    "provision",
     "refs",
     "routing_key",
     "seal_array",
@@ -143,4 +163,5 @@ __all__ = [
     "sendable",
     "sign_event",
     "to_plain",
+    "withdraw",
 ]

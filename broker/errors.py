@@ -28,6 +28,11 @@
     │   ├── OpenPermissions
     │   └── WrongPassphrase
     └── TransportError                 between us and the broker
+        ├── BrokerUnreachable          no connection at all: name, port or network
+        │   └── UntrustedBroker        TLS: one side does not accept the other's certificate
+        ├── AccessRefused              the broker does not let us in, or not do that
+        ├── ConnectionLost             it was open and ended; names why
+        ├── ProvisionFailed            the management API said no
         ├── UnknownAgent               no queues were declared under this name
         ├── PublishRefused             a routing key that is not ours to use
         ├── MessageTooLarge            above the broker's limit
@@ -192,6 +197,26 @@ class WrongPassphrase(IdentityError):
 
 class TransportError(BrokerError):
     """Between us and the broker."""
+
+
+class BrokerUnreachable(TransportError):
+    """No connection to the broker: its name, its port, or the network between."""
+
+
+class UntrustedBroker(BrokerUnreachable):
+    """TLS failed: the broker's certificate is not one we trust, or ours not one it does."""
+
+
+class AccessRefused(TransportError):
+    """The broker refuses this user, this federation, or what it tried to do."""
+
+
+class ConnectionLost(TransportError):
+    """An open connection ended; the transport is opening another."""
+
+
+class ProvisionFailed(TransportError):
+    """The broker's management API refused a step; the text names the step and what it said."""
 
 
 class UnknownAgent(TransportError):

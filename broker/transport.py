@@ -84,7 +84,10 @@ class Transport(Protocol):
         ...
 
     def deliveries(self, limit: int) -> list[Delivery]:
-        """Take up to `limit` of what has come: control first, then events, then data."""
+        """Take up to `limit` of what has come: control first, then events, then data.
+
+        A transport may hold more back until some of what it gave is acknowledged.
+        """
         ...
 
     def acknowledge(self, tags: Iterable[int]) -> None:

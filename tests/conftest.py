@@ -1,0 +1,23 @@
+"""Servers for the whole run: started when the first test asks, ended by the process that started pytest."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder that all workers know."""
+    if servers.FOLDER_VARIABLE not in os.environ:
+        os.environ[servers.FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="hansa-tests-")
+        os.environ[servers.CONTROLLER_VARIABLE] = str(os.getpid())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the run started."""
+    if os.environ.get(servers.CONTROLLER_VARIABLE) == str(os.getpid()):
+        servers.stop_shared(Path(os.environ.pop(servers.FOLDER_VARIABLE)))
+        del os.environ[servers.CONTROLLER_VARIABLE]
