@@ -21,3 +21,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if os.environ.get(servers.CONTROLLER_VARIABLE) == str(os.getpid()):
         servers.stop_shared(Path(os.environ.pop(servers.FOLDER_VARIABLE)))
         del os.environ[servers.CONTROLLER_VARIABLE]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is a failure: what can't be tested there is not known to work."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
