@@ -268,11 +268,6 @@ class Clerk:
         self._pushed[member] = min(start, self._pushed.get(member, 0))
         self._urgent = True
 
-    def already_pushed(self, changes: Changes, member: str, size: int) -> None:
-        """A member got its first entries by another way (its invitation)."""
-        self._pushed[member] = size
-        changes.put("pushed", member.encode(), size.to_bytes(8))
-
     # --- as member -------------------------------------------------------------------------------------
     def accept(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
         """Verify and store what the keeper sent; yield which of our own entries are in it.

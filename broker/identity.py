@@ -41,7 +41,6 @@ from hansa.broker.fields import pack_fields
 from hansa.broker.records import from_plain, to_plain
 
 EVERYBODY = "all"  # the recipient of events; nobody's name
-VERIFY_KEY_BYTES = 32
 SEAL_KEY_BYTES = 1_184 + 32  # ML-KEM-768, then X25519
 SIGNATURE_BYTES = 64
 SEAL_OVERHEAD_BYTES = 1_088 + 32 + 16  # ML-KEM ciphertext, X25519 share, AES-GCM tag
