@@ -12,8 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
-from typing import Any
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
 
 from hansa.agents import coordination, wire
 from hansa.agents.blobs import BlobStore, ChunkFiles
@@ -23,7 +23,8 @@ from hansa.agents.config import AgentConfig
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, new_salt
 from hansa.agents.desk import Desk
-from hansa.agents.errors import JobError
+from hansa.agents.errors import AgentError, ConfigError, JobError, JournalError
+from hansa.agents.herald import Herald
 from hansa.agents.intake import Intake, Parcel
 from hansa.agents.journal import Changes, Journal
 from hansa.agents.machines import Machines
@@ -37,19 +38,16 @@ from hansa.agents.messages import (
     LedgerRefused,
 )
 from hansa.agents.outbox import Outbox
-from hansa.agents.policy import check_spec
+from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
-    EVERYBODY,
+    BrokerError,
     Equivocation,
     Identity,
     Refused,
     SuspendedSender,
     UnknownSender,
-    encode,
     from_plain,
-    routing_key,
-    sign_event,
 )
 from hansa.broker.chunks import DETACH_BYTES
 from hansa.broker.transport import Delivery, Transport
@@ -73,16 +71,18 @@ HOUSEKEEPING_S = 60.0
 GAP_S = 60.0  # a message that others wait behind for so long is reported
 LINGER_S = 0.03  # patient changes wait so long for others
 IDLE_S = 0.5  # an idle agent looks up this often
-EVENT_EXPIRY_MS = 60_000
 TRANSFER_SESSION = "transfer"
 MOST_COLUMN_BYTES = 32 * 1024  # of column names in one ledger entry
+
+Answer = TypeVar("Answer")
 
 
 class Agent:
     """One organisation's agent.
 
-    `submit`, `cancel`, `register` and `write` may be called from any thread, and take effect in the next step;
-    everything else belongs to the thread that steps.
+    Everything belongs to the thread that steps. `ask` brings a request there from any other thread, and its answer
+    back; `submit`, `cancel`, `register` and `write` may be called from any thread too, and take effect in the next
+    step.
 
     Args:
         identity: its keys.
@@ -115,7 +115,7 @@ class Agent:
     ) -> None:
         self.name = identity.name
         self.config = config
-        self.datasets: Mapping[str, Callable[[], Dataset]] = dict(datasets or {})
+        self.datasets: dict[str, Callable[[], Dataset]] = dict(datasets or {})
         self._identity = identity
         self._federation, self._keeper = config.federation.id, config.federation.keeper
         self._journal = journal
@@ -130,6 +130,7 @@ class Agent:
         self.outbox = Outbox(
             identity, self._federation, lookup, self._blobs, journal, transport, detach_bytes
         )
+        self.herald = Herald(identity, self._federation, lookup, transport)
         self._workshop = Workshop(executor, transport.wake)
         self._machines = Machines(
             self._desk,
@@ -142,13 +143,13 @@ class Agent:
             detach_bytes,
         )
         self._commands: deque[Callable[[], None]] = deque()
+        self._answers: list[Callable[[], None]] = []  # to be given once what they speak of is committed
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
         self._step_whole = True
         self._to_acknowledge: list[int] = []
         self._to_reject: list[int] = []
         self._patient_until: float | None = None
         self._housekept_at = clock()
-        self._event_sequence = 0
         self._blobs.adopt_orphans()
         self.outbox.publish(clock())
 
@@ -168,31 +169,10 @@ class Agent:
             JobError: the name is taken, or protocol, model or settings can't be.
         """
         check_spec(spec, self._registry)
-        if self.name in spec.parties:
-            raise JobError(f"job {spec.job!r}: {self.name} coordinates it and can't be one of its parties")
-        if spec.job in self.clerk.standing.jobs or self.knows(spec.job):
+        check_proposal(spec, self.name, self.clerk.standing)
+        if self.knows(spec.job):
             raise JobError(f"job {spec.job!r}: a job of this name exists already")
-        self._check_columns(spec)
-        for party in spec.parties:
-            member = self.clerk.standing.members.get(party)
-            if member is None or member.status != "active":
-                status = "no member" if member is None else member.status
-                raise JobError(f"job {spec.job!r}: {party!r} is {status} in {self._federation}")
         self._command(lambda: self._machines.propose(spec))
-
-    def _check_columns(self, spec: JobSpec) -> None:
-        """Refuse a job over data sets whose columns differ: they would be averaged all the same."""
-        registered = self.clerk.standing.datasets
-        mine = [
-            (party, registered[party, spec.dataset])
-            for party in spec.parties
-            if (party, spec.dataset) in registered
-        ]
-        for party, dataset in mine:
-            if dataset.columns != mine[0][1].columns:
-                raise JobError(
-                    f"job {spec.job!r}: {party!r} has other columns in {spec.dataset!r} than {mine[0][0]!r}"
-                )
 
     def cancel(self, job: str, reason: str) -> None:
         """Abort a job that this agent coordinates, or leave one that it takes part in."""
@@ -248,6 +228,40 @@ class Agent:
         under_way = self._commands or self._desk.changes or self._machines.busy() or self.clerk.waiting()
         return bool(under_way or not self.outbox.idle)
 
+    def ask(self, request: Callable[[], Answer]) -> "Future[Answer]":
+        """Have the thread that steps carry out a request; the answer comes when its consequences are committed.
+
+        What the request raises comes out of the future, if it is an error that may befall a request; it must
+        raise before it changes anything.
+        """
+        future: Future[Answer] = Future()
+
+        def carry_out() -> None:
+            try:
+                answer = request()
+            except (AgentError, BrokerError, LedgerError, ProtocolError, ValueError) as error:
+                if isinstance(error, JournalError | StoreError):
+                    raise  # our own disk
+                future.set_exception(error)
+            else:
+                self._answers.append(lambda: future.set_result(answer))
+
+        self._command(carry_out)
+        return future
+
+    def reload(self, config: AgentConfig, datasets: Mapping[str, Callable[[], Dataset]]) -> None:
+        """Take another policy and other data sets from here on; jobs under way go on as they were agreed.
+
+        Raises:
+            ConfigError: it is another agent's configuration, or another federation's.
+        """
+        if (config.agent.name, config.federation) != (self.name, self.config.federation):
+            raise ConfigError(f"the new configuration is of {config.agent.name}, or of another federation")
+        self.config = config
+        self._machines.policy = config.policy
+        self.datasets.clear()
+        self.datasets.update(datasets)
+
     def _command(self, action: Callable[[], None]) -> None:
         self._commands.append(action)
         self._transport.wake()
@@ -301,7 +315,8 @@ class Agent:
         self._machines.snapshot()
         changed = self._commit(now)
         sent = self.outbox.publish(now)
-        self._publish_events(now)
+        events, self._desk.events = self._desk.events, []
+        self.herald.tell(now, self.outbox.incarnation, events)
         self._step_whole = True
         return changed or bool(deliveries) or sent > 0
 
@@ -326,6 +341,9 @@ class Agent:
         reject, self._to_reject = self._to_reject, []
         self._transport.acknowledge(acknowledge)
         self._transport.reject(reject)
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
         self._blobs.sweep()
         return bool(changes or acknowledge or reject)
 
@@ -342,6 +360,9 @@ class Agent:
     # --- messages -----------------------------------------------------------------------------------------
     def _take_in(self, now: float, delivery: Delivery) -> bool:
         """Verify and order a delivery; False if it was refused."""
+        if delivery.traffic == "event":
+            self.herald.hear(now, delivery)
+            return True
         try:
             credit = self.intake.receive(self._desk.changes, now, delivery)
         except Refused as error:
@@ -450,27 +471,6 @@ class Agent:
                 case Declined(session, kind, reason):
                     log.error("%s: the keeper refused our %s entry: %s", self.name, kind, reason)
                     self._machines.tell_job(session, coordination.EntryRefused(kind, reason))
-
-    # --- events -------------------------------------------------------------------------------------------
-    def _publish_events(self, now: float) -> None:
-        """Tell everybody what happened: signed, metadata only, best effort."""
-        events, self._desk.events = self._desk.events, []
-        sent_at_ms = int(now * 1000)
-        for kind, fields in events:
-            frame = sign_event(
-                self._identity,
-                federation=self._federation,
-                session=str(fields.get("job", "")),
-                incarnation=self.outbox.incarnation,
-                sequence=self._event_sequence,
-                kind=kind,
-                schema=wire.AGENT_SCHEMA,
-                sent_at_ms=sent_at_ms,
-                expires_at_ms=sent_at_ms + EVENT_EXPIRY_MS,
-                body=encode(fields),
-            )
-            self._event_sequence += 1
-            self._transport.publish(routing_key(self.name, EVERYBODY, "event"), frame, -1)
 
 
 def _columns(names: tuple[str, ...]) -> tuple[str, ...]:

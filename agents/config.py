@@ -3,6 +3,7 @@
 Unknown keys are refused: a misspelt policy must not silently allow what it meant to forbid.
 """
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -43,7 +44,7 @@ class AgentSection(_Section):
 
     name: Name
     organisation: str = Field(default="", max_length=200)
-    roles: tuple[Literal["party", "aggregator"], ...] = Field(default=("party",), min_length=1)
+    roles: tuple[Literal["party", "aggregator", "arbiter"], ...] = Field(default=("party",), min_length=1)
     workers: int = Field(default=1, ge=1, le=256, strict=True)
 
 
@@ -53,6 +54,27 @@ class FederationSection(_Section):
     id: Name
     keeper: Name
     charter: Fingerprint
+
+
+class BrokerSection(_Section):
+    """`[broker]`: the way to it, without the password: that stands alone in a file of mode 0600.
+
+    Attributes:
+        url: ``amqp(s)://user@host:port/federation``; without a user, the client certificate names us.
+        password_file, ca_file, cert_file, key_file: relative to the home.
+    """
+
+    url: str = Field(min_length=1)
+    password_file: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+class DaemonSection(_Section):
+    """`[daemon]`: what the running agent shows on this machine."""
+
+    listen: str = Field(default="127.0.0.1:0", min_length=1)  # health and metrics; 0: any free port
 
 
 class LedgerSection(_Section):
@@ -84,16 +106,32 @@ class AgentConfig(_Section):
     """The whole file."""
 
     agent: AgentSection
-    federation: FederationSection
+    membership: FederationSection | None = Field(default=None, alias="federation")  # once it has joined one
+    broker: BrokerSection | None = None
+    daemon: DaemonSection = DaemonSection()
     ledger: LedgerSection = LedgerSection()
     data: dict[Name, DataSection] = {}
     policy: PolicySection = PolicySection()
 
     @model_validator(mode="after")
     def _keeper_is_an_aggregator(self) -> "AgentConfig":
-        if self.federation.keeper == self.agent.name and "aggregator" not in self.agent.roles:
+        keeps = self.membership is not None and self.membership.keeper == self.agent.name
+        if keeps and "aggregator" not in self.agent.roles:
             raise ValueError("agent.roles must name 'aggregator': this agent is the keeper of the ledger")
         return self
+
+    @property
+    def federation(self) -> FederationSection:
+        """The federation that this agent belongs to.
+
+        Raises:
+            ConfigError: to none yet.
+        """
+        if self.membership is None:
+            raise ConfigError(
+                f"{self.agent.name} belongs to no federation yet: `hansa join` one, or `hansa federation create`"
+            )
+        return self.membership
 
 
 def load_config(path: Path) -> AgentConfig:
@@ -128,47 +166,5 @@ def validate(model: type[Section], content: dict[str, Any], path: Path) -> Secti
         raise ConfigError(": ".join(filter(None, (str(path), where, text + more)))) from None
 
 
-def dump_toml(content: dict[str, Any]) -> str:
-    """Write nested tables of strings, numbers, booleans and lists of strings as TOML.
-
-    Small on purpose: the standard library reads TOML but doesn't write it, and agent.toml needs no more.
-    """
-    lines: list[str] = []
-    _dump_table(content, (), lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _dump_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    values = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    if path and (values or not table):
-        lines.append(f"\n[{'.'.join(_toml_key(key) for key in path)}]")
-    lines.extend(f"{_toml_key(key)} = {_toml_value(value)}" for key, value in values.items())
-    for key, value in table.items():
-        if isinstance(value, dict):
-            _dump_table(value, (*path, key), lines)
-
-
 def _toml_key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return repr(value)
-        case str():
-            return '"' + "".join(_toml_character(character) for character in value) + '"'
-        case list() | tuple():
-            return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-        case _:
-            raise TypeError(f"no TOML for {type(value).__name__}")
-
-
-def _toml_character(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character < " " or character == "\x7f":
-        return f"\\u{ord(character):04x}"
-    return character
+    return key if _BARE_KEY.fullmatch(key) else json.dumps(key)

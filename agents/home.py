@@ -2,21 +2,30 @@
 
 identity.key     its keys (0600)
 agent.toml       who it is, its federation, data sets and policy
+broker.password  of its user at the broker (0600)
 journal.sqlite   what it must not forget, sealed under the home's key
 chunks/          large arrays, sealed
 ledger.sqlite    its copy of the ledger
+lock             held by the one process that may work with these
 """
 
-from dataclasses import dataclass
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
 from hansa.agents.blobs import DiskFiles
-from hansa.agents.config import AgentConfig, dump_toml, load_config, validate
+from hansa.agents.config import AgentConfig, load_config, validate
 from hansa.agents.data import Dataset, load_csv
 from hansa.agents.errors import ConfigError, HomeError
 from hansa.agents.journal import SqliteJournal
-from hansa.broker import BrokerError, Identity
+from hansa.broker import BrokerAddress, BrokerError, Identity
 from hansa.ledger import LedgerStore
 
 IDENTITY = "identity.key"
@@ -24,6 +33,8 @@ CONFIG = "agent.toml"
 JOURNAL = "journal.sqlite"
 CHUNKS = "chunks"
 LEDGER = "ledger.sqlite"
+PASSWORD = "broker.password"
+LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ class Home:
             if (path / name).exists():
                 raise HomeError(f"{path}: there is an agent's home already: {name} exists")
         _check_owner(path, identity, validate(AgentConfig, config, path / CONFIG))
-        text = dump_toml(config)
+        text = tomlkit.dumps(config)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         identity.save(path / IDENTITY)
         (path / CONFIG).write_text(text, encoding="utf-8")
@@ -72,6 +83,69 @@ class Home:
     def config(self) -> AgentConfig:
         """Read agent.toml; ConfigError names file and key."""
         return load_config(self.path / CONFIG)
+
+    def edit(self, change: Callable[[tomlkit.TOMLDocument], None]) -> AgentConfig:
+        """Change agent.toml, comments kept; all of it must be valid afterwards, or nothing is written.
+
+        Raises:
+            ConfigError: names the file and the key.
+        """
+        path = self.path / CONFIG
+        load_config(path)
+        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        change(document)
+        config = validate(AgentConfig, document.unwrap(), path)
+        write_whole(path, tomlkit.dumps(document))
+        return config
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from working with this home: two would sign two things under one number.
+
+        Raises:
+            HomeError: another process has it.
+        """
+        descriptor = self.lock()
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def lock(self) -> int:
+        """Return the open lock file; closing it, or the end of the process, gives the home back. As `held`."""
+        descriptor = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise HomeError(f"{self.path}: in use by another process") from None
+        return descriptor
+
+    def address(self) -> BrokerAddress:
+        """Return the way to the broker, password included.
+
+        Raises:
+            ConfigError: agent.toml has no [broker], or what it says is no address.
+            HomeError: the password's file is missing, or others can read it.
+        """
+        section = self.config().broker
+        if section is None:
+            raise ConfigError(f"{self.path / CONFIG}: broker: missing; `hansa join` writes it")
+        try:
+            address = BrokerAddress.from_url(
+                section.url,
+                ca_file=self._file(section.ca_file),
+                cert_file=self._file(section.cert_file),
+                key_file=self._file(section.key_file),
+            )
+        except ValueError as error:
+            raise ConfigError(f"{self.path / CONFIG}: broker.url: {error}") from None
+        if section.password_file is None:
+            return address
+        return replace(address, password=read_secret(self.path / section.password_file))
+
+    def _file(self, name: str | None) -> Path | None:
+        return None if name is None else self.path / name
 
     def identity(self, passphrase: bytes | None = None) -> Identity:
         """Read the keys.
@@ -141,6 +215,38 @@ def find_homes(folder: Path) -> list[Home]:
     if not homes:
         raise HomeError(f"{folder}: no agent's home (identity.key and agent.toml) here or one level below")
     return homes
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file so that, whenever the machine stops, it has the old content or the new."""
+    fresh = path.with_name(f".{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_secret(path: Path) -> str:
+    """Return a password that stands alone in a file.
+
+    Raises:
+        HomeError: missing, unreadable, or readable by others.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise HomeError(f"{path}: mode {mode:04o} lets others read it: chmod 600 it")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise HomeError(f"{path}: {error.strerror}") from None
 
 
 def _check_owner(path: Path, identity: Identity, config: AgentConfig) -> None:

@@ -4,7 +4,6 @@ Each agent has its own keys, journal, chunk files and ledger copy, and a thread 
 sealed envelopes exactly as they do between organisations. For demos, notebooks, tests and benchmarks.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from hansa.agents.agent import Agent
 from hansa.agents.blobs import MemoryFiles
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset
-from hansa.agents.errors import FederationError, HomeError, JobAborted, JobError
+from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
 from hansa.agents.journal import MemoryJournal
 from hansa.agents.memory import keep_freed_memory
@@ -67,7 +66,7 @@ class LocalFederation:
         detach_bytes: int | None = None,
     ) -> None:
         keep_freed_memory()
-        self._locks = [_locked(home) for home in homes]
+        self._locks = [home.lock() for home in homes]
         self.folder = folder
         self._temporary = temporary
         self._executor: Executor = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hansa-task")
@@ -283,17 +282,6 @@ class LocalFederation:
             if time.monotonic() > deadline:
                 raise JobError(f"not done within {timeout_s:g} s")
             time.sleep(POLL_S / 5)
-
-
-def _locked(home: Home) -> int:
-    """Return the open lock file of a home; two processes on one journal would sign two things under one number."""
-    descriptor = os.open(home.path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise HomeError(f"{home.path}: in use by another process") from None
-    return descriptor
 
 
 def _reader(home: Home, name: str) -> Rows:

@@ -108,7 +108,7 @@ class Machines:
         self._workshop = workshop
         self._registry = registry
         self._datasets = datasets
-        self._policy = policy
+        self.policy = policy
         self._detach_bytes = detach_bytes
         self._jobs: dict[str, coordination.JobState] = {}
         self._roles: dict[str, _Role] = {}
@@ -199,7 +199,7 @@ class Machines:
                 )
                 self._desk.announce("message-refused", error="PeerError", peer=sender)
                 continue
-            why_not = reservation or objection(spec, sender, self._policy, self._datasets, self._registry)
+            why_not = reservation or objection(spec, sender, self.policy, self._datasets, self._registry)
             self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
             self._coordinate(session, coordination.consider(spec, sender, why_not))
 

@@ -9,6 +9,7 @@ from hansa.agents.errors import JobError
 from hansa.agents.messages import JobSpec
 from hansa.agents.workshop import shape_of
 from hansa.broker import MalformedMessage, Plain, check_name, from_plain
+from hansa.ledger import Standing
 from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
 
 ANY = "*"
@@ -59,6 +60,33 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         raise JobError(f"job {spec.job!r}: parties must be sorted and distinct")
     if not (isfinite(spec.consent_s) and spec.consent_s > 0):
         raise JobError(f"job {spec.job!r}: consent_s must be positive and finite, not {spec.consent_s:g}")
+
+
+def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
+    """Refuse to propose what the ledger's rules, or the data sets registered, rule out.
+
+    Raises:
+        JobError: names the job and the party.
+    """
+    if coordinator in spec.parties:
+        raise JobError(f"job {spec.job!r}: {coordinator} coordinates it and can't be one of its parties")
+    if spec.job in now.jobs:
+        raise JobError(f"job {spec.job!r}: a job of this name exists already")
+    first: tuple[str, tuple[str, ...]] | None = None
+    for party in spec.parties:
+        registered = now.datasets.get((party, spec.dataset))
+        if registered is None:
+            continue  # the party will say so itself
+        first = first or (party, registered.columns)
+        if registered.columns != first[1]:  # they would be averaged all the same
+            raise JobError(
+                f"job {spec.job!r}: {party!r} has other columns in {spec.dataset!r} than {first[0]!r}"
+            )
+    for party in spec.parties:
+        member = now.members.get(party)
+        if member is None or member.status != "active":
+            status = "no member" if member is None else member.status
+            raise JobError(f"job {spec.job!r}: {party!r} is {status} in {now.charter.federation}")
 
 
 def read_settings(known: ProtocolSpec, spec: JobSpec) -> Any:

@@ -1,16 +1,14 @@
 """An agent's configuration: what passes, and the one line that says what doesn't."""
 
-import tomllib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import tomlkit
 from pydantic import ValidationError
 
-from hansa.agents.config import AgentConfig, dump_toml, load_config, read_toml
+from hansa.agents.config import AgentConfig, load_config, read_toml
 from hansa.agents.errors import ConfigError
 
 CHARTER = "5a" * 32
@@ -52,7 +50,7 @@ def complaint(tmp_path: Path, content: dict[str, Any] | str | bytes) -> str:
     """Return what `load_config` says of this content, after the file's name; checks that it is one line."""
     path = tmp_path / "agent.toml"
     if isinstance(content, dict):
-        content = dump_toml(content)
+        content = tomlkit.dumps(content)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
@@ -64,7 +62,7 @@ def complaint(tmp_path: Path, content: dict[str, Any] | str | bytes) -> str:
 
 def test_a_whole_file_is_read_into_its_sections(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
-    path.write_text(dump_toml(WHOLE), encoding="utf-8")
+    path.write_text(tomlkit.dumps(WHOLE), encoding="utf-8")
     config = load_config(path)
     assert config.agent.name == "north-bank"
     assert config.agent.roles == ("party",)
@@ -114,7 +112,7 @@ def test_an_unknown_key_is_refused_at_every_level(tmp_path: Path, key: str) -> N
 
 
 def test_a_key_that_is_not_bare_is_quoted_so_that_the_complaint_stays_one_line(tmp_path: Path) -> None:
-    assert complaint(tmp_path, {**LEAST, "two\nlines": 1}) == '"two\\u000alines": unknown key'
+    assert complaint(tmp_path, {**LEAST, "two\nlines": 1}) == '"two\\nlines": unknown key'
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,6 @@ def test_a_key_that_is_not_bare_is_quoted_so_that_the_complaint_stays_one_line(t
     [
         "agent",
         "agent.name",
-        "federation",
         "federation.id",
         "federation.keeper",
         "federation.charter",
@@ -208,7 +205,7 @@ def test_a_fingerprint_is_64_hex_digits(tmp_path: Path, fingerprint: str) -> Non
 
 def test_an_unknown_role_is_refused_and_the_known_ones_are_listed(tmp_path: Path) -> None:
     text = complaint(tmp_path, with_change("agent.roles", ["party", "spectator"]))
-    assert text == "agent.roles.1: Input should be 'party' or 'aggregator'"
+    assert text == "agent.roles.1: Input should be 'party', 'aggregator' or 'arbiter'"
 
 
 def test_the_keeper_must_be_an_aggregator(tmp_path: Path) -> None:
@@ -248,26 +245,10 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
         read_toml(tmp_path)
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-SCALARS = TEXTS | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
-VALUES = SCALARS | st.lists(TEXTS, max_size=3)
-TABLES = st.recursive(
-    st.dictionaries(TEXTS, VALUES, max_size=4),
-    lambda inner: st.dictionaries(TEXTS, VALUES | inner, max_size=4),
-    max_leaves=6,
-)
-
-
-@given(TABLES)
-def test_what_is_dumped_reads_back_the_same(content: dict[str, Any]) -> None:
-    assert tomllib.loads(dump_toml(content)) == content
-
-
-def test_a_whole_configuration_survives_the_trip_through_its_file() -> None:
-    assert tomllib.loads(dump_toml(WHOLE)) == WHOLE
-
-
-@pytest.mark.parametrize("value", [None, b"bytes", object()])
-def test_a_value_that_toml_cannot_hold_is_a_bug_of_ours(value: object) -> None:
-    with pytest.raises(TypeError, match=f"no TOML for {type(value).__name__}"):
-        dump_toml({"key": value})
+def test_whoever_belongs_to_no_federation_yet_is_told_how_to_join_one(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[agent]\nname = "north"\n', encoding="utf-8")
+    config = load_config(path)
+    assert config.membership is None
+    with pytest.raises(ConfigError, match="north belongs to no federation yet: `hansa join`"):
+        _ = config.federation
