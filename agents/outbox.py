@@ -121,6 +121,11 @@ class Outbox:
         """Whether nothing is left to send or to be confirmed."""
         return not self._letters and not self._transfers
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are not confirmed yet."""
+        return len(self._letters)
+
     def post(self, changes: Changes, now_s: float, session: str, recipient: str, message: object) -> None:
         """Seal a message for one peer and put it, with its arrays, into this step's changes."""
         kind = wire.kind_of(message)

@@ -220,6 +220,7 @@ def test_no_more_than_a_window_of_chunks_is_under_way(road: Road, alice: Side, b
     while alice.step():
         pass
     assert road.chunks() == list(range(WINDOW))  # and then it waits
+    assert alice.outbox.waiting == 1  # chunks are not counted: their message is
     steps = 0
     while not bob.got:
         bob.step(most=3)
@@ -233,6 +234,7 @@ def test_no_more_than_a_window_of_chunks_is_under_way(road: Road, alice: Side, b
     assert road.chunks() == list(range(5 * WINDOW))  # each once
     assert steps >= 5 * WINDOW // 3
     assert alice.outbox.idle
+    assert alice.outbox.waiting == 0
     assert alice.rows("transfer") == alice.rows("outbox") == 0
     assert not alice.files.ids()
 
