@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hansa.agents.errors import JournalError
 from hansa.broker import MalformedMessage, Plain, decode, encode
-from hansa.ledger.store import read_only_uri
+from hansa.ledger.sqlite import read_only_uri
 
 NONCE_BYTES = 12
 

@@ -1,41 +1,31 @@
 """Where do the entries lie? In a SQL database that takes new ones at the end and nothing else.
 
-The store keeps bytes and order; whether the bytes are right is for `chain.Verifier` to say. SQLite runs in
-WAL mode and waits for the disk at every commit (synchronous=FULL); everything else is plain SQL, so that
-another database serves by its URL. Two writers at once can't fork the chain: the database takes one entry
-per index, and whoever comes second gets `HeadMoved`.
+The store keeps bytes and order; whether the bytes are right is for `chain.Verifier` to say. An SQLite file
+(`sqlite`) and PostgreSQL (`postgresql`) serve by their URLs; here is what they have in common. Two writers at
+once can't fork the chain: the database takes one entry per index, and whoever comes second gets `HeadMoved`.
+A connection lost during a commit leaves open whether it was made; the next head tells.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    StaticPool,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Engine, insert, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
+from hansa.ledger import postgresql, sqlite
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head
 from hansa.ledger.entry import EntryFields, read_entry
 from hansa.ledger.errors import BadEntry, HeadMoved, StoreCorrupt, StoreError, StoreMissing, StoreNewer
 from hansa.ledger.migrations import HEAD_REVISION
+from hansa.ledger.sqlite import read_only_uri
 from hansa.ledger.tables import ENTRIES
 
-BUSY_S = 30.0  # how long a writer waits for another one to commit
 BATCH_ENTRIES = 1000  # rows fetched at once
 BEFORE_ALL = -(2**63)  # below every index a database can hold: shows a row smuggled in before the genesis
 
@@ -95,7 +85,7 @@ class LedgerStore:
     @property
     def address(self) -> str:
         """The database's URL, without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return postgresql.hidden(self._engine.url)
 
     @classmethod
     def open(cls, url_or_path: str | Path, create: bool = True) -> "LedgerStore":
@@ -111,12 +101,9 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, or it can't be reached.
         """
-        try:
-            url = _url(url_or_path)
-            engine = _engine(url)
-        except (ArgumentError, ImportError) as error:
-            raise StoreError(f"no database can be opened by this address: {error}") from None
-        path = _sqlite_path(url)
+        url = _url(url_or_path)
+        engine = _engine(url)
+        path = sqlite.path_of(url)
         if path is not None and not path.exists():
             if not create:
                 raise StoreMissing(f"{path}: no ledger there")
@@ -140,12 +127,13 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, or it can't be read.
         """
+        url = _url(url_or_path)
+        path = sqlite.path_of(url)
         try:
-            url = _url(url_or_path)
-            path = _sqlite_path(url)
-            engine = _engine(url) if path is None else _reading_engine(url, read_only_uri(path))
-        except (ArgumentError, ImportError) as error:
-            raise StoreError(f"no database can be opened by this address: {error}") from None
+            if path is None:
+                engine = _engine(url, read_only=True)
+            else:
+                engine = sqlite.reading_engine(url, read_only_uri(path))
         except FileNotFoundError:
             raise StoreMissing(f"{path}: no ledger there") from None
         except OSError as error:
@@ -261,12 +249,14 @@ class LedgerStore:
         if self._revision() == HEAD_REVISION:
             return
         with self._connected(self._writer) as connection:  # and nobody else meanwhile
+            if connection.dialect.name == "postgresql":
+                postgresql.lock_for_migration(connection)
             tables = set(inspect(connection).get_table_names())
             if not tables and not create:
                 raise StoreMissing(f"{self.address} holds no ledger")
             known = "alembic_version" in tables and connection.execute(_REVISION).first()
             if tables and not known:
-                raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
+                raise self._occupied(tables)
             self._migrate(connection)
 
     def _look(self) -> None:
@@ -276,19 +266,21 @@ class LedgerStore:
         if not tables:
             raise StoreMissing(f"{self.address} holds no ledger")
         if known is None:
-            raise StoreCorrupt(f"{self.address} holds no ledger but {', '.join(sorted(tables))}")
+            raise self._occupied(tables)
         if known[0] != HEAD_REVISION:
             raise StoreNewer(f"{self.address}: this version of hansa does not know its tables: {known[0]}")
 
+    def _occupied(self, tables: Iterable[str]) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"{self.address} holds no ledger but {', '.join(sorted(tables))}: give the ledger a place of its own"
+        )
+
     def _revision(self) -> str | None:
         """Return the tables' revision, or None where there seem to be none."""
-        try:
-            with self._connected(self._engine) as connection:
-                row = connection.execute(_REVISION).first()
-        except StoreCorrupt:
-            raise
-        except StoreError:  # no such table; anything worse comes again in a moment
-            return None
+        with self._connected(self._engine) as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            row = connection.execute(_REVISION).first()
         return None if row is None else str(row[0])
 
     def _migrate(self, connection: Connection) -> None:
@@ -314,21 +306,14 @@ class LedgerStore:
             with engine.begin() as connection:
                 yield connection
         except IntegrityError as error:
-            raise _Conflict(str(error.orig)) from None
-        except (OperationalError, ProgrammingError, sqlite3.OperationalError) as error:
-            raise StoreError(f"{self.address}: {_cause(error)}") from None
-        # SQLite's "not a database" and "malformed"; a damaged schema's names may not even be UTF-8.
-        except (DBAPIError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise StoreCorrupt(f"{self.address}: {_cause(error)}") from None
+            raise _Conflict(str(error.orig).partition("\n")[0]) from None
+        except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:
+            backend = sqlite if engine.dialect.name == "sqlite" else postgresql
+            raise backend.failure(self.address, error) from None
 
 
 class _Conflict(StoreError):
     """A constraint or a trigger said no."""
-
-
-def _cause(error: Exception) -> object:
-    """Return the driver's own words."""
-    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _cells(entry: ChainedEntry, fields: EntryFields) -> tuple[object, ...]:
@@ -351,75 +336,36 @@ def _named(cells: tuple[object, ...]) -> dict[str, object]:
     return dict(zip(ENTRIES.columns.keys(), cells, strict=True))
 
 
-# --- the engine -----------------------------------------------------------------------------------------
 def _url(url_or_path: str | Path) -> URL:
-    if isinstance(url_or_path, str) and "://" in url_or_path:
-        return make_url(url_or_path)
-    return URL.create("sqlite", database=str(url_or_path))
+    if not isinstance(url_or_path, str) or "://" not in url_or_path:
+        return URL.create("sqlite", database=str(url_or_path))
+    try:
+        url = make_url(url_or_path)
+    except ArgumentError as error:
+        raise _unusable(str(error)) from None
+    except ValueError:  # its words are the port's, which may be a password in the wrong place
+        raise _unusable("its port is no number") from None
+    if "@" in (url.host or ""):  # or a part of the password would be taken for the host, and shown
+        raise _unusable("write %40 for an @ in the password")
+    return url
 
 
-def _sqlite_path(url: URL) -> Path | None:
-    """Return the file behind an SQLite URL; None for memory and for servers."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database))
+def _engine(url: URL, read_only: bool = False) -> Engine:
+    """Return an engine for a URL; `read_only` is for servers."""
+    try:
+        match url.drivername:
+            case "sqlite" | "sqlite+pysqlite":
+                return sqlite.engine_for(url)
+            case "postgresql" | "postgresql+psycopg":
+                return postgresql.engine_for(url.set(drivername="postgresql+psycopg"), read_only)
+            case other:
+                raise _unusable(f"expected sqlite:/// or postgresql+psycopg://, found {other}://")
+    except ModuleNotFoundError as error:
+        missing = f"the driver {error.name} is not installed: pip install 'hansa[postgresql]'"
+        raise StoreError(f"{postgresql.hidden(url)}: {missing}") from None
+    except ArgumentError as error:
+        raise _unusable(str(error).partition("\n")[0]) from None
 
 
-def read_only_uri(path: Path) -> str:
-    """Return the URI by which SQLite reads a file without writing to it or beside it.
-
-    A database in WAL mode makes its -wal and -shm even for readers, and leaves them behind, perhaps under an
-    owner its agent can't write as. Where no log is left nobody has the file open and nothing is pending, so
-    that it can be read as immutable; otherwise the log that is there is read with it.
-
-    Raises:
-        OSError: the file is missing or can't be read.
-    """
-    path.open("rb").close()  # SQLite would only say that it can't
-    file = path.resolve()
-    log, index = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
-    pending = log.exists() and (log.stat().st_size > 0 or index.exists())
-    return f"{file.as_uri()}?mode=ro" + ("" if pending else "&immutable=1")
-
-
-def _reading_engine(url: URL, uri: str) -> Engine:
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False)
-
-    engine = create_engine(url, creator=connect)
-    event.listen(engine, "connect", _prepare_reading)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url)
-    if _sqlite_path(url) is None:  # one database in memory is one connection
-        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    else:
-        engine = create_engine(url, connect_args={"timeout": BUSY_S})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-    _prepare_reading(connection, entry)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _prepare_reading(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-    # Text that is not UTF-8 is an attacker's; it must reach verification instead of stopping it.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes its lock at once: a lock upgraded later fails instead of waiting its turn.
-    writes = connection.get_execution_options().get("hansa_writes", False)
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _unusable(reason: str) -> StoreError:
+    return StoreError(f"no database can be opened by this address: {reason}")

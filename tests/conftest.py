@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import postgres, servers
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,7 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End what the run started."""
     if os.environ.get(servers.CONTROLLER_VARIABLE) == str(os.getpid()):
-        servers.stop_shared(Path(os.environ.pop(servers.FOLDER_VARIABLE)))
+        folder = Path(os.environ.pop(servers.FOLDER_VARIABLE))
+        postgres.stop_shared(folder)
+        servers.stop_shared(folder)
         del os.environ[servers.CONTROLLER_VARIABLE]
 
 

@@ -122,7 +122,7 @@ def start(folder: Path, *, earlier: Node | None = None) -> Node:
     """Start a node in a folder, or start `earlier` again on its data; returns when it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     if earlier is None:
-        ports = _free_ports(5)
+        ports = free_ports(5)
         _write_settings(folder, ports)
     else:
         ports = (
@@ -185,7 +185,8 @@ def stop_shared(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_ports(count: int) -> tuple[int, ...]:
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports of loopback that nobody has just now."""
     holders = [socket.socket() for _ in range(count)]
     try:
         for holder in holders:

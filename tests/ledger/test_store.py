@@ -4,17 +4,13 @@ import sqlite3
 import time
 from dataclasses import replace
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect
-from sqlalchemy.engine import URL
+from sqlalchemy import create_engine, inspect
 
 from hansa.ledger import (
     EMPTY,
@@ -245,7 +241,7 @@ def test_tables_without_a_revision_are_refused(path: Path) -> None:
 
 
 def test_a_locked_database_is_an_error_not_a_hang(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hansa.ledger.store.BUSY_S", 0.01)
+    monkeypatch.setattr("hansa.ledger.sqlite.BUSY_S", 0.01)
     store = LedgerStore.open(path)
     connection = at_the_file(path)
     connection.execute("BEGIN IMMEDIATE")
@@ -278,21 +274,6 @@ def test_an_up_to_date_ledger_opens_fast_and_without_alembic(
         LedgerStore.open(path).close()
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.010
-
-
-def test_a_password_in_the_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LedgerStore, "_prepare", lambda *_: None)
-    monkeypatch.setattr("hansa.ledger.store.create_engine", create_a_mock)
-    store = LedgerStore.open("postgresql+psycopg://someone:secret@example.org/ledger")
-    assert store.address == "postgresql+psycopg://someone:***@example.org/ledger"
-    assert "secret" not in repr(store)
-
-
-def create_a_mock(url: URL) -> Engine:
-    """Stand in for an engine whose driver is not installed here."""
-    engine = create_engine("sqlite://")
-    engine.url = url
-    return engine
 
 
 @pytest.mark.parametrize("url", ["abacus://counting/house", "postgresql+herring://x/y", "sqlite://host/file"])
@@ -352,20 +333,3 @@ def test_a_ledger_is_never_taken_apart() -> None:
     script = import_module("hansa.ledger.migrations.versions.0001_entries")
     with pytest.raises(RuntimeError, match="never taken apart"):
         script.downgrade()
-
-
-def test_postgresql_gets_triggers_of_its_own() -> None:
-    script = import_module("hansa.ledger.migrations.versions.0001_entries")
-    written = StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
-    )
-    with Operations.context(context):
-        script.upgrade()
-    for words in (
-        "BEFORE UPDATE OR DELETE ON entries",
-        "BEFORE TRUNCATE ON entries",
-        "BEFORE INSERT ON entries",
-    ):
-        assert words in written.getvalue()
-    assert "RAISE(ABORT" not in written.getvalue()

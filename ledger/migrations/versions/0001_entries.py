@@ -1,9 +1,12 @@
 """Entries, append-only: the database itself refuses to change, remove or misplace one.
 
 SQLite's `INSERT OR REPLACE` removes the rows in its way without firing delete triggers, so the insert trigger
-looks for rows in the way itself. PostgreSQL's two triggers fire for the same cases, and for TRUNCATE.
+looks for rows in the way itself. PostgreSQL's triggers fire for the same cases, and for TRUNCATE. They name the
+table with its schema, or a temporary table called "entries" would be asked in its place.
 Neither stops somebody who owns the database and drops the triggers; verification is for that.
 """
+
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,10 +50,12 @@ POSTGRESQL_TRIGGERS = (
     """,
     """
     CREATE FUNCTION entries_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        last record;
     BEGIN
-        IF NEW.idx IS DISTINCT FROM coalesce((SELECT max(idx) FROM entries), -1) + 1
-        OR NEW.previous IS DISTINCT FROM coalesce(
-            (SELECT hash FROM entries ORDER BY idx DESC LIMIT 1), decode(repeat('00', 32), 'hex'))
+        SELECT idx, hash INTO last FROM {schema}.entries ORDER BY idx DESC LIMIT 1;
+        IF NEW.idx IS DISTINCT FROM coalesce(last.idx, -1) + 1
+        OR NEW.previous IS DISTINCT FROM coalesce(last.hash, decode(repeat('00', 32), 'hex'))
         THEN
             RAISE EXCEPTION 'a ledger entry must continue the chain'
                 USING ERRCODE = 'integrity_constraint_violation';
@@ -95,9 +100,17 @@ def upgrade() -> None:
         sa.CheckConstraint("length(receipt) = 64"),
         sa.UniqueConstraint("author", "author_seq"),
     )
-    triggers = SQLITE_TRIGGERS if op.get_context().dialect.name == "sqlite" else POSTGRESQL_TRIGGERS
-    for trigger in triggers:
+    for trigger in _triggers():
         op.execute(trigger)
+
+
+def _triggers() -> Iterator[str]:
+    if op.get_context().dialect.name == "sqlite":
+        yield from SQLITE_TRIGGERS
+        return
+    schema = op.get_bind().execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
+    for trigger in POSTGRESQL_TRIGGERS:
+        yield trigger.replace("{schema}", schema)
 
 
 def downgrade() -> None:
