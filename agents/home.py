@@ -23,9 +23,10 @@ import tomlkit
 from hansa.agents.blobs import DiskFiles
 from hansa.agents.config import AgentConfig, load_config, validate
 from hansa.agents.data import Dataset, load_csv
-from hansa.agents.errors import ConfigError, HomeError
+from hansa.agents.errors import ConfigError, HomeError, WrongPassphrase
 from hansa.agents.journal import SqliteJournal
 from hansa.broker import BrokerAddress, BrokerError, Identity
+from hansa.broker import WrongPassphrase as KeysClosed
 from hansa.ledger import LedgerStore
 
 IDENTITY = "identity.key"
@@ -152,10 +153,13 @@ class Home:
 
         Raises:
             HomeError: missing, unreadable, or of another agent than agent.toml names.
+            WrongPassphrase: they need one, or another one.
             ConfigError: agent.toml is not valid.
         """
         try:
             identity = Identity.load(self.path / IDENTITY, passphrase)
+        except KeysClosed as error:
+            raise WrongPassphrase(str(error)) from None
         except BrokerError as error:
             raise HomeError(str(error)) from None
         except OSError as error:
