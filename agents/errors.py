@@ -3,6 +3,9 @@
 AgentError
 ├── ConfigError        agent.toml or job.toml: names the file, the key and what was expected
 ├── HomeError          a home folder is missing, half made, or belongs to another agent
+│   └── WrongPassphrase  the keys need a passphrase, or another one
+├── AgentNotRunning    nobody answers at the home's control socket
+├── BrokerTurnedAway   the broker lets us in no more: refused, or a newer connection of ours took over
 ├── DataError          a data set: names the file, row and column
 ├── JournalError       the journal can't be read or written; the agent must stop
 ├── JobError           a job can't be submitted, or ended without a model
@@ -21,6 +24,18 @@ class ConfigError(AgentError):
 
 class HomeError(AgentError):
     """A home folder is missing, incomplete, or somebody else's."""
+
+
+class WrongPassphrase(HomeError):
+    """The keys are under a passphrase, and none or another one was given."""
+
+
+class AgentNotRunning(AgentError):
+    """No agent answers at a home's control socket, and one was needed."""
+
+
+class BrokerTurnedAway(AgentError):
+    """The broker lets this agent in no more, and trying again would not change it."""
 
 
 class DataError(AgentError):

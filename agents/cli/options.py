@@ -1,0 +1,44 @@
+"""Which home does a command work with? The same option for all of them."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hansa.agents.errors import HomeError
+from hansa.agents.home import Home
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--home` and, as argument `home`, the `Home` it names; HomeError if there is none."""
+
+    @click.option(
+        "--home",
+        "home",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("."),
+        show_default=True,
+        envvar="HANSA_HOME",
+        show_envvar=True,
+        help="The agent's folder.",
+    )
+    @wraps(command)
+    def with_home(*arguments: Any, home: Path, **options: Any) -> Any:
+        return command(*arguments, home=find_home(home), **options)
+
+    return with_home
+
+
+def find_home(folder: Path) -> Home:
+    """Return the home in a folder; HomeError says what is missing and how to get one."""
+    home = Home(folder)
+    missing = [name for name in home.missing() if not name.endswith(".sqlite")]
+    if missing:
+        raise HomeError(
+            f"{folder}: no agent's home: {' and '.join(missing)} missing; name one with --home, or `hansa init` one"
+        )
+    return home

@@ -1,0 +1,64 @@
+"""Which orders are there, and how does one travel to the daemon? As a line of JSON.
+
+Every area adds its own to the table.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hansa.agents.errors import AgentError
+from hansa.agents.office import Order
+from hansa.agents.status import Reload, Status, Stop
+
+ORDERS: dict[str, type[Order]] = {
+    "status": Status,
+    "stop": Stop,
+    "reload": Reload,
+}
+
+
+@cache
+def _adapter(kind: type[Order]) -> TypeAdapter[Any]:
+    """Return what turns an order to JSON and back; bytes travel as base64, unknown fields are refused."""
+    settings = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    return TypeAdapter(kind, config=settings)
+
+
+def write_order(order: Order) -> bytes:
+    """Return an order as one line.
+
+    Raises:
+        KeyError: its class is not in the table: a bug here.
+    """
+    names = {kind: name for name, kind in ORDERS.items()}
+    kind = type(order)
+    fields = _adapter(kind).dump_python(order, mode="json")
+    return json.dumps({"order": names[kind], "fields": fields}).encode() + b"\n"
+
+
+def read_order(line: bytes) -> Order:
+    """Return the order that a line says.
+
+    Raises:
+        AgentError: it says none; names what is wrong.
+    """
+    try:
+        told = json.loads(line)
+        name, fields = told["order"], json.dumps(told["fields"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AgentError("that is no order: expected one line of JSON with order and fields") from None
+    kind = ORDERS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise AgentError(
+            f"the running agent knows no order {name!r:.60}; is it of another version? Restart it"
+        )
+    try:
+        order: Order = _adapter(kind).validate_json(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AgentError(f"order {name}: {where}: {first['msg']}; is the agent of another version?") from None
+    return order
