@@ -10,6 +10,7 @@ AgentError
 ├── JournalError       the journal can't be read or written; the agent must stop
 ├── JobError           a job can't be submitted, or ended without a model
 │   └── JobAborted     everybody was told why; carries who was missing
+├── BackupError        a backup can't be made, read or restored
 └── FederationError    the federation can't be founded or opened
 """
 
@@ -64,6 +65,10 @@ class JobAborted(JobError):
         self.job = job
         self.reason = reason
         self.missing = missing
+
+
+class BackupError(AgentError):
+    """A backup can't be made, read or restored; the text names the file."""
 
 
 class FederationError(AgentError):
