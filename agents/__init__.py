@@ -6,7 +6,7 @@ load than most commands take to run.
 
 from hansa.agents.agent import Agent
 from hansa.agents.config import AgentConfig, load_config
-from hansa.agents.data import Dataset, from_arrays, load_csv
+from hansa.agents.data import Dataset, from_arrays, load_dataset
 from hansa.agents.errors import (
     AgentError,
     ConfigError,
@@ -39,5 +39,5 @@ __all__ = [
     "Member",
     "from_arrays",
     "load_config",
-    "load_csv",
+    "load_dataset",
 ]

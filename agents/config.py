@@ -25,6 +25,8 @@ Name = Annotated[str, AfterValidator(check_name)]
 Fingerprint = Annotated[str, AfterValidator(_check_fingerprint)]
 Section = TypeVar("Section", bound=BaseModel)
 
+DATABASES = ("sqlite:///", "postgresql+psycopg://")
+
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 _PLAIN_WORDS = {  # pydantic speaks of Python, the file's author thinks in TOML
     "extra_forbidden": "unknown key",
@@ -84,12 +86,38 @@ class LedgerSection(_Section):
 
 
 class DataSection(_Section):
-    """`[data.NAME]`: one data set."""
+    """`[data.NAME]`: one data set, from a file or from a database.
 
-    file: str = Field(min_length=1)
+    Attributes:
+        file: CSV, or Parquet if it is called so; relative to the home.
+        url: ``sqlite:///FILE``, relative to the home, or ``postgresql+psycopg://USER@HOST/DATABASE``.
+        query: one statement that only reads.
+        password_file: of the database's user, mode 0600, relative to the home.
+        timeout_s: the longest that a query may take.
+        id, target: columns; all others are features.
+        holdout: share of the rows kept for evaluation.
+    """
+
+    file: str | None = Field(default=None, min_length=1)
+    url: str | None = Field(default=None, min_length=1, repr=False)  # somebody may have put a password there
+    query: str | None = Field(default=None, min_length=1)
+    password_file: str | None = Field(default=None, min_length=1)
+    timeout_s: int = Field(default=300, ge=1, le=86_400, strict=True)
     id: str = Field(default="id", min_length=1)
     target: str | None = None
     holdout: float = Field(default=0.2, ge=0.0, lt=1.0, strict=True)
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> "DataSection":
+        if (self.file is None) == (self.url is None):
+            raise ValueError("needs either file, or url with query")
+        if (self.url is None) != (self.query is None):
+            raise ValueError("url and query go together")
+        if self.url is None and self.password_file is not None:
+            raise ValueError("password_file belongs to url")
+        if self.url is not None and not self.url.startswith(DATABASES):
+            raise ValueError(f"url must begin with {' or '.join(DATABASES)}")
+        return self
 
 
 class PolicySection(_Section):

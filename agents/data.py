@@ -1,13 +1,11 @@
-"""What rows does a party hold? A CSV file read with polars, checked before anybody trains on it.
+"""What rows does a party hold? A file or a query's answer, checked before anybody trains on it.
 
-Every refusal names file, row and column; rows are counted as a person sees them in the file, the header
-being row 1. Nothing but counts, column names and a salted commitment ever leaves the party.
+Every refusal names the source, row and column; rows are counted as a person sees them, in a CSV file the
+header being row 1. Nothing but counts, column names and a salted commitment ever leaves the party.
 """
 
-import csv
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,11 @@ from numpy.typing import NDArray
 
 from hansa.agents.config import DataSection
 from hansa.agents.errors import DataError
+from hansa.agents.queries import Question, database_url, read_query
+from hansa.agents.tables import Table, listed, read_csv, read_parquet
 
-FIRST_ROW = 2  # row 1 is the header
 SALT_BYTES = 32
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 FloatArray = NDArray[np.float64]
 
@@ -31,13 +31,13 @@ class Dataset:
 
     Args:
         name: the name under which the data set is registered.
-        ids: one per row, unique, in file order.
+        ids: one per row, unique, in the table's order.
         columns: names of the features, in the model's order.
         features: (rows, columns) float64, finite.
         target: (rows,) text labels of a classification, float64 of a regression, or None.
         target_name: the target's column, or None.
         holdout: share of the rows kept for evaluation, chosen by a hash of the id.
-        source: the file, for messages.
+        source: where the rows come from, for messages.
         first_row: the number of the first row in messages.
     """
 
@@ -49,7 +49,7 @@ class Dataset:
     target_name: str | None
     holdout: float
     source: str
-    first_row: int = FIRST_ROW
+    first_row: int = 0
 
     @property
     def rows(self) -> int:
@@ -82,33 +82,36 @@ def new_salt() -> bytes:
     return os.urandom(SALT_BYTES)
 
 
-def load_csv(name: str, section: DataSection, home: Path) -> Dataset:
+def load_dataset(name: str, section: DataSection, home: Path, password: str | None = None) -> Dataset:
     """Read and check one data set.
 
+    Ids and targets are taken as text, whatever their type: 17 and "17" are one id, and the labels of a column
+    of booleans are "true" and "false".
+
     Raises:
-        DataError: no such file or column, not CSV, no rows, a column without a name or with another's, an id
-            that is missing or doubled, a feature that is missing, not a number or not finite, a target that
-            is missing; names file, row and column.
+        DataError: no such file, table or column; not what its name says; no rows; a column without a name or
+            with another's, or of a type that can't serve; an id that is missing or doubled; a feature that is
+            missing, not a number or not finite; a target that is missing. Names the table, row and column.
     """
-    path = home / section.file
-    frame = _read(path, name)
+    table = _read(name, section, home, password)
+    frame = table.frame
     for column, key in ((section.id, "id"), (section.target, "target")):
         if column is not None and column not in frame.columns:
-            raise DataError(
-                f"{path}: no column {column!r} (the {key} of data set {name!r}); has {_listed(frame.columns)}"
-            )
+            what = f"no column {column!r} (the {key} of data set {name!r})"
+            raise DataError(f"{table.source}: {what}; has {listed(frame.columns)}")
     columns = tuple(column for column in frame.columns if column not in (section.id, section.target))
     if not columns:
-        raise DataError(f"{path}: no feature columns; has only {_listed(frame.columns)}")
+        raise DataError(f"{table.source}: no feature columns; has only {listed(frame.columns)}")
     return Dataset(
         name=name,
-        ids=_ids(frame[section.id], path),
+        ids=_ids(frame[section.id], table),
         columns=columns,
-        features=np.column_stack([_parsed(frame[column], str(path), FIRST_ROW) for column in columns]),
-        target=None if section.target is None else _labels(frame[section.target], path),
+        features=np.column_stack([_numbers(frame[column], table) for column in columns]),
+        target=None if section.target is None else _labels(frame[section.target], table),
         target_name=section.target,
         holdout=section.holdout,
-        source=str(path),
+        source=table.source,
+        first_row=table.first_row,
     )
 
 
@@ -143,72 +146,63 @@ def from_arrays(
         target_name="y",
         holdout=holdout,
         source=source,
-        first_row=0,
     )
 
 
-def _read(path: Path, name: str) -> pl.DataFrame:
-    """Return a file's columns as text; reads the header as a row, since polars renames doubled columns."""
-    try:
-        frame = pl.read_csv(path, has_header=False, infer_schema=False, glob=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file (data set {name!r})") from None
-    except pl.exceptions.NoDataError:
-        raise DataError(f"{path}: the file is empty") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: {_complaint(path) or str(error).splitlines()[0]}") from None
-    header = [(column or "").strip() for column in frame.row(0)]
-    for place, column in enumerate(header):
-        if not column:
-            raise DataError(f"{path}: row 1: column {place + 1} has no name")
-        if column in header[:place]:
-            raise DataError(
-                f"{path}: row 1: columns {header.index(column) + 1} and {place + 1} are both {column!r}"
-            )
-    filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
-    if len(filled) == 1:
-        raise DataError(f"{path}: a header but no rows")
-    frame = frame[1 : filled[-1] + 1]  # without the blank lines that editors leave at the end
-    frame.columns = header
-    return frame
+def _read(name: str, section: DataSection, home: Path, password: str | None) -> Table:
+    if section.url is not None and section.query is not None:
+        question = Question(section.query, section.id, section.timeout_s)
+        return read_query(name, database_url(section.url, home, password), question)
+    assert section.file is not None  # the section's own rule
+    path = home / section.file
+    return read_parquet(path, name) if path.suffix == ".parquet" else read_csv(path, name)
 
 
-def _complaint(path: Path) -> str | None:
-    """Say what keeps a file from being CSV, and where: polars seldom says where."""
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        return error.strerror
-    texts: list[str] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            texts.append(line.decode())
-        except UnicodeDecodeError:
-            return f"line {number} is not UTF-8 text"
-    rows = csv.reader(texts, strict=True)
-    width = 0
-    try:
-        for number, row in enumerate(rows, 1):
-            width = width or len(row)
-            if len(row) > width:
-                return f"row {number} has {len(row)} values, the header {width}"
-    except csv.Error as error:
-        return f"line {rows.line_num} is not CSV: {error}"
-    return None
-
-
-def _ids(column: pl.Series, path: Path) -> tuple[str, ...]:
+def _ids(column: pl.Series, table: Table) -> tuple[str, ...]:
+    if column.dtype.is_float() or column.dtype.is_decimal():
+        raise DataError(
+            f"{table.source}: column {column.name!r} is {column.dtype}; an id is text or a whole number"
+        )
     seen: dict[str, int] = {}
-    for row, value in enumerate(column.to_list(), FIRST_ROW):
-        value = (value or "").strip()
+    for row, value in enumerate(_texts(column, table), table.first_row):
         if not value:
-            raise DataError(f"{path}: row {row}, column {column.name!r}: no id")
+            raise DataError(f"{table.source}: row {row}, column {column.name!r}: no id")
         if value in seen:
             raise DataError(
-                f"{path}: row {row}, column {column.name!r}: id {value!r} stands in row {seen[value]} too"
+                f"{table.source}: row {row}, column {column.name!r}: id {value!r} stands in row {seen[value]} too"
             )
         seen[value] = row
     return tuple(seen)
+
+
+def _labels(column: pl.Series, table: Table) -> NDArray[Any]:
+    values = _texts(column, table)
+    for row, value in enumerate(values, table.first_row):
+        if not value:
+            raise DataError(f"{table.source}: row {row}, column {column.name!r}: no target value")
+    return np.array(values, dtype=object)
+
+
+def _texts(column: pl.Series, table: Table) -> list[str]:
+    """Return a column's values as text, without spaces around; a missing one is empty."""
+    dtype = column.dtype
+    if dtype.is_float():  # Python's shortest digits, which read back as the same number
+        return ["" if value is None else repr(value) for value in column.to_list()]
+    if not (dtype.is_numeric() or dtype in TEXTS or dtype in (pl.Boolean, pl.Null)):
+        raise DataError(f"{table.source}: column {column.name!r} is {dtype}, neither text nor a number")
+    return [(value or "").strip() for value in column.cast(pl.String).to_list()]
+
+
+def _numbers(column: pl.Series, table: Table) -> FloatArray:
+    """Return a feature as numbers."""
+    if table.is_text:
+        return _parsed(column, table.source, table.first_row)
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
+        raise DataError(
+            f"{table.source}: column {column.name!r} is {column.dtype}; a feature is a number or boolean"
+        )
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return _finite(values, column, table.source, column.name, table.first_row)
 
 
 def _parsed(column: pl.Series, source: str, first_row: int) -> FloatArray:
@@ -242,14 +236,6 @@ def _finite(
     return values
 
 
-def _labels(column: pl.Series, path: Path) -> NDArray[Any]:
-    values = [(value or "").strip() for value in column.to_list()]
-    for row, value in enumerate(values, FIRST_ROW):
-        if not value:
-            raise DataError(f"{path}: row {row}, column {column.name!r}: no target value")
-    return np.array(values, dtype=object)
-
-
 def labels(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.str_]:
     """Return (rows,) text: each row's label, every one checked to be a class of the job.
 
@@ -264,7 +250,7 @@ def labels(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.str_]:
         row = int(unknown[0])
         raise DataError(
             f"{dataset.source}: row {row + dataset.first_row}, column {dataset.target_name!r}: "
-            f"label {str(found[row])!r} is none of the job's classes {_listed(classes)}"
+            f"label {str(found[row])!r} is none of the job's classes {listed(classes)}"
         )
     return found
 
@@ -279,8 +265,3 @@ def numeric_target(dataset: Dataset) -> FloatArray:
         raise DataError(f"{dataset.source}: data set {dataset.name!r} has no target column")
     column = pl.Series(dataset.target_name or "target", [str(value) for value in dataset.target.tolist()])
     return _parsed(column, dataset.source, dataset.first_row)
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown + (f", … ({len(names)} in all)" if len(names) > most else "")

@@ -22,8 +22,8 @@ import tomlkit
 
 from hansa.agents.blobs import DiskFiles
 from hansa.agents.config import AgentConfig, load_config, validate
-from hansa.agents.data import Dataset, load_csv
-from hansa.agents.errors import ConfigError, HomeError, WrongPassphrase
+from hansa.agents.data import Dataset, load_dataset
+from hansa.agents.errors import ConfigError, DataError, HomeError, WrongPassphrase
 from hansa.agents.journal import SqliteJournal
 from hansa.broker import BrokerAddress, BrokerError, Identity
 from hansa.broker import WrongPassphrase as KeysClosed
@@ -196,12 +196,18 @@ class Home:
 
         Raises:
             ConfigError: agent.toml has no section for it.
-            DataError: names file, row and column.
+            DataError: names file or query, row and column; or the password's file.
         """
         section = self.config().data.get(name)
         if section is None:
             raise ConfigError(f"{self.path / CONFIG}: data.{name}: no such section")
-        return load_csv(name, section, self.path)
+        if section.password_file is None:
+            return load_dataset(name, section, self.path)
+        try:
+            password = read_secret(self.path / section.password_file)
+        except HomeError as error:  # a data set's failings stay in our own log
+            raise DataError(str(error)) from None
+        return load_dataset(name, section, self.path, password)
 
 
 def find_homes(folder: Path) -> list[Home]:

@@ -17,7 +17,9 @@ Result = TypeVar("Result")
 
 
 class PatientConnection(psycopg.Connection[TupleRow]):
-    """A connection that is closed when nothing has come from the server for `SILENCE_S`."""
+    """A connection that is closed when nothing has come from the server for `silence_s`."""
+
+    silence_s = SILENCE_S
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **parameters: Any) -> Result:
         """Wait for an answer, as psycopg does; OperationalError when it does not come."""
@@ -31,9 +33,9 @@ class PatientConnection(psycopg.Connection[TupleRow]):
                 ready = yield wish  # nothing is ready every 0.1 s
                 if ready:
                     heard_s = time.monotonic()
-                elif time.monotonic() - heard_s > SILENCE_S:
+                elif time.monotonic() - heard_s > self.silence_s:
                     self.close()  # a pool takes it for lost
-                    raise psycopg.OperationalError(f"no answer from the server for {SILENCE_S:g} s")
+                    raise psycopg.OperationalError(f"no answer from the server for {self.silence_s:g} s")
                 wish = gen.send(ready)
         except StopIteration as stop:
             result: Result = stop.value

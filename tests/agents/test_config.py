@@ -8,7 +8,7 @@ import pytest
 import tomlkit
 from pydantic import ValidationError
 
-from hansa.agents.config import AgentConfig, load_config, read_toml
+from hansa.agents.config import AgentConfig, DataSection, load_config, read_toml
 from hansa.agents.errors import ConfigError
 
 CHARTER = "5a" * 32
@@ -123,11 +123,46 @@ def test_a_key_that_is_not_bare_is_quoted_so_that_the_complaint_stays_one_line(t
         "federation.id",
         "federation.keeper",
         "federation.charter",
-        "data.loans.file",
     ],
 )
 def test_a_required_section_or_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
     assert complaint(tmp_path, with_change(key, ...)) == f"{key}: missing"
+
+
+QUERY = {"url": "postgresql+psycopg://reader@db/books", "query": "SELECT * FROM loans"}
+
+
+def test_a_data_set_may_be_a_query(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(tomlkit.dumps({**LEAST, "data": {"loans": {**QUERY, "password_file": "db.password"}}}))
+    section = load_config(path).data["loans"]
+    assert (section.file, section.query, section.timeout_s) == (None, "SELECT * FROM loans", 300)
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint_of_it"),
+    [
+        ({}, "needs either file, or url with query"),
+        ({"file": "a.csv", **QUERY}, "needs either file, or url with query"),
+        ({"url": QUERY["url"]}, "url and query go together"),
+        ({"file": "a.csv", "query": "SELECT 1"}, "url and query go together"),
+        ({"file": "a.csv", "password_file": "x"}, "password_file belongs to url"),
+        (
+            {**QUERY, "url": "mysql://u:hidden@db/books"},
+            "url must begin with sqlite:/// or postgresql+psycopg://",
+        ),
+    ],
+)
+def test_a_data_set_comes_from_one_place(
+    tmp_path: Path, section: dict[str, str], complaint_of_it: str
+) -> None:
+    text = complaint(tmp_path, {**LEAST, "data": {"loans": section}})
+    assert text == f"data.loans: {complaint_of_it}"
+
+
+def test_a_password_in_an_address_stands_in_no_repr() -> None:
+    section = DataSection(url="postgresql+psycopg://reader:hidden@db/books", query="SELECT 1")
+    assert "hidden" not in repr(section)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hansa.agents.data import (
     Dataset,
     from_arrays,
     labels,
-    load_csv,
+    load_dataset,
     new_salt,
     numeric_target,
 )
@@ -29,15 +29,16 @@ SALT = bytes(range(SALT_BYTES))
 
 
 def loaded(folder: Path, content: str | bytes, section: DataSection = SECTION) -> Dataset:
+    assert section.file is not None
     (folder / section.file).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_csv("loans", section, folder)
+    return load_dataset("loans", section, folder)
 
 
 def complaint(folder: Path, content: str | bytes, section: DataSection = SECTION) -> str:
-    """Return what `load_csv` says of this content, after the file's name; checks that it is one line."""
+    """Return what `load_dataset` says of this content, after the file's name; checks that it is one line."""
     with pytest.raises(DataError) as caught:
         loaded(folder, content, section)
-    return told(str(folder / section.file), caught.value)
+    return told(f"{folder / str(section.file)}", caught.value)
 
 
 def told(source: str, error: DataError) -> str:
@@ -99,7 +100,7 @@ def test_other_ways_to_write_the_same_table_read_the_same(tmp_path: Path, conten
 def test_a_file_name_is_no_pattern(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text(GOOD)
     with pytest.raises(DataError, match="no such file"):
-        load_csv("loans", DataSection(file="*.csv"), tmp_path)
+        load_dataset("loans", DataSection(file="*.csv"), tmp_path)
 
 
 def test_neither_ids_nor_values_stand_in_a_repr(tmp_path: Path) -> None:
@@ -112,14 +113,14 @@ def test_neither_ids_nor_values_stand_in_a_repr(tmp_path: Path) -> None:
 # --- what doesn't ---------------------------------------------------------------------------------------
 def test_a_missing_file_is_named_with_its_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        load_csv("loans", SECTION, tmp_path)
+        load_dataset("loans", SECTION, tmp_path)
     assert told(str(tmp_path / "loans.csv"), caught.value) == "no such file (data set 'loans')"
 
 
 def test_a_folder_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "loans.csv").mkdir()
     with pytest.raises(DataError, match="Is a directory"):
-        load_csv("loans", SECTION, tmp_path)
+        load_dataset("loans", SECTION, tmp_path)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

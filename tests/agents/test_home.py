@@ -197,6 +197,25 @@ def test_a_data_set_is_read_from_the_home(home: Home) -> None:
     assert home.dataset("loans").columns == ("age",)
 
 
+def test_the_password_of_a_data_set_is_read_from_its_file_or_the_file_is_named(tmp_path: Path) -> None:
+    section = {
+        "url": "postgresql+psycopg://reader:other@db/books",
+        "query": "SELECT 1",
+        "password_file": "db.password",
+    }
+    home = Home.create(tmp_path / "north", NORTH, config() | {"data": {"loans": section}})
+    password = home.path / "db.password"
+    with pytest.raises(DataError, match=r"db\.password: No such file"):
+        home.dataset("loans")
+    password.write_text("hidden\n")
+    password.chmod(0o644)
+    with pytest.raises(DataError, match=r"db\.password: mode 0644 lets others read it: chmod 600 it"):
+        home.dataset("loans")
+    password.chmod(0o600)
+    with pytest.raises(DataError, match="a password in the url and a password_file"):
+        home.dataset("loans")
+
+
 def test_a_data_set_that_is_not_configured_is_a_config_error(home: Home) -> None:
     with pytest.raises(ConfigError) as caught:
         home.dataset("tides")
