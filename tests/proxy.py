@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections a test can reset, freeze or refuse."""
+"""A TCP proxy whose connections a test can reset, freeze, slow down or refuse."""
 
 import socket
 import struct
@@ -13,13 +13,17 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, as a crashed p
 class Proxy:
     """Forwards connections to a port on loopback until told otherwise.
 
+    Args:
+        target_ports: of one server; the first that answers is taken, as a load balancer does.
+
     Attributes:
         port: where to connect instead.
         accepted: how many connections were made through it.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    def __init__(self, *target_ports: int) -> None:
+        self._target_ports = target_ports
+        self._bytes_per_s = 0.0
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._flowing = threading.Event()
@@ -54,6 +58,10 @@ class Proxy:
         """Let bytes through again."""
         self._flowing.set()
 
+    def slow(self, bytes_per_s: float) -> None:
+        """Let so many bytes a second through, in each direction of each connection; 0: as many as there are."""
+        self._bytes_per_s = bytes_per_s
+
     def cut(self) -> None:
         """Reset every connection and refuse new ones."""
         self.refusing = True
@@ -82,9 +90,8 @@ class Proxy:
             if self.refusing:
                 near.close()
                 continue
-            try:
-                far = socket.create_connection(("127.0.0.1", self._target_port))
-            except OSError:
+            far = self._reach()
+            if far is None:
                 near.close()
                 continue
             with self._lock:
@@ -95,10 +102,18 @@ class Proxy:
                 threading.Thread(target=self._pump, args=(source, sink, ends), daemon=True).start()
             threading.Thread(target=self._bury, args=(near, far, ends), daemon=True).start()
 
+    def _reach(self) -> socket.socket | None:
+        for port in self._target_ports:
+            with suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port))
+        return None
+
     def _pump(self, source: socket.socket, sink: socket.socket, ended: threading.Semaphore) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 self._flowing.wait()
+                if self._bytes_per_s:
+                    time.sleep(len(data) / self._bytes_per_s)
                 sink.sendall(data)
                 self._last_byte = time.monotonic()
         for end in (source, sink):

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,11 +50,17 @@ class Node:
     management_port: int
     epmd_port: int
     dist_port: int
+    name: str = "hansa"
 
     @property
     def management_url(self) -> str:
         """Where the management API answers, administrator included."""
         return f"http://{ADMINISTRATOR}:{ADMINISTRATOR}@127.0.0.1:{self.management_port}"
+
+    @property
+    def full_name(self) -> str:
+        """What other nodes of a cluster, and the management API, call it."""
+        return f"{self.name}@127.0.0.1"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -66,7 +72,7 @@ class Node:
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_USE_LONGNAME": "true",
-            "RABBITMQ_NODENAME": "hansa@127.0.0.1",
+            "RABBITMQ_NODENAME": self.full_name,
             "RABBITMQ_DIST_PORT": str(self.dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
@@ -99,10 +105,9 @@ class Node:
 
     def kill(self) -> None:
         """End it at once, as when the power goes."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)
+        end_group(self.group)
         deadline = time.monotonic() + 10
-        while _is_open(self.port) and time.monotonic() < deadline:
+        while is_open(self.port) and time.monotonic() < deadline:
             time.sleep(0.02)
 
 
@@ -120,42 +125,74 @@ def scripts() -> Path:
 
 def start(folder: Path, *, earlier: Node | None = None) -> Node:
     """Start a node in a folder, or start `earlier` again on its data; returns when it answers."""
+    node = launch(earlier or prepare(folder))
+    await_boot([node])
+    return node
+
+
+def prepare(folder: Path, *, name: str = "hansa", epmd_port: int | None = None, settings: str = "") -> Node:
+    """Choose ports and write what a node needs to start; it is not running yet.
+
+    Args:
+        name: its own among the nodes of a cluster.
+        epmd_port: where nodes find each other, if others are there already.
+        settings: more lines for its rabbitmq.conf.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if earlier is None:
-        ports = free_ports(5)
-        _write_settings(folder, ports)
-    else:
-        ports = (
-            earlier.port,
-            earlier.tls_port,
-            earlier.management_port,
-            earlier.epmd_port,
-            earlier.dist_port,
-        )
-    node = Node(str(folder), 0, *ports)
+    port, tls_port, management_port, own_epmd_port, dist_port = free_ports(5)
+    _write_settings(folder, (port, tls_port, management_port), settings)
+    return Node(
+        str(folder), 0, port, tls_port, management_port, epmd_port or own_epmd_port, dist_port, name=name
+    )
+
+
+def launch(node: Node) -> Node:
+    """Start the processes of a prepared node, or of one that was killed; it answers when `await_boot` returns."""
     program = f"""
         epmd -port {node.epmd_port} -address 127.0.0.1 &
         "{scripts()}/rabbitmq-server" &
         wait
     """
+    return replace(node, group=guarded(Path(node.folder), ["sh", "-c", program], node.environment))
+
+
+def guarded(folder: Path, command: list[str], environment: dict[str, str]) -> int:
+    """Run a command that ends with the test run, in a process group of its own; return the group."""
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, __file__, os.environ[CONTROLLER_VARIABLE], "sh", "-c", program],
-            env=node.environment,
+            [sys.executable, __file__, os.environ[CONTROLLER_VARIABLE], *command],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     process.returncode = 0  # it outlives this worker if others use it; the guard and `kill` see to its end
-    node = Node(str(folder), process.pid, *ports)
+    return process.pid
+
+
+def end_group(group: int) -> None:
+    """Kill everything that `guarded` has started; gone already is fine."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def await_boot(nodes: Iterable[Node]) -> None:
+    """Wait until nodes answer.
+
+    Raises:
+        RuntimeError: one of them ended, or took too long; all are killed.
+    """
+    nodes = list(nodes)
     deadline = time.monotonic() + START_S
-    while not _answers(node):
-        if time.monotonic() > deadline or not _alive(process.pid):
-            node.kill()
-            raise RuntimeError(f"RabbitMQ did not start:\n{(folder / 'output').read_text()[-3000:]}")
-        time.sleep(0.1)
-    return node
+    for node in nodes:
+        while not _answers(node):
+            if time.monotonic() > deadline or not _alive(node.group):
+                for each in nodes:
+                    each.kill()
+                said = Path(node.folder, "output").read_text()[-3000:]
+                raise RuntimeError(f"RabbitMQ did not start:\n{said}")
+            time.sleep(0.1)
 
 
 def shared() -> Node:
@@ -186,6 +223,7 @@ def stop_shared(folder: Path) -> None:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports on loopback that nobody has."""
     """Return ports of loopback that nobody has just now."""
     holders = [socket.socket() for _ in range(count)]
     try:
@@ -197,7 +235,8 @@ def free_ports(count: int) -> tuple[int, ...]:
             holder.close()
 
 
-def _is_open(port: int) -> bool:
+def is_open(port: int) -> bool:
+    """Say whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -211,7 +250,7 @@ def _alive(pid: int) -> bool:
 
 def _answers(node: Node) -> bool:
     """Say whether the broker has booted: it opens its AMQP ports last, its management API just before."""
-    if not (_is_open(node.port) and _is_open(node.tls_port)):
+    if not (is_open(node.port) and is_open(node.tls_port)):
         return False
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{node.management_port}/", timeout=5):
@@ -220,7 +259,7 @@ def _answers(node: Node) -> bool:
         return False
 
 
-def _write_settings(folder: Path, ports: tuple[int, ...]) -> None:
+def _write_settings(folder: Path, ports: tuple[int, int, int], more: str) -> None:
     cookie = folder / ".erlang.cookie"
     cookie.write_text("HANSATESTS")
     cookie.chmod(0o400)
@@ -240,6 +279,7 @@ def _write_settings(folder: Path, ports: tuple[int, ...]) -> None:
         auth_mechanisms.1 = PLAIN
         auth_mechanisms.2 = EXTERNAL
         ssl_cert_login_from = common_name
+        {more}
         """
     )
 
