@@ -12,7 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from hansa.agents import coordination, wire
@@ -39,6 +40,7 @@ from hansa.agents.messages import (
 )
 from hansa.agents.outbox import Outbox
 from hansa.agents.policy import check_proposal, check_spec
+from hansa.agents.tally import Tally, log_event
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
     BrokerError,
@@ -144,6 +146,9 @@ class Agent:
         )
         self._commands: deque[Callable[[], None]] = deque()
         self._answers: list[Callable[[], None]] = []  # to be given once what they speak of is committed
+        self._asked: set[Future[Any]] = set()  # whoever waits for these must not wait for ever
+        self._closed = False
+        self.tally = Tally()
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
         self._step_whole = True
         self._to_acknowledge: list[int] = []
@@ -155,11 +160,17 @@ class Agent:
 
     def close(self) -> None:
         """Give back the journal, the ledger's copy and the connection; what is journalled stays."""
-        if self._step_whole:  # half a step must not be committed
-            self._commit(self._desk.clock(), linger=False)
-        self._transport.close()
-        self._journal.close()
-        self.clerk.store.close()
+        try:
+            if self._step_whole:  # half a step must not be committed
+                self._commit(self._desk.clock(), linger=False)
+        finally:
+            self._closed = True
+            for future in list(self._asked):
+                self._never_answered(future)
+            with ExitStack() as each:  # the next even if one fails
+                each.callback(self.clerk.store.close)
+                each.callback(self._journal.close)
+                each.callback(self._transport.close)
 
     # --- what a person or program asks of it --------------------------------------------------------------
     def submit(self, spec: JobSpec) -> None:
@@ -228,6 +239,15 @@ class Agent:
         under_way = self._commands or self._desk.changes or self._machines.busy() or self.clerk.waiting()
         return bool(under_way or not self.outbox.idle)
 
+    def posted(self) -> bool:
+        """Whether all that was asked for has left: nothing to begin, to chain, to send or to be confirmed.
+
+        On the agent's own thread only.
+        """
+        chaining = self._keeper == self.name and self.clerk.waiting()
+        to_do = self._commands or self._desk.changes or chaining or self.clerk.next_due() is not None
+        return self.outbox.idle and not to_do
+
     def ask(self, request: Callable[[], Answer]) -> "Future[Answer]":
         """Have the thread that steps carry out a request; the answer comes when its consequences are committed.
 
@@ -235,6 +255,11 @@ class Agent:
         raise before it changes anything.
         """
         future: Future[Answer] = Future()
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+        if self._closed:
+            self._never_answered(future)
+            return future
 
         def carry_out() -> None:
             try:
@@ -248,6 +273,10 @@ class Agent:
 
         self._command(carry_out)
         return future
+
+    def _never_answered(self, future: "Future[Any]") -> None:
+        with suppress(InvalidStateError):  # answered after all
+            future.set_exception(AgentError(f"{self.name} stopped before it answered; ask again"))
 
     def reload(self, config: AgentConfig, datasets: Mapping[str, Callable[[], Dataset]]) -> None:
         """Take another policy and other data sets from here on; jobs under way go on as they were agreed.
@@ -267,10 +296,18 @@ class Agent:
         self._transport.wake()
 
     # --- the loop -----------------------------------------------------------------------------------------
-    def run(self, stop: threading.Event) -> None:
-        """Step until told to stop; sleeps when nothing is due."""
+    def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Step until told to stop; sleeps when nothing is due.
+
+        Args:
+            beat: called after every step, and at least every IDLE_S seconds.
+        """
         while not stop.is_set():
-            if not self.step():
+            began = time.perf_counter()
+            more = self.step()
+            self.tally.stepped(time.perf_counter() - began)
+            beat()
+            if not more:
                 due = self.next_due()
                 idle_s = IDLE_S if due is None else min(max(due - self._desk.clock(), 0.0), IDLE_S)
                 self._transport.wait(idle_s)
@@ -295,6 +332,7 @@ class Agent:
         now = self._desk.clock()
         self._step_whole = False
         deliveries = self._transport.deliveries(BATCH)
+        self.tally.received += len(deliveries)
         for delivery in deliveries:
             accepted = self._take_in(now, delivery)
             (self._to_acknowledge if accepted else self._to_reject).append(delivery.tag)
@@ -317,6 +355,9 @@ class Agent:
         sent = self.outbox.publish(now)
         events, self._desk.events = self._desk.events, []
         self.herald.tell(now, self.outbox.incarnation, events)
+        self.tally.sent += sent
+        for kind, fields in events:
+            log_event(self.name, kind, fields)
         self._step_whole = True
         return changed or bool(deliveries) or sent > 0
 

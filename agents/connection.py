@@ -1,0 +1,104 @@
+"""How is the way to the broker, and what is to be done about it? Told once at every change, with the remedy.
+
+A broker that is away is no reason to end. One that does not let us in is, after a few seconds: a broker that is
+just starting may refuse, too.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hansa.agents.errors import BrokerTurnedAway
+from hansa.broker import (
+    AccessRefused,
+    BrokerUnreachable,
+    Health,
+    TransportError,
+    UnknownAgent,
+    UntrustedBroker,
+)
+
+REFUSED_S = 5.0  # a broker that refuses us for so long means it
+
+log = logging.getLogger("hansa.connection")
+
+# The first that fits.
+REMEDIES: tuple[tuple[type[TransportError], str], ...] = (
+    (UnknownAgent, "whoever runs the broker must provision this agent there: hansa broker provision"),
+    (UntrustedBroker, "check ca_file, cert_file and key_file under [broker] in agent.toml"),
+    (BrokerUnreachable, "check that the broker runs, and url under [broker] in agent.toml"),
+)
+
+
+class Connection(Protocol):
+    """A transport that can say how it is."""
+
+    def health(self) -> Health:
+        """Say how the connection is."""
+        ...
+
+
+class ConnectionWatch:
+    """Logs changes of one connection's health.
+
+    Args:
+        name: whose.
+        connection: to be looked at.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, name: str, connection: Connection, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._connection = connection
+        self._clock = clock
+        self._told: tuple[str, type[TransportError] | None] = ("connecting", None)  # no news at the start
+        self._refused_at: float | None = None
+
+    def look(self) -> Health:
+        """Return how the connection is; log it if that is news.
+
+        Raises:
+            BrokerTurnedAway: it has refused us for REFUSED_S.
+        """
+        health = self._connection.health()
+        news = (health.state, type(health.trouble) if health.trouble else None)
+        if news != self._told and news != ("connecting", None):  # a new attempt is no news
+            self._told = news
+            level = logging.INFO if health.state == "ready" else logging.WARNING
+            log.log(level, "%s: %s", self._name, describe(health), extra={"event": f"broker-{health.state}"})
+        self._give_up_if_refused(health)
+        return health
+
+    def _give_up_if_refused(self, health: Health) -> None:
+        if not isinstance(health.trouble, AccessRefused):
+            if health.state != "connecting":
+                self._refused_at = None
+            return
+        if self._refused_at is None:
+            self._refused_at = self._clock()
+        if self._clock() - self._refused_at >= REFUSED_S:
+            raise BrokerTurnedAway(
+                f"{self._name}: {health.trouble}; check broker.password and url in agent.toml, or have whoever "
+                "runs the broker provision this agent again"
+            )
+
+
+def describe(health: Health) -> str:
+    """Return a line for people: how the connection is, and what they can do."""
+    match health.state:
+        case "ready":
+            return "connected to the broker"
+        case "standby":
+            return "connected, but another process with these keys still is, too; waiting until it has gone"
+        case "blocked":
+            return f"{health.trouble}; messages wait here until whoever runs it has made room"
+        case "closed":
+            return f"{health.trouble}"
+        case "connecting":
+            remedy = next((text for kind, text in REMEDIES if isinstance(health.trouble, kind)), "")
+            if health.trouble is None:
+                return "connecting to the broker"
+            return f"not connected: {health.trouble}; trying again{'; ' + remedy if remedy else ''}"
