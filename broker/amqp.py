@@ -24,7 +24,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.spec import Basic
 
 from hansa.broker.address import BrokerAddress
-from hansa.broker.consumer import Consumer
+from hansa.broker.consumer import PREFETCH, Consumer
 from hansa.broker.errors import (
     AccessRefused,
     BrokerUnreachable,
@@ -101,6 +101,7 @@ class AmqpTransport:
         self._arrived: dict[Traffic, deque[Delivery]] = {
             "control": deque(),
             "event": deque(maxlen=EVENT_COUNT),
+            "join": deque(),
             "data": deque(),
         }
         self._next_tag = 0
@@ -181,7 +182,7 @@ class AmqpTransport:
             return self._room()
 
     def deliveries(self, limit: int) -> list[Delivery]:
-        """Take up to `limit` of what has come: control first, then events, then data."""
+        """Take up to `limit` of what has come: control first, then events, requests to join, and data."""
         with self._lock:
             self._check_open()
             return list(islice(self._take(), limit))
@@ -367,8 +368,8 @@ class AmqpTransport:
             if not possible:
                 self._epoch += 1
                 self._unsettled.clear()
-                self._arrived["control"].clear()
-                self._arrived["data"].clear()
+                for lane in PREFETCH:
+                    self._arrived[lane].clear()
             self._changed.notify_all()
         if possible:
             self._announce()

@@ -20,7 +20,7 @@ from hansa.broker.layout import LANES, queue
 from hansa.broker.line import Line
 from hansa.broker.topics import Traffic
 
-PREFETCH: dict[Traffic, int] = {"control": 512, "data": 16}  # messages; sixteen chunks are 64 MiB
+PREFETCH: dict[Traffic, int] = {"control": 512, "data": 16, "join": 16}  # messages; sixteen chunks are 64 MiB
 
 
 class ConsumerOwner(Protocol):

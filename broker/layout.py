@@ -5,28 +5,41 @@ One virtual host and in it one topic exchange, both named after the federation. 
     <agent>.control   durable quorum queue   *.<agent>.control
     <agent>.data      durable quorum queue   *.<agent>.data
     <agent>.events    durable, short-lived   *.all.event  and  <agent>.<agent>.takeover
+    <agent>.join      durable quorum queue   *.<agent>.join
     <agent>.dead      durable quorum queue   what the agent rejected, or what came back too often
 
 Each queue hands messages to one consumer at a time. When a second connection of an agent appears, it says
 so under ``<agent>.<agent>.takeover``, which only that agent's user can publish; the first hears it and leaves.
 Agents declare and bind nothing, so events have a provisioned queue too: it keeps a minute's worth.
 
+Whoever is invited comes in by a door: a temporary user ``join-<8 hex digits>`` that may publish
+``<door>.<keeper>.join``, read ``<door>.control``, and do nothing else. No member's name begins like that.
+
 Written for RabbitMQ 3.10 and 4.x: no transient queues, no global prefetch, an explicit delivery limit.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from hansa.broker.errors import BadName
 from hansa.broker.identity import EVERYBODY, check_name
 from hansa.broker.topics import Traffic
 
-LANES: tuple[Traffic, ...] = ("control", "data", "event")
+LANES: tuple[Traffic, ...] = ("control", "data", "event", "join")
 
 DELIVERY_LIMIT = 100  # 4.x's default of 20 would bury good messages on a night of a flapping link
 QUEUE_BYTES = 8 * 2**30  # of one queue, then publishers are told to come again later
 DEAD_BYTES = 256 * 2**20  # of one agent's dead letters, then the oldest go
 EVENT_TTL_MS = 60_000
 EVENT_COUNT = 10_000
+JOIN_COUNT = 1_000  # requests that wait for one keeper
+JOIN_TTL_MS = 7 * 86_400_000
+DOOR_COUNT = 100  # answers that wait behind one door, then the oldest go
+DOOR_UNUSED_MS = 31 * 86_400_000  # longer than any invitation holds; then the broker removes the queue
+
+DOOR_PREFIX = "join-"
+_DOOR = re.compile(rf"{DOOR_PREFIX}[0-9a-f]{{8}}")
 
 Table: TypeAlias = dict[str, str | int | bool]
 
@@ -49,6 +62,18 @@ def queue(agent: str, lane: Traffic) -> str:
 def dead_queue(agent: str) -> str:
     """Return where an agent's dead letters are kept."""
     return f"{check_name(agent)}.dead"
+
+
+def check_member(name: str) -> str:
+    """Return the name of somebody who may be a member, unchanged; BadName if it is none, or like a door's."""
+    if check_name(name).startswith(DOOR_PREFIX):
+        raise BadName(f"names that begin with {DOOR_PREFIX!r} are for doors, not for members: {name!r}")
+    return name
+
+
+def is_door(name: str) -> bool:
+    """Say whether this is the name of a temporary user who asks to join."""
+    return _DOOR.fullmatch(name) is not None
 
 
 def takeover_key(agent: str) -> str:
@@ -77,6 +102,7 @@ class Policy:
     name: str
     pattern: str
     definition: Table
+    priority: int = 0  # of two that match a queue, the higher counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +117,7 @@ class Rights:
 
 
 def queues(federation: str, agent: str) -> tuple[Queue, ...]:
-    """Return an agent's four queues."""
+    """Return an agent's queues."""
     house, dead = exchange(federation), dead_exchange(federation)
     quorum: Table = {"x-queue-type": "quorum"}
     classic: Table = {"x-queue-type": "classic"}
@@ -104,8 +130,15 @@ def queues(federation: str, agent: str) -> tuple[Queue, ...]:
             classic | single,
             ((house, f"*.{EVERYBODY}.event"), (house, takeover_key(agent))),
         ),
+        Queue(queue(agent, "join"), quorum | single, ((house, f"*.{agent}.join"),)),
         Queue(dead_queue(agent), quorum, ((dead, f"*.{agent}.*"),)),
     )
+
+
+def door_queues(federation: str, door: str, keeper: str) -> tuple[Queue, ...]:
+    """Return the one queue behind a door; only the keeper's words get there."""
+    key = f"{check_name(keeper)}.{door}.control"
+    return (Queue(queue(door, "control"), {"x-queue-type": "quorum"}, ((exchange(federation), key),)),)
 
 
 def policies(federation: str) -> tuple[Policy, ...]:
@@ -126,6 +159,23 @@ def policies(federation: str) -> tuple[Policy, ...]:
                 "dead-letter-strategy": "at-least-once",
             },
         ),
+        # No dead letters: what strangers send must not push out what members sent.
+        Policy(
+            "requests",
+            r"\.join$",
+            {
+                "delivery-limit": DELIVERY_LIMIT,
+                "max-length": JOIN_COUNT,
+                "message-ttl": JOIN_TTL_MS,
+                "overflow": "reject-publish",
+            },
+        ),
+        Policy(
+            "doors",
+            rf"^{_DOOR.pattern}\.control$",
+            {"max-length": DOOR_COUNT, "overflow": "drop-head", "expires": DOOR_UNUSED_MS},
+            priority=1,
+        ),
         Policy("events", r"\.events$", {"message-ttl": EVENT_TTL_MS, "max-length": EVENT_COUNT}),
         # Looking at a dead letter and putting it back counts as a delivery; 4.x would drop it after 20 looks.
         Policy("dead-letters", r"\.dead$", {"max-length-bytes": DEAD_BYTES, "delivery-limit": 1_000_000}),
@@ -137,7 +187,18 @@ def rights(federation: str, agent: str) -> Rights:
     return Rights(
         configure="^$",
         write=f"^{exchange(federation)}$",
-        read=rf"^{check_name(agent)}\.(control|data|events|dead)$",
+        read=rf"^{check_name(agent)}\.(control|data|events|join|dead)$",
         topic_write=rf"^{agent}\.",
+        topic_read="^$",
+    )
+
+
+def door_rights(federation: str, door: str, keeper: str) -> Rights:
+    """Return what whoever is invited may do before anybody has admitted it: ask the keeper, and hear it."""
+    return Rights(
+        configure="^$",
+        write=f"^{exchange(federation)}$",
+        read=rf"^{check_name(door)}\.control$",
+        topic_write=rf"^{door}\.{check_name(keeper)}\.join$",
         topic_read="^$",
     )

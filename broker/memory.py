@@ -37,8 +37,17 @@ class _Mailbox:
     """One agent's durable queues, and what it refused."""
 
     control: deque[_Parcel] = field(default_factory=deque)
+    join: deque[_Parcel] = field(default_factory=deque)
     data: deque[_Parcel] = field(default_factory=deque)
     dead: list[Delivery] = field(default_factory=list)
+
+    def lane(self, traffic: Traffic) -> deque[_Parcel]:
+        """Return the queue for one class of traffic, which is none of events."""
+        return {"control": self.control, "join": self.join, "data": self.data}[traffic]
+
+    def waiting(self) -> int:
+        """How many messages are in the queues."""
+        return len(self.control) + len(self.join) + len(self.data)
 
 
 class MemoryBroker:
@@ -55,7 +64,7 @@ class MemoryBroker:
         self._connections: dict[str, MemoryTransport] = {}
 
     def declare(self, agent: str) -> None:
-        """Make an agent's queues ``<agent>.control`` and ``<agent>.data``; again is fine."""
+        """Make an agent's queues, for control, requests to join and data; again is fine."""
         with self._lock:
             mailbox = self._mailboxes.setdefault(check_name(agent), _Mailbox())
             if agent in self._connections:
@@ -81,7 +90,7 @@ class MemoryBroker:
             mailbox = self._mailbox(agent)
             transport = self._connections.get(agent)
             under_way = transport.unacknowledged.values() if transport else ()
-            queued = (*mailbox.control, *mailbox.data)
+            queued = (*mailbox.control, *mailbox.join, *mailbox.data)
             return sum(len(parcel.body) for parcel in (*queued, *under_way) if parcel.traffic != "event")
 
     def dead_letters(self, agent: str) -> tuple[Delivery, ...]:
@@ -102,7 +111,7 @@ class MemoryBroker:
         mailbox = self._mailboxes.get(recipient)
         if mailbox is None:
             return False
-        (mailbox.control if parcel.traffic == "control" else mailbox.data).append(parcel)
+        mailbox.lane(parcel.traffic).append(parcel)
         transport = self._connections.get(recipient)
         if transport is not None:
             transport.ready.notify_all()
@@ -126,7 +135,7 @@ class MemoryBroker:
             for parcel in transport.unacknowledged.values():
                 if parcel.traffic != "event":
                     parcel.redelivered = True
-                    (mailbox.control if parcel.traffic == "control" else mailbox.data).appendleft(parcel)
+                    mailbox.lane(parcel.traffic).appendleft(parcel)
         transport.unacknowledged.clear()
         transport.ready.notify_all()
 
@@ -190,7 +199,7 @@ class MemoryTransport:
             return MAX_UNCONFIRMED - self._unconfirmed
 
     def deliveries(self, limit: int) -> list[Delivery]:
-        """Take up to `limit` of what has come: control first, then events, then data."""
+        """Take up to `limit` of what has come: control first, then events, requests to join, and data."""
         with self._lock:
             self._check_connected()
             return [self._deliver(parcel) for parcel in islice(self._take(), limit)]
@@ -205,7 +214,10 @@ class MemoryTransport:
                     self._confirm(parcel)
 
     def reject(self, tags: Iterable[int]) -> None:
-        """Have these deliveries set aside as dead letters; their publishers are done with them too."""
+        """Have these deliveries set aside as dead letters; their publishers are done with them too.
+
+        Requests to join are dropped.
+        """
         with self._lock:
             self._check_connected()
             for tag in tags:
@@ -214,7 +226,8 @@ class MemoryTransport:
                     letter = Delivery(
                         tag, parcel.routing_key, parcel.body, parcel.traffic, parcel.redelivered
                     )
-                    self._broker.bury(self._name, letter)
+                    if parcel.traffic != "join":
+                        self._broker.bury(self._name, letter)
                     self._confirm(parcel)
 
     def outcomes(self) -> list[Outcome]:
@@ -253,9 +266,9 @@ class MemoryTransport:
 
     def _take(self) -> Iterator[_Parcel]:
         empty: deque[_Parcel] = deque()
-        control = self.mailbox.control if self.mailbox else empty
-        data = self.mailbox.data if self.mailbox else empty
-        for queue in (control, self.events, data):
+        box = self.mailbox
+        control, join, data = (box.control, box.join, box.data) if box else (empty, empty, empty)
+        for queue in (control, self.events, join, data):
             while queue:
                 yield queue.popleft()
 
@@ -266,7 +279,7 @@ class MemoryTransport:
         return Delivery(tag, parcel.routing_key, parcel.body, parcel.traffic, parcel.redelivered)
 
     def _pending(self) -> bool:
-        queued = self.mailbox is not None and bool(self.mailbox.control or self.mailbox.data)
+        queued = self.mailbox is not None and self.mailbox.waiting() > 0
         return queued or bool(self.events or self._outcomes)
 
     def _confirm(self, parcel: _Parcel) -> None:

@@ -25,14 +25,23 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An agent and the password its broker user shall have."""
+    """An agent and the password its broker user shall have.
+
+    Attributes:
+        door_to: for a door instead of a member: the keeper to whom it leads.
+    """
 
     agent: str
     password: str = field(repr=False)
+    door_to: str = ""
 
     def __post_init__(self) -> None:
         if not self.password:
             raise ValueError(f"{self.agent} needs a password")
+        if not self.door_to:
+            layout.check_member(self.agent)
+        elif not layout.is_door(self.agent):
+            raise ValueError(f"doors are named {layout.DOOR_PREFIX}<8 hex digits>, not {self.agent!r:.60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +168,13 @@ def plan(federation: str, accounts: Iterable[Account], *, administrator: str) ->
         yield Step(
             "PUT",
             f"policies/{at}/{policy.name}",
-            {"pattern": policy.pattern, "definition": policy.definition, "apply-to": "queues"},
-            f"rabbitmqctl set_policy -p {vhost} --apply-to queues"
+            {
+                "pattern": policy.pattern,
+                "definition": policy.definition,
+                "priority": policy.priority,
+                "apply-to": "queues",
+            },
+            f"rabbitmqctl set_policy -p {vhost} --priority {policy.priority} --apply-to queues"
             f" {policy.name} {shlex.quote(policy.pattern)} {shlex.quote(json.dumps(policy.definition))}",
         )
     for account in accounts:
@@ -169,7 +183,13 @@ def plan(federation: str, accounts: Iterable[Account], *, administrator: str) ->
 
 def _member(vhost: str, federation: str, account: Account) -> Iterator[Step]:
     at = quote(vhost, safe="")
-    for queue in layout.queues(federation, account.agent):
+    if account.door_to:
+        queues = layout.door_queues(federation, account.agent, account.door_to)
+        rights = layout.door_rights(federation, account.agent, account.door_to)
+    else:
+        queues = layout.queues(federation, account.agent)
+        rights = layout.rights(federation, account.agent)
+    for queue in queues:
         yield Step(
             "PUT",
             f"queues/{at}/{queue.name}",
@@ -185,7 +205,7 @@ def _member(vhost: str, federation: str, account: Account) -> Iterator[Step]:
                 f"rabbitmqadmin -V {vhost} declare binding source={source} destination={queue.name}"
                 f" routing_key={shlex.quote(key)}",
             )
-    user, rights = layout.user(federation, account.agent), layout.rights(federation, account.agent)
+    user = layout.user(federation, account.agent)
     password = shlex.quote(account.password)
     yield Step(
         "PUT",

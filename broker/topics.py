@@ -1,8 +1,9 @@
 """Which routing key does a message travel under, and who hears it?
 
 Keys are ``<sender>.<recipient>.<traffic>``: a broker can check from the key alone that nobody publishes in
-another's name. Patterns follow AMQP's topic exchange: words parted by dots, ``*`` for exactly one word,
-``#`` for any number of words, none included (``a.#`` hears ``a``).
+another's name. ``control`` and ``data`` are mail between members, ``event`` is for everybody, and ``join`` is
+what those say who are nobody's member yet. Patterns follow AMQP's topic exchange: words parted by dots, ``*``
+for exactly one word, ``#`` for any number of words, none included (``a.#`` hears ``a``).
 """
 
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 from hansa.broker.identity import EVERYBODY, check_name
 
-Traffic: TypeAlias = Literal["control", "data", "event"]
+Traffic: TypeAlias = Literal["control", "data", "event", "join"]
 TRAFFICS: tuple[Traffic, ...] = get_args(Traffic)
 
 MAX_KEY_BYTES = 255  # AMQP's short string
@@ -37,7 +38,7 @@ def parse_key(key: str) -> tuple[str, str, Traffic]:
         ValueError: not a key that `routing_key` makes.
     """
     match key.split("."):
-        case [sender, recipient, ("control" | "data" | "event") as traffic]:
+        case [sender, recipient, ("control" | "data" | "event" | "join") as traffic]:
             routing_key(sender, recipient, traffic)  # checks all three
             return sender, recipient, traffic
     raise ValueError(f"routing keys are <sender>.<recipient>.<{'|'.join(TRAFFICS)}>, not {key!r:.100}")

@@ -2,8 +2,8 @@
 
 A transport promises *at least once, in any order*: nothing that was confirmed is lost, but everything may
 come twice, late, or after something newer. The inbox makes a stream of it again. An agent owns two durable
-queues, control and data, so that an abort never waits behind gigabytes, and may listen to events, which
-are best effort: whoever is not connected misses them.
+queues, control and data, so that an abort never waits behind gigabytes, a small third one for those who ask
+to join, and may listen to events, which are best effort: whoever is not connected misses them.
 
 The life of a message: `publish` hands it over without waiting; an `Outcome` with the same tag follows.
 At the other end it is a `Delivery` until it is acknowledged, which the recipient does when its journal has
@@ -84,7 +84,7 @@ class Transport(Protocol):
         ...
 
     def deliveries(self, limit: int) -> list[Delivery]:
-        """Take up to `limit` of what has come: control first, then events, then data.
+        """Take up to `limit` of what has come: control first, then events, requests to join, and data.
 
         A transport may hold more back until some of what it gave is acknowledged.
         """
@@ -98,7 +98,10 @@ class Transport(Protocol):
         ...
 
     def reject(self, tags: Iterable[int]) -> None:
-        """Have these deliveries set aside as dead letters, never to come again; unknown tags as above."""
+        """Have these deliveries set aside as dead letters, never to come again; unknown tags as above.
+
+        Requests to join are dropped instead: strangers shall not crowd out what members sent.
+        """
         ...
 
     def outcomes(self) -> list[Outcome]:

@@ -302,6 +302,25 @@ def a_rejected_message_is_set_aside_and_never_comes_again(exchange: Exchange) ->
     assert exchange.dead_letters("alice") == []
 
 
+@check
+def a_request_to_join_arrives_by_itself_and_leaves_no_dead_letter(exchange: Exchange) -> None:
+    alice, bob = exchange.connect("alice"), exchange.connect("bob")
+    alice.publish("alice.bob.join", b"let me in", 1)
+    (delivery,) = take(bob, 1)
+    assert (delivery.traffic, delivery.body, delivery.redelivered) == ("join", b"let me in", False)
+    exchange.cut(bob)
+    bob = exchange.connect("bob")
+    (again,) = take(bob, 1)
+    assert (again.traffic, again.body, again.redelivered) == ("join", b"let me in", True)
+    bob.reject([again.tag])
+    assert learn(alice, 1) == [Outcome(1, "confirmed")]
+    alice.publish("alice.bob.control", b"after it", 2)
+    assert bodies(take_safely(bob, 1)) == [b"after it"]
+    exchange.cut(bob)
+    assert is_quiet(exchange.connect("bob"))
+    assert exchange.dead_letters("bob") == []
+
+
 # --- publishing ------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,7 @@ FORBIDDEN: dict[str, Deed] = {
     "read another's control": lambda bob, town: bob.basic_consume("carol.control", print),
     "read another's data": lambda bob, town: bob.basic_consume("carol.data", print),
     "read another's events": lambda bob, town: bob.basic_consume("carol.events", print),
+    "read another's requests to join": lambda bob, town: bob.basic_get("carol.join"),
     "read another's dead letters": lambda bob, town: bob.basic_get("carol.dead"),
     "empty another's queue": lambda bob, town: bob.queue_purge("carol.control"),
     "publish in another's name": lambda bob, town: bob.basic_publish(town.name, "alice.carol.control", b""),
@@ -114,6 +115,76 @@ def test_an_agents_user_does_not_reach_the_management_api(place: Town) -> None:
     intruder = replace(place.management, user=user(place.name, "bob"), password=PASSWORD)
     with pytest.raises(ProvisionFailed, match="401"):
         intruder.call("GET", "overview")
+
+
+DOOR = "join-0123abcd"
+
+BARRED: dict[str, Deed] = {
+    "read the keeper's join queue": lambda door, town: door.basic_get("alice.join"),
+    "read a member's mail": lambda door, town: door.basic_get("bob.control"),
+    "read another's door": lambda door, town: door.basic_get("join-ffffffff.control"),
+    "hear events": lambda door, town: door.basic_consume("bob.events", print),
+    "ask a member who is not the keeper": lambda door, town: door.basic_publish(
+        town.name, f"{DOOR}.bob.join", b""
+    ),
+    "write to the keeper otherwise": lambda door, town: door.basic_publish(
+        town.name, f"{DOOR}.alice.control", b""
+    ),
+    "write to a member": lambda door, town: door.basic_publish(town.name, f"{DOOR}.bob.data", b""),
+    "speak to everybody": lambda door, town: door.basic_publish(town.name, f"{DOOR}.all.event", b""),
+    "ask in another door's name": lambda door, town: door.basic_publish(
+        town.name, "join-ffffffff.alice.join", b""
+    ),
+    "ask in a member's name": lambda door, town: door.basic_publish(town.name, "bob.alice.join", b""),
+    "publish past the exchange": lambda door, town: door.basic_publish("", "alice.join", b""),
+    "declare a queue": lambda door, town: door.queue_declare(f"{DOOR}.more", durable=True),
+    "bind its own queue": lambda door, town: door.queue_bind(f"{DOOR}.control", town.name, "#"),
+    "delete its own queue": lambda door, town: door.queue_delete(f"{DOOR}.control"),
+}
+
+
+@pytest.fixture(scope="module")
+def doors(place: Town) -> Town:
+    """The same federation, with two doors that lead to alice."""
+    accounts = [Account(name, PASSWORD, door_to="alice") for name in (DOOR, "join-ffffffff")]
+    provision(place.management, place.name, accounts)
+    place.agents = (*place.agents, DOOR, "join-ffffffff")
+    return place
+
+
+@pytest.mark.parametrize("deed", BARRED.values(), ids=BARRED)
+def test_whoever_is_invited_may_not(doors: Town, deed: Deed) -> None:
+    with channel(doors, DOOR) as door, pytest.raises(exceptions.ChannelClosedByBroker) as refused:
+        deed(door, doors)
+    assert refused.value.reply_code == 403
+
+
+def test_whoever_is_invited_may_ask_the_keeper_and_hear_nobody_else(doors: Town) -> None:
+    alice, bob = doors.connect("alice"), doors.connect("bob")
+    with channel(doors, DOOR) as door:
+        door.basic_publish(doors.name, f"{DOOR}.alice.join", b"let me in", mandatory=True)
+        assert bodies(take_safely(alice, 1)) == [b"let me in"]
+        bob.publish(f"bob.{DOOR}.control", b"psst", 1)
+        assert learn(bob, 1) == [Outcome(1, "unroutable")]
+        alice.publish(f"alice.{DOOR}.control", b"come in", 1)
+        _, _, body = next(door.consume(f"{DOOR}.control", auto_ack=True, inactivity_timeout=PATIENCE_S))
+        assert body == b"come in"
+
+
+def test_a_withdrawn_door_is_shut(doors: Town) -> None:
+    provision(doors.management, doors.name, [Account("join-00000000", PASSWORD, door_to="alice")])
+    with channel(doors, "join-00000000"):
+        pass
+    withdraw(doors.management, doors.name, "join-00000000")
+    with pytest.raises(exceptions.ProbableAuthenticationError), channel(doors, "join-00000000"):
+        pass
+
+
+def test_members_and_doors_are_not_named_alike() -> None:
+    with pytest.raises(BadName, match="doors"):
+        Account(DOOR, PASSWORD)
+    with pytest.raises(ValueError, match="8 hex digits"):
+        Account("bob", PASSWORD, door_to="alice")
 
 
 def test_an_agent_of_one_federation_does_not_enter_another(town: Town, place: Town) -> None:
