@@ -23,6 +23,7 @@ from benchmarks.envelope import bare
 from benchmarks.report import Row, at_least, duration
 from benchmarks.town import FEDERATION, KEEPER, OBSERVER, Child, Town, town
 from hansa.agents.local import Member
+from hansa.broker import Traffic, routing_key
 from hansa.broker.consumer import PREFETCH
 from hansa.broker.layout import exchange, queue
 from hansa.broker.transport import MAX_UNCONFIRMED
@@ -36,6 +37,34 @@ BACKLOG = 2 * BATCH  # unconfirmed messages of the sending agent
 MESSAGES, QUICK_MESSAGES = 6_000, 2_000
 SINGLE, QUICK_SINGLE = 300, 100
 TURNS, QUICK_TURNS = 5, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """How bare pika shall work: as hansa's transport does in one of its lanes."""
+
+    lane: Traffic
+    size: int  # bytes of a message
+    window: int  # messages unconfirmed
+    every: int  # messages to one acknowledgement
+
+    def consuming(self, where: Town, messages: int) -> Child:
+        """Start a consumer."""
+        takes = {"consume": messages, "prefetch": PREFETCH[self.lane], "every": self.every}
+        return Child("benchmarks.bare_pika", {**self._place(where), **takes})
+
+    def publishing(self, where: Town, messages: int) -> Child:
+        """Start a publisher."""
+        gives = {"publish": messages, "bytes": self.size, "window": self.window}
+        return Child("benchmarks.bare_pika", {**self._place(where), **gives})
+
+    def _place(self, where: Town) -> dict[str, str]:
+        key = routing_key(OBSERVER, OBSERVER, self.lane)
+        names = {"exchange": exchange(FEDERATION), "key": key, "queue": queue(OBSERVER, self.lane)}
+        return {"url": where.url(OBSERVER), **names}
+
+
+SMALL = Bare("control", FRAME_BYTES, MAX_UNCONFIRMED, BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +118,9 @@ def exchanged(
     return seconds, (sent["commits"], received["commits"])
 
 
-def bare_seconds(
-    where: Town, messages: int, size: int, *, lane: str, window: int, prefetch: int, every: int
-) -> float:
+def bare_seconds(where: Town, messages: int, how: Bare) -> float:
     """Return the seconds that bare pika takes, publisher to consumer, each in a process of its own."""
-    common = {"url": where.url(OBSERVER), "exchange": exchange(FEDERATION)}
-    place = {"key": f"{OBSERVER}.{OBSERVER}.{lane}", "queue": queue(OBSERVER, lane)}  # type: ignore[arg-type]
-    takes = {"consume": messages, "prefetch": prefetch, "every": every}
-    gives = {"publish": messages, "bytes": size, "window": window}
-    with (
-        Child("benchmarks.bare_pika", {**common, **place, **takes}) as consumer,
-        Child("benchmarks.bare_pika", {**common, **place, **gives}) as publisher,
-    ):
+    with how.consuming(where, messages) as consumer, how.publishing(where, messages) as publisher:
         for child in (consumer, publisher):
             child.answer()
         for child in (consumer, publisher):
@@ -164,15 +184,7 @@ def measure(quick: bool) -> Figures:
             sender.answer(), receiver.answer()
             exchanged(sender, receiver, messages // 4, FLOATS, BACKLOG)  # warms up
             for _ in range(QUICK_TURNS if quick else TURNS):
-                pika_s = bare_seconds(
-                    where,
-                    messages,
-                    FRAME_BYTES,
-                    lane="control",
-                    window=MAX_UNCONFIRMED,
-                    prefetch=PREFETCH["control"],
-                    every=BATCH,
-                )
+                pika_s = bare_seconds(where, messages, SMALL)
                 parts.append(Parts(pika_s / messages, crypto_seconds(), commit_seconds()))
                 seconds, commits = exchanged(sender, receiver, messages, FLOATS, BACKLOG)
                 rates.append(messages / seconds)

@@ -62,10 +62,20 @@ class Town:
 
 
 @contextmanager
-def town(members: Sequence[Member], registry: ModelRegistry | None = None) -> Iterator[Town]:
-    """Bring up a node and a federation of `KEEPER` and these members, data sets registered; end all of it."""
+def town(
+    members: Sequence[Member], registry: ModelRegistry | None = None, *, wal_bytes: int | None = None
+) -> Iterator[Town]:
+    """Bring up a node and a federation of `KEEPER` and these members, data sets registered; end all of it.
+
+    Args:
+        wal_bytes: RabbitMQ's `raft.wal_max_size_bytes`; None for its default.
+    """
     os.environ[servers.CONTROLLER_VARIABLE] = str(os.getpid())  # the node's guard watches this process
     folder = Path(tempfile.mkdtemp(prefix="hansa-bench-"))
+    (folder / "rabbitmq").mkdir()
+    if wal_bytes is not None:
+        settings = f"[{{ra, [{{wal_max_size_bytes, {wal_bytes}}}]}}].\n"
+        (folder / "rabbitmq" / "advanced.config").write_text(settings)
     node = servers.start(folder / "rabbitmq")
     try:
         founded = Town(node, folder, secrets.token_urlsafe(16))
