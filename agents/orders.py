@@ -7,7 +7,7 @@ import json
 from functools import cache
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from hansa.agents.errors import AgentError
 from hansa.agents.office import Order
@@ -24,7 +24,7 @@ ORDERS: dict[str, type[Order]] = {
 def _adapter(kind: type[Order]) -> TypeAdapter[Any]:
     """Return what turns an order to JSON and back; bytes travel as base64, unknown fields are refused."""
     settings = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
-    return TypeAdapter(kind, config=settings)
+    return TypeAdapter(with_config(settings)(kind))  # a dataclass takes no settings from the adapter
 
 
 def write_order(order: Order) -> bytes:
