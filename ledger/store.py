@@ -345,6 +345,8 @@ def _url(url_or_path: str | Path) -> URL:
         raise _unusable(str(error)) from None
     except ValueError:  # its words are the port's, which may be a password in the wrong place
         raise _unusable("its port is no number") from None
+    if url.get_backend_name() == "sqlite" and url.host:
+        raise _unusable("a file's is sqlite:///relative/path or sqlite:////absolute/path")
     if "@" in (url.host or ""):  # or a part of the password would be taken for the host, and shown
         raise _unusable("write %40 for an @ in the password")
     return url
@@ -363,8 +365,6 @@ def _engine(url: URL, read_only: bool = False) -> Engine:
     except ModuleNotFoundError as error:
         missing = f"the driver {error.name} is not installed: pip install 'hansa[postgresql]'"
         raise StoreError(f"{postgresql.hidden(url)}: {missing}") from None
-    except ArgumentError as error:
-        raise _unusable(str(error).partition("\n")[0]) from None
 
 
 def _unusable(reason: str) -> StoreError:

@@ -66,17 +66,17 @@ class Server:
         ) as connection:
             yield connection
 
-    @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
-        """Create a database of its own for one test, and drop it afterwards."""
+    def create(self, template: str = "template0") -> str:
+        """Create a database, perhaps as a copy of another one that nobody has open; return its name."""
         name = f"hansa_{uuid.uuid4().hex}"
         with self.connected() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-        try:
-            yield name
-        finally:
-            with self.connected() as connection:
-                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever has it open."""
+        with self.connected() as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
     def stop(self) -> None:
         """End it at once, as a crash would; returns when it is gone."""

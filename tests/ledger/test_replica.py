@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,17 +17,18 @@ from hansa.ledger import (
     StoreError,
     link,
 )
+from tests.ledger.places import Places
 from tests.ledger.town import BREMEN, CATCH, DANZIG, FEDERATION, LUBECK, STRANGER, Town, admission
 
 
 @pytest.fixture
-def copy(tmp_path: Path, blank: Path) -> Iterator[LedgerStore]:
+def copy(places: Places) -> Iterator[LedgerStore]:
     """An empty store at a member's."""
-    path = tmp_path / "replica.sqlite"
-    path.write_bytes(blank.read_bytes())
-    store = LedgerStore.open(path)
+    place = places.blank()
+    store = LedgerStore.open(place.url)
     yield store
     store.close()
+    place.remove()
 
 
 @pytest.fixture

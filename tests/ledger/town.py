@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from hansa.broker.identity import Identity
 from hansa.ledger import (
+    EMPTY,
     Body,
     ChainedEntry,
     Charter,
@@ -21,6 +22,7 @@ from hansa.ledger import (
     Refusal,
     RoundClosed,
     SignedEntry,
+    link,
     sign_entry,
 )
 
@@ -128,3 +130,16 @@ def found_town(store: LedgerStore) -> Town:
 
 
 CATCH = DatasetRegistered("catch", 700, ("length", "weight"), "fresh", DIGEST)
+
+
+def chain(count: int) -> list[ChainedEntry]:
+    """Return entries that continue one another; the store looks no deeper."""
+    entries, head = [], EMPTY
+    for number in range(count):
+        signed = sign_entry(LUBECK, federation=FEDERATION, author_seq=number, body=CHARTER, time_ms=0)
+        entries.append(link(LUBECK, FEDERATION, head, signed))
+        head = entries[-1].head
+    return entries
+
+
+CHAIN = chain(8)

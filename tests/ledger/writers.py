@@ -8,9 +8,12 @@ from hansa.ledger import ChainedEntry, Keeper, LedgerStore, ModelUsed, sign_entr
 from tests.ledger.town import FEDERATION, NOW_S
 
 
-def write(ledger: Path, keeper: Path, author: Path, count: int, batch: int) -> None:
-    """Keep the ledger and chain so many entries of one author, saying each number once it is on the disk."""
-    store = LedgerStore.open(ledger, create=False)
+def write(keeper: Path, author: Path, count: int, batch: int) -> None:
+    """Keep a ledger and chain so many entries of one author, saying each number once it is on the disk.
+
+    The ledger's address comes in by standard input: it may hold a password.
+    """
+    store = LedgerStore.open(sys.stdin.readline().strip(), create=False)
     keeping = Keeper(Identity.load(keeper), FEDERATION, store)
     identity = Identity.load(author)
     print("ready", flush=True)
@@ -30,5 +33,5 @@ def write(ledger: Path, keeper: Path, author: Path, count: int, batch: int) -> N
 
 
 if __name__ == "__main__":
-    ledger, keeper, author, count, batch = sys.argv[1:]
-    write(Path(ledger), Path(keeper), Path(author), int(count), int(batch))
+    keeper, author, count, batch = sys.argv[1:]
+    write(Path(keeper), Path(author), int(count), int(batch))
