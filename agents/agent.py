@@ -62,6 +62,8 @@ from hansa.ledger import (
     LedgerStore,
     SignedEntry,
     StoreError,
+    decode_body,
+    read_entry,
     sign_entry,
 )
 from hansa.protocols import ModelRegistry, PeerError, ProtocolError
@@ -247,6 +249,25 @@ class Agent:
         chaining = self._keeper == self.name and self.clerk.waiting()
         to_do = self._commands or self._desk.changes or chaining or self.clerk.next_due() is not None
         return self.outbox.idle and not to_do
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks run or wait for a worker."""
+        return self._workshop.running
+
+    def registered(self, dataset: str) -> tuple[bytes, bytes | None] | None:
+        """Return the commitment under which a data set of ours is registered, and its salt; None if it is not.
+
+        On the agent's own thread only. The salt is None if the journal has lost it.
+        """
+        entry = self.clerk.standing.datasets.get((self.name, dataset))
+        if entry is None:
+            return None
+        (chained,) = self.clerk.store.read(entry.registered_at, entry.registered_at + 1)
+        fields = read_entry(chained.signed)
+        body = decode_body(fields.kind, fields.schema, fields.body)
+        assert isinstance(body, DatasetRegistered)
+        return body.commitment, self._journal.load("salt").get(dataset.encode())
 
     def ask(self, request: Callable[[], Answer]) -> "Future[Answer]":
         """Have the thread that steps carry out a request; the answer comes when its consequences are committed.

@@ -6,6 +6,7 @@ Unknown keys are refused: a misspelt policy must not silently allow what it mean
 import json
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -74,9 +75,36 @@ class BrokerSection(_Section):
 
 
 class DaemonSection(_Section):
-    """`[daemon]`: what the running agent shows on this machine."""
+    """`[daemon]`: what the running agent shows on this machine.
 
-    listen: str = Field(default="127.0.0.1:0", min_length=1)  # health and metrics; 0: any free port
+    Attributes:
+        listen: where health and metrics are told, without a password: ADDRESS:PORT; port 0 takes any free one.
+        expose: listen at an address that others reach, too.
+    """
+
+    listen: str = Field(default="127.0.0.1:0", min_length=1)
+    expose: bool = Field(default=False, strict=True)
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where to listen."""
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @model_validator(mode="after")
+    def _stays_on_this_machine(self) -> "DaemonSection":
+        try:
+            host, port = self.host_and_port
+            address = ip_address(host)
+        except ValueError:
+            raise ValueError(f"listen is ADDRESS:PORT, such as 127.0.0.1:9464, not {self.listen!r}") from None
+        if not 0 <= port < 2**16:
+            raise ValueError(f"listen: there is no port {port}")
+        if not (address.is_loopback or self.expose):
+            raise ValueError(
+                f"listen: others reach {host}, and there is no password; expose = true allows it"
+            )
+        return self
 
 
 class LedgerSection(_Section):

@@ -8,10 +8,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol
 
+from hansa.agents.connection import describe
 from hansa.agents.control import ControlClient, carry_out
 from hansa.agents.daemon import Daemon
 from hansa.agents.errors import AgentNotRunning, HomeError
@@ -48,30 +49,28 @@ def reach(home: Home, *, alone: bool = True) -> Iterator[Ask]:
     """
     deadline = time.monotonic() + LOCKED_S
     while True:
-        try:
-            client = ControlClient(home)
-            break
-        except AgentNotRunning:
-            if not alone:
-                raise
-        try:
-            with home.held():
-                pass
-        except HomeError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
-        else:
-            with _alone(home) as ask:
-                yield ask
+        with ExitStack() as stack:
+            try:
+                ask: Ask = stack.enter_context(closing(ControlClient(home))).ask
+            except AgentNotRunning:
+                if not alone:
+                    raise
+                try:
+                    stack.enter_context(home.held())
+                except HomeError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(POLL_S)
+                    continue
+                ask = stack.enter_context(_alone(home))
+            yield ask
             return
-    with closing(client):
-        yield client.ask
 
 
 @contextmanager
 def _alone(home: Home) -> Iterator[Ask]:
-    daemon = Daemon(home, unlock(home), control=False)
+    """Run a home's agent in this process while the block lasts; the caller holds the home."""
+    daemon = Daemon(home, unlock(home), serve=False)
     failures: list[Exception] = []
 
     def work() -> None:
@@ -79,9 +78,6 @@ def _alone(home: Home) -> Iterator[Ask]:
             daemon.run()
         except Exception as error:
             failures.append(error)
-
-    thread = threading.Thread(target=work, name="hansa-alone", daemon=True)
-    thread.start()
 
     def office() -> Office:
         deadline = time.monotonic() + START_S
@@ -99,24 +95,25 @@ def _alone(home: Home) -> Iterator[Ask]:
         answer: dict[str, Any] = json.loads(json.dumps(carry_out(order, office())))  # as from a daemon
         return answer
 
+    thread = threading.Thread(target=work, name="hansa-alone", daemon=True)
+    thread.start()
     try:
         office()
         yield ask
-        _wait_until_sent(office())
+        _wait_until_sent(office)
     finally:
         daemon.stop()
         thread.join()
 
 
-def _wait_until_sent(office: Office) -> None:
+def _wait_until_sent(office: Callable[[], Office]) -> None:
     """Wait until the broker has confirmed everything, for a while; the rest goes when the agent runs next."""
     deadline = time.monotonic() + CONFIRM_S
-    while office.ask(office.agent.busy):
+    while not (now := office()).ask(now.agent.posted):
         if time.monotonic() > deadline:
             log.warning(
-                "%s: not everything was sent yet (%s); it goes when the agent runs",
-                office.agent.name,
-                office.daemon.health(),
+                "%s: not everything has left (%s); it will when the agent runs: hansa agent run --home %s",
+                *(now.agent.name, describe(now.daemon.health()), now.home.path),
             )
             return
         time.sleep(POLL_S)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import hansa
-from hansa.agents.agent import Agent
 from hansa.agents.office import Office
+from hansa.agents.vitals import take_vitals
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +15,30 @@ class Status:
 
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return everything `hansa agent status` shows."""
+        vitals = office.ask(lambda: take_vitals(office.home, office.agent))
         health = office.daemon.health()
+        section = office.agent.config.agent
         return {
-            "pid": os.getpid(),
+            "name": vitals.name,
+            "organisation": section.organisation,
+            "roles": list(section.roles),
+            "federation": vitals.federation,
+            "keeper": vitals.keeper,
             "version": hansa.__version__,
+            "pid": os.getpid(),
             "started": office.daemon.started,
             "health_url": office.daemon.health_url,
-            "broker": {"state": health.state, "trouble": str(health.trouble) if health.trouble else ""},
-            **office.ask(lambda: describe(office.agent)),
+            "broker": {"state": health.state, "trouble": str(health.trouble or "")},
+            "ledger": {"entries": vitals.head[0], "head": vitals.head[1]},
+            "members": vitals.members,
+            "jobs": [
+                {"job": name, "status": status} | _ending(vitals.ended.get(name))
+                for name, status in vitals.jobs.items()
+            ],
+            "unconfirmed": vitals.unconfirmed,
+            "unroutable": list(vitals.unroutable),
+            "refused": vitals.refused,
+            "last_refusal": vitals.last_refusal,
         }
 
 
@@ -45,13 +61,5 @@ class Reload:
         return {"taken": office.daemon.reload()}
 
 
-def describe(agent: Agent) -> dict[str, Any]:
-    """Return what an agent knows of itself; on its own thread only."""
-    federation = agent.config.federation
-    return {
-        "name": agent.name,
-        "organisation": agent.config.agent.organisation,
-        "roles": list(agent.config.agent.roles),
-        "federation": federation.id,
-        "keeper": federation.keeper,
-    }
+def _ending(ended: tuple[str, str] | None) -> dict[str, str]:
+    return {} if ended is None else {"outcome": ended[0], "reason": ended[1]}
