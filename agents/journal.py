@@ -9,7 +9,7 @@ and the place a value stands at is authenticated with it, so that rows cannot be
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from hansa.broker import MalformedMessage, Plain, decode, encode
 from hansa.ledger.sqlite import read_only_uri
 
 NONCE_BYTES = 12
+RESTORED = ("meta", b"restored")  # when this journal was restored from a backup, if ever; see `mark_restored`
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -30,6 +31,9 @@ CREATE TABLE IF NOT EXISTS journal (
     PRIMARY KEY (space, key)
 ) WITHOUT ROWID
 """
+
+# Written without the home's key, which may be under a passphrase; whoever can write here can do worse.
+_MARK = "CREATE TABLE IF NOT EXISTS restored (at_ms INTEGER NOT NULL, without TEXT NOT NULL)"
 
 
 def pack_row(*fields: Plain) -> bytes:
@@ -158,8 +162,21 @@ class SqliteJournal:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute(_SCHEMA)
+            self._adopt_mark()
         for row in self._database.execute("SELECT space, key, value FROM journal LIMIT 1").fetchall():
             self._open(*row)  # another key must be found out before anything is added under it
+
+    def _adopt_mark(self) -> None:
+        """Seal what `mark_restored` left, so that the agent finds it among its rows."""
+        if not self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'restored'").fetchone():
+            return
+        [(at_ms, without)] = self._database.execute("SELECT at_ms, without FROM restored").fetchall()
+        space, key = RESTORED
+        row = self._seal(space, key, pack_row(at_ms, without.split()))
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute("INSERT OR REPLACE INTO journal VALUES (?, ?, ?)", (space, key, row))
+        self._database.execute("DROP TABLE restored")
+        self._database.execute("COMMIT")
 
     def load(self, space: str) -> dict[bytes, bytes]:
         try:
@@ -199,6 +216,43 @@ class SqliteJournal:
             raise JournalError(
                 f"{self._path}: a row of {space!r} was altered or sealed under another key"
             ) from error
+
+
+def mark_restored(path: Path, at_ms: int, without: Iterable[str] = ()) -> None:
+    """Note in a journal's file that it comes from a backup; needs no key, and makes the file if there is none.
+
+    Args:
+        at_ms: when it was restored, UTC milliseconds since 1970.
+        without: members that a keeper shall not wait for (`hansa.agents.restored`).
+
+    Raises:
+        JournalError: the file is no journal, or can't be written.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(_SCHEMA)
+            database.execute("DROP TABLE IF EXISTS restored")
+            database.execute(_MARK)
+            database.execute("INSERT INTO restored VALUES (?, ?)", (at_ms, " ".join(without)))
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(f"{path}: cannot mark the journal as restored: {error}") from error
+
+
+def copy_journal(path: Path, target: Path) -> None:
+    """Copy a journal as of one commit, while its agent may be at work.
+
+    Raises:
+        JournalError: it can't be read, or the copy not written.
+    """
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(read_only_uri(path), uri=True)) as source,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            source.backup(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(f"{path}: cannot copy the journal: {error}") from error
 
 
 def _place(space: str, key: bytes) -> bytes:

@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 import hansa
+from hansa.agents.cli.agent import agent
+from hansa.agents.cli.backup import backup, restore
 from hansa.agents.cli.demo import demo
+from hansa.agents.cli.init import init
 from hansa.agents.cli.ledger import ledger
 from hansa.agents.cli.lines import one_line
 from hansa.agents.errors import AgentError
@@ -42,5 +45,9 @@ def main() -> None:
     """Train one model on data that never leaves its owners, and keep one ledger of who contributed what."""
 
 
+main.add_command(agent)
+main.add_command(backup)
 main.add_command(demo)
+main.add_command(init)
 main.add_command(ledger)
+main.add_command(restore)
