@@ -7,6 +7,7 @@ journal.sqlite   what it must not forget, sealed under the home's key
 chunks/          large arrays, sealed
 ledger.sqlite    its copy of the ledger
 lock             held by the one process that may work with these
+control.sock     where the running agent takes orders (0600)
 """
 
 import fcntl
@@ -45,10 +46,16 @@ class Home:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, identity: Identity, config: dict[str, Any]) -> "Home":
+    def create(
+        cls, path: Path, identity: Identity, config: dict[str, Any], passphrase: bytes | None = None
+    ) -> "Home":
         """Make a folder with keys and configuration.
 
         Nothing is written unless all of it is valid.
+
+        Args:
+            config: plain, or a document with comments, which are kept.
+            passphrase: protects the keys' file.
 
         Raises:
             HomeError: there is a home already, or a part of one; or the keys are another agent's.
@@ -57,10 +64,10 @@ class Home:
         for name in (IDENTITY, CONFIG):
             if (path / name).exists():
                 raise HomeError(f"{path}: there is an agent's home already: {name} exists")
-        _check_owner(path, identity, validate(AgentConfig, config, path / CONFIG))
         text = tomlkit.dumps(config)
+        _check_owner(path, identity, validate(AgentConfig, tomlkit.parse(text).unwrap(), path / CONFIG))
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        identity.save(path / IDENTITY)
+        identity.save(path / IDENTITY, passphrase)
         (path / CONFIG).write_text(text, encoding="utf-8")
         return cls(path)
 

@@ -23,7 +23,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line."""
         when = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        line = f"{when}Z {record.levelname:<7} {_one_line(record.getMessage())}"
+        line = f"{when}Z {record.levelname:<7} {printable(record.getMessage())}"
         return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
 
 
@@ -65,5 +65,6 @@ def write_logs(agent: str, form: Form = "text", level: str = "info", stream: Tex
     logging.captureWarnings(True)
 
 
-def _one_line(text: str) -> str:
+def printable(text: str) -> str:
+    """Return text without control characters: what others wrote must not steer a terminal or forge a line."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -1,0 +1,182 @@
+"""`hansa agent`: keep an agent at work, look at it, stop it."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from hansa.agents.cli.options import home_option
+from hansa.agents.daemon import Daemon
+from hansa.agents.errors import AgentError, BrokerTurnedAway, HomeError
+from hansa.agents.home import Home
+from hansa.agents.logs import LEVELS, Form, printable, write_logs
+from hansa.agents.notify import Notifier
+from hansa.agents.passphrase import unlock
+from hansa.agents.reach import reach
+from hansa.agents.status import Reload, Status, Stop
+from hansa.broker import BrokerError
+from hansa.ledger import LedgerError
+
+STOPPED_S = 15.0  # how long `stop` waits for the process to end
+TASKS_S = 0.3  # how long tasks may take to notice that nobody wants their result
+POLL_S = 0.02
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+log = logging.getLogger("hansa.daemon")
+
+
+class _TurnedAway(click.ClickException):
+    exit_code = 3  # the service manager's restart would change nothing
+
+
+@click.group()
+def agent() -> None:
+    """Run the agent of a home, and see how it is."""
+
+
+@agent.command()
+@home_option
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or one object per line.",
+)
+@click.option("--log-level", "level", type=click.Choice(LEVELS), default="info", show_default=True)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Holds the passphrase of the keys (mode 0600).",
+)
+def run(home: Home, form: str, level: str, passphrase_file: Path | None) -> None:
+    """Keep the agent at work until it is told to stop (SIGTERM, SIGINT, `hansa agent stop`).
+
+    SIGHUP has it read policy and data sets again. Exits with 3 if the broker does not let it in.
+    """
+    config = home.config()
+    _ = config.federation  # before anything is locked or asked: an agent of no federation has no work
+    write_logs(config.agent.name, cast(Form, form), level)
+    try:
+        with home.held():
+            daemon = Daemon(home, unlock(home, passphrase_file), notifier=Notifier.from_environment())
+            with obey_signals(daemon):
+                daemon.run()
+    except BrokerTurnedAway as error:
+        raise _TurnedAway(str(error)) from None
+    except (AgentError, BrokerError, LedgerError, OSError):
+        raise  # one line each
+    except Exception:
+        log.critical("%s: ends because of a fault of its own", config.agent.name, exc_info=True)
+        _leave(1)
+    _leave(0)
+
+
+@agent.command()
+@home_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(home: Home, as_json: bool) -> None:
+    """Show how the running agent is."""
+    with reach(home, alone=False) as ask:
+        told = ask(Status())
+    click.echo(json.dumps(told) if as_json else "\n".join(_describe(told)))
+
+
+@agent.command()
+@home_option
+def stop(home: Home) -> None:
+    """End the running agent after the step under way, and wait until it has ended."""
+    with reach(home, alone=False) as ask:
+        process = ask(Stop())["pid"]
+    deadline = time.monotonic() + STOPPED_S
+    while time.monotonic() < deadline:
+        with suppress(HomeError), home.held():
+            click.echo(f"{home.config().agent.name}: stopped")
+            return
+        time.sleep(POLL_S)
+    raise AgentError(f"process {process} was told to stop, but has not ended within {STOPPED_S:g} s")
+
+
+@agent.command()
+@home_option
+def reload(home: Home) -> None:
+    """Have the running agent read policy and data sets of agent.toml again."""
+    with reach(home, alone=False) as ask:
+        click.echo(ask(Reload())["taken"])
+
+
+@contextmanager
+def obey_signals(daemon: Daemon) -> Iterator[None]:
+    """Stop a daemon at SIGTERM or SIGINT, have it reload at SIGHUP.
+
+    A thread waits for them: a handler would run in the middle of the agent's own work, perhaps under its locks.
+    """
+    done = threading.Event()
+
+    def wait() -> None:
+        while not done.is_set():
+            if signal.sigwait(SIGNALS) != signal.SIGHUP:
+                daemon.stop()
+                continue
+            try:
+                daemon.reload()
+            except AgentError as error:
+                log.error("not reloaded, all stays as it was: %s", error)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited by every thread from here on
+    waiter = threading.Thread(target=wait, name="hansa-signals", daemon=True)
+    waiter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if waiter.ident is not None:
+            signal.pthread_kill(waiter.ident, signal.SIGTERM)
+        waiter.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave(code: int) -> None:
+    """Exit, without waiting for tasks under way: the journal has them, and the next start runs them again."""
+    deadline = time.monotonic() + TASKS_S
+    while any(thread.name.startswith("hansa-task") for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            logging.shutdown()
+            os._exit(code)  # the interpreter would wait for them
+        time.sleep(POLL_S)
+    sys.exit(code)
+
+
+def _describe(told: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of `hansa agent status`."""
+    whose = f" ({printable(told['organisation'])})" if told["organisation"] else ""
+    since = datetime.fromtimestamp(told["started"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+    broker = told["broker"]
+    trouble = f": {printable(broker['trouble'])}" if broker["trouble"] else ""
+    yield f"{told['name']}{whose}: {', '.join(told['roles'])} of {told['federation']}"
+    yield f"  running   since {since} UTC, process {told['pid']}, hansa {told['version']}"
+    yield f"  broker    {broker['state']}{trouble}"
+    ledger = told["ledger"]
+    yield f"  ledger    {ledger['entries']} entries, head {ledger['head'][:16]}, kept by {told['keeper']}"
+    members = (name if how == "active" else f"{name} ({how})" for name, how in told["members"].items())
+    yield f"  members   {', '.join(members) or 'none'}"
+    for job in told["jobs"]:
+        reason = f": {printable(job['reason'])}" if job.get("reason") else ""
+        yield f"  job       {job['job']}: {job.get('outcome', job['status'])}{reason}"
+    refused = ", ".join(f"{count} {error}" for error, count in told["refused"].items())
+    last = f"; the last: {printable(told['last_refusal'])}" if refused else ""
+    yield f"  messages  {told['unconfirmed']} unconfirmed; refused: {refused or 'none'}{last}"
+    if told["unroutable"]:
+        yield f"  no queue  {', '.join(told['unroutable'])}: not provisioned on the broker"
+    yield f"  health    {told['health_url']}/health"

@@ -1,0 +1,50 @@
+"""What stands in a new agent.toml? Who the agent is, and examples of all that may be added, as comments."""
+
+import tomlkit
+
+EXAMPLES = """
+# The rest is for you to fill in. A line that begins with '#' is an example: remove the sign to make it count.
+# `hansa agent reload` has a running agent read policy and data sets again.
+
+[policy]
+# Which jobs this organisation takes part in; "*" allows any.
+# protocols = ["horizontal-fedavg"]
+# models = ["softmax", "mlp"]
+# coordinators = ["aggregator"]
+# datasets = ["patients"]
+minimum_parties = 2  # fewer, and a model could tell one party's rows to another
+
+# One section for each data set; its rows never leave this machine.
+# [data.patients]
+# file = "patients.csv"  # or .parquet; relative to this folder
+# id = "id"              # the column that names a row; every other column but the target is a feature
+# target = "outcome"
+# holdout = 0.2          # share of the rows kept for evaluation
+#
+# [data.measurements]
+# url = "postgresql+psycopg://reader@db.example.org/hospital"
+# query = "SELECT id, age, pressure, outcome FROM measurements"
+# password_file = "measurements.password"  # mode 0600
+# target = "outcome"
+
+# [ledger]
+# url = "postgresql+psycopg://hansa@localhost/hansa"  # this agent's copy; without it, a file in this folder
+
+# [daemon]
+# listen = "127.0.0.1:9464"  # health and metrics; without it, any free port
+"""
+
+
+def new_config(name: str, organisation: str, roles: tuple[str, ...]) -> tomlkit.TOMLDocument:
+    """Return the configuration of an agent that belongs to no federation yet; `hansa join` adds the rest.
+
+    Args:
+        name, organisation, roles: as under ``[agent]``; checked where the file is written.
+    """
+    agent = tomlkit.table()
+    agent["name"] = name
+    agent["organisation"] = organisation
+    agent["roles"] = list(roles)
+    document = tomlkit.document()
+    document.add("agent", agent)
+    return tomlkit.parse(tomlkit.dumps(document) + EXAMPLES)
