@@ -11,7 +11,7 @@ so that a codec directed by their types can store and send them without knowing 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from hansa.protocols.model import Array, FloatArray, Model
@@ -53,6 +53,16 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Hold on to a record until the job has a result: if it ends without one, another job can start from it.
+
+    A later one takes its place.
+    """
+
+    record: object
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Fire ``TimerFired(name)`` after so many seconds; a timer of the same name is replaced."""
 
@@ -81,7 +91,7 @@ class Abort:
     reason: str
 
 
-Effect = Send | Compute | Record | SetTimer | CancelTimer | Finish | Abort
+Effect = Send | Compute | Record | Keep | SetTimer | CancelTimer | Finish | Abort
 
 
 # -- events: what an agent tells its machine ----------------------------------------------------------------
@@ -145,6 +155,7 @@ class Brief:
         parties: the agents that hold data, sorted.
         settings: an instance of the protocol's ``settings``.
         seed: the job's seed; every random choice of the machine derives from it.
+        start: what an earlier job has kept here (``Keep``), if the settings say to start from it.
     """
 
     job: str
@@ -154,6 +165,7 @@ class Brief:
     parties: tuple[str, ...]
     settings: object
     seed: int
+    start: object | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if list(self.parties) != sorted(set(self.parties)):
@@ -181,8 +193,33 @@ class Workbench(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """What a role waits for, in words for people.
+
+    Attributes:
+        what: "round 3", say; empty once it has ended.
+        whom: the agents whose word is awaited; none while it computes.
+    """
+
+    what: str
+    whom: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a job starts from: the record that another job has kept, and its model's digest."""
+
+    job: str
+    digest: bytes
+
+
+def _from_nothing(_: Any) -> Start | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class RoleSpec(Generic[StateT]):
-    """One role: its two functions, and every class its state can have.
+    """One role: its two functions, every class its state can have, and what a state waits for.
 
     ``step`` raises LocalProtocolError or PeerError instead of returning; the caller then keeps the old state.
     """
@@ -190,6 +227,7 @@ class RoleSpec(Generic[StateT]):
     begin: Callable[[Brief], Step[StateT]]
     step: Callable[[StateT, Event], Step[StateT]]
     states: tuple[type, ...]
+    awaited: Callable[[StateT], Awaited]
 
 
 # `Any` in the two tables below: a protocol's roles and tasks differ in type, and Python cannot say "some S".
@@ -206,7 +244,10 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolSpec:
-    """A protocol as one value: what the registry lists and an agent needs to run it."""
+    """A protocol as one value: what the registry lists and an agent needs to run it.
+
+    ``kept`` are the classes of what its roles ``Keep``; ``start`` reads from the settings where a job starts.
+    """
 
     name: str
     version: int
@@ -216,6 +257,8 @@ class ProtocolSpec:
     facts: tuple[type, ...]
     results: tuple[type, ...]
     tasks: Mapping[str, TaskSpec]
+    kept: tuple[type, ...] = ()
+    start: Callable[[Any], Start | None] = _from_nothing
 
     def role(self, name: str) -> RoleSpec[Any]:
         """Return one role, or raise ValueError listing those there are."""

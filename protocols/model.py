@@ -20,6 +20,9 @@ IndexArray: TypeAlias = npt.NDArray[np.int64]
 # Losses and scores are averaged: short of the largest float, so that no peer's figure overflows the mean.
 LARGEST_FIGURE = 1e300
 
+# 1 GiB of float64: a job that names a larger model is refused before anything is allocated for it.
+MOST_PARAMETERS = 2**27
+
 Task: TypeAlias = Literal["classification", "regression"]
 
 

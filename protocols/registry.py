@@ -10,8 +10,9 @@ from importlib.metadata import entry_points
 
 from hansa.protocols.errors import ModelError, UnknownProtocol
 from hansa.protocols.horizontal import spec as horizontal
+from hansa.protocols.horizontal.training import NO_TORCH
 from hansa.protocols.machine import ProtocolSpec
-from hansa.protocols.model import Model, ModelShape
+from hansa.protocols.model import MOST_PARAMETERS, Model, ModelShape
 
 MODELS_GROUP = "hansa.models"
 
@@ -69,8 +70,12 @@ class ModelRegistry:
         """Build an untrained model; equal arguments give equal parameters.
 
         Raises:
-            ModelError: unknown model, unknown hyperparameter (the known ones are listed), or a bad value.
+            ModelError: unknown model, unknown hyperparameter (the known ones are listed), a bad value, or a
+                shape that makes any model too large.
         """
+        if shape.features * max(len(shape.classes), 1) > MOST_PARAMETERS:
+            sizes = f"{shape.features} features and {len(shape.classes)} classes"
+            raise ModelError(f"{sizes}: any model of them has more than {MOST_PARAMETERS} parameters")
         factory = self._factory(name)
         known = self.hyperparameters(name)
         for given in hyperparameters:
@@ -89,7 +94,11 @@ class ModelRegistry:
             return self._extra[name]
         if name not in self._installed:
             raise ModelError(f"no model {name!r}; there are {', '.join(self.names())}")
-        factory: ModelFactory = self._installed[name].load()
+        try:
+            factory: ModelFactory = self._installed[name].load()
+        except (ImportError, AttributeError) as error:
+            why = NO_TORCH if getattr(error, "name", None) == "torch" else str(error)
+            raise ModelError(f"model {name} can't be loaded: {why}") from error
         return factory
 
 

@@ -27,6 +27,7 @@ from hansa.protocols.machine import (
     Effect,
     Event,
     Finish,
+    Keep,
     PeerLeft,
     ProtocolSpec,
     Received,
@@ -368,6 +369,8 @@ class _Simulation:
                     self._start(agent, effect)
                 case Record(fact):
                     self._records.append((agent.name, self._known(fact, self._spec.facts)))
+                case Keep(record):
+                    self._known(record, self._spec.kept)  # for another job; a simulation is of one
                 case SetTimer(name, after_s):
                     agent.timers[name] = self._now_s + after_s
                     self._schedule(agent.timers[name], _Alarm(agent.name, name, agent.timers[name]))

@@ -10,6 +10,7 @@ from hansa.protocols.machine import (
     Effect,
     Event,
     Finish,
+    Keep,
     PeerLeft,
     Received,
     Record,
@@ -36,6 +37,8 @@ def trace_line(happened: Event | Effect) -> str:
             return f"-> compute {task_id}"
         case Record(fact):
             return f"-> record {describe(fact)}"
+        case Keep(record):
+            return f"-> keep {describe(record)}"
         case SetTimer(name, after_s):
             return f"-> timer {name} in {after_s:g} s"
         case CancelTimer(name):

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.horizontal.fedavg import (
     AGGREGATOR,
+    ENDED,
+    Checkpoint,
     Ended,
     Evaluated,
     ModelEvaluated,
@@ -28,9 +30,17 @@ from hansa.protocols.horizontal.fedavg import (
     derived_seed,
     pooled,
 )
-from hansa.protocols.horizontal.tasks import AGGREGATE, INITIAL, Contributions, GlobalModel, Nothing
+from hansa.protocols.horizontal.tasks import (
+    AGGREGATE,
+    CONTINUE,
+    INITIAL,
+    Contributions,
+    GlobalModel,
+    Nothing,
+)
 from hansa.protocols.machine import (
     Abort,
+    Awaited,
     Brief,
     CancelTimer,
     Compute,
@@ -38,6 +48,7 @@ from hansa.protocols.machine import (
     Effect,
     Event,
     Finish,
+    Keep,
     PeerLeft,
     Received,
     Record,
@@ -129,10 +140,22 @@ State = Running | Ended
 
 
 def begin(brief: Brief) -> Step[State]:
-    """Have the initial model made."""
+    """Have the initial model made, or the one checked that an earlier job has left.
+
+    Raises:
+        LocalProtocolError: the brief does not fit the role, or the model to start from is not here.
+    """
     seat = Seat.take(brief, AGGREGATOR)
-    task = Compute(INITIAL, INITIAL, Nothing(), derived_seed(seat.seed, INITIAL))
-    return Step(Preparing(seat, Progress({}, {})), (task,))
+    return Step(Preparing(seat, Progress({}, {})), (_initial(seat, brief.start),))
+
+
+def _initial(seat: Seat, kept: object | None) -> Compute:
+    seed, digest = derived_seed(seat.seed, INITIAL), seat.settings.start_digest
+    if not digest:
+        return Compute(INITIAL, INITIAL, Nothing(), seed)
+    if not isinstance(kept, Checkpoint):
+        raise LocalProtocolError(f"the last model of job {seat.settings.start_job} is not here")
+    return Compute(INITIAL, CONTINUE, GlobalModel(bytes.fromhex(digest), kept.parameters), seed)
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -291,7 +314,8 @@ def _close(state: Aggregating, model: GlobalModel) -> Step[State]:
         following = _open(state, state.round + 1, model)
     else:
         following = _publish(state, model)
-    return replace(following, effects=(closed, *following.effects))
+    keep = Keep(Checkpoint(state.round, model.digest, model.parameters))
+    return replace(following, effects=(closed, keep, *following.effects))
 
 
 # -- the end ------------------------------------------------------------------------------------------------
@@ -401,6 +425,22 @@ def _model(event: Computed) -> GlobalModel:
     return event.result
 
 
+def awaited(state: State) -> Awaited:
+    """Return what the aggregator waits for, and for whom."""
+    match state:
+        case Preparing():
+            return Awaited("the initial model")
+        case Collecting(round=number):
+            return Awaited(f"round {number}", tuple(p for p in _present(state) if p not in state.updates))
+        case Aggregating(round=number):
+            return Awaited(f"the average of round {number}")
+        case Concluding():
+            waiting = tuple(p for p in _present(state) if p not in state.evaluations)
+            return Awaited("the final evaluation", waiting)
+        case Ended():
+            return ENDED
+
+
 def _task_id(number: int) -> str:
     return f"round-{number}/aggregate"
 
@@ -409,4 +449,6 @@ def _timer(number: int) -> str:
     return f"round-{number}/deadline"
 
 
-SPEC: RoleSpec[State] = RoleSpec(begin, step, (Preparing, Collecting, Aggregating, Concluding, Ended))
+SPEC: RoleSpec[State] = RoleSpec(
+    begin, step, (Preparing, Collecting, Aggregating, Concluding, Ended), awaited
+)

@@ -17,12 +17,13 @@ Algorithm 1, with every party in every round.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, isfinite
 
 from hansa.protocols.errors import LocalProtocolError
-from hansa.protocols.machine import Brief
+from hansa.protocols.machine import Awaited, Brief, Start
 from hansa.protocols.model import Array, Evaluation
 
 NAME = "horizontal-fedavg"
@@ -43,6 +44,8 @@ class FedAvgSettings:
             aggregator may spend waiting for others.
         tol: a round improves the loss if it lowers the least so far by at least this.
         patience: stop after so many rounds in a row without improvement; 0 never stops early.
+        start_job: the job whose last model this one starts from; empty for a fresh one.
+        start_digest: that model's digest, as the ledger has it: 64 of 0-9 and a-f.
     """
 
     rounds: int
@@ -51,6 +54,8 @@ class FedAvgSettings:
     silence_s: float
     tol: float = 0.0
     patience: int = 0
+    start_job: str = ""
+    start_digest: str = ""
 
     def __post_init__(self) -> None:
         for name, value in (("rounds", self.rounds), ("quorum", self.quorum)):
@@ -66,6 +71,10 @@ class FedAvgSettings:
             raise ValueError(f"tol must be at least 0, not {self.tol}")
         if self.patience < 0:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
+        if bool(self.start_job) != bool(self.start_digest):
+            raise ValueError("start_job and start_digest go together")
+        if not re.fullmatch("([0-9a-f]{64})?", self.start_digest):
+            raise ValueError(f"start_digest must be 64 of 0-9 and a-f, not {self.start_digest!r:.80}")
 
 
 # Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer; the
@@ -134,6 +143,25 @@ class ModelEvaluated:
     evaluation: Evaluation
 
 
+# -- kept: for another job ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """The model of the last round closed."""
+
+    round: int
+    digest: bytes
+    parameters: tuple[Array, ...]
+
+
+def start(settings: FedAvgSettings) -> Start | None:
+    """Return where a job of these settings starts from, or None if it starts afresh."""
+    if not settings.start_job:
+        return None
+    return Start(settings.start_job, bytes.fromhex(settings.start_digest))
+
+
 # -- results ------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +226,9 @@ class Ended:
     """Finished or aborted: whatever still arrives is ignored."""
 
     seat: Seat
+
+
+ENDED = Awaited("")
 
 
 def derived_seed(seed: int, *path: str | int) -> int:

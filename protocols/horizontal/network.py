@@ -13,7 +13,14 @@ from math import isfinite
 import numpy as np
 
 from hansa.protocols.horizontal import scores
-from hansa.protocols.model import Array, Evaluation, FloatArray, ModelShape, check_layout
+from hansa.protocols.model import (
+    MOST_PARAMETERS,
+    Array,
+    Evaluation,
+    FloatArray,
+    ModelShape,
+    check_layout,
+)
 
 DTYPES = ("float32", "float64")
 
@@ -66,7 +73,7 @@ class Network:
             dtype: ``float32`` or ``float64``, of the parameters and of training.
 
         Raises:
-            ValueError: another dtype.
+            ValueError: another dtype, or more than MOST_PARAMETERS.
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype}")
@@ -74,6 +81,9 @@ class Network:
         self.descent = descent
         self._dtype = np.dtype(dtype)
         widths = [shape.features, *hidden, len(shape.classes) or 1]
+        count = sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
+        if count > MOST_PARAMETERS:
+            raise ValueError(f"{count} parameters; a model has at most {MOST_PARAMETERS}")
         self._parameters: list[Array] = []
         for inputs, outputs in pairwise(widths):
             self._parameters.append(np.zeros((inputs, outputs), self._dtype))

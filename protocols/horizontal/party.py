@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.horizontal.fedavg import (
+    ENDED,
     PARTY,
     Ended,
     Evaluated,
@@ -23,6 +24,7 @@ from hansa.protocols.horizontal.fedavg import (
 from hansa.protocols.horizontal.tasks import EVALUATE, TRAIN, GlobalModel, Trained
 from hansa.protocols.machine import (
     Abort,
+    Awaited,
     Brief,
     CancelTimer,
     Compute,
@@ -180,4 +182,19 @@ def _timer(number: int) -> str:
     return f"round-{number}/silence"
 
 
-SPEC: RoleSpec[State] = RoleSpec(begin, step, (Waiting, Training, Evaluating, Ended))
+def awaited(state: State) -> Awaited:
+    """Return what the party waits for, and for whom."""
+    match state:
+        case Waiting(seat, 0):
+            return Awaited("the first round", (seat.coordinator,))
+        case Waiting(seat, latest):
+            return Awaited(f"what follows round {latest}", (seat.coordinator,))
+        case Training(_, number):
+            return Awaited(f"our training in round {number}")
+        case Evaluating():
+            return Awaited("our evaluation of the final model")
+        case Ended():
+            return ENDED
+
+
+SPEC: RoleSpec[State] = RoleSpec(begin, step, (Waiting, Training, Evaluating, Ended), awaited)

@@ -6,6 +6,7 @@ from hansa.protocols.horizontal.fedavg import (
     NAME,
     PARTY,
     VERSION,
+    Checkpoint,
     Evaluated,
     FedAvgSettings,
     ModelEvaluated,
@@ -15,6 +16,7 @@ from hansa.protocols.horizontal.fedavg import (
     RoundOpened,
     TrainingDone,
     Update,
+    start,
 )
 from hansa.protocols.horizontal.tasks import TASKS
 from hansa.protocols.machine import ProtocolSpec
@@ -28,4 +30,6 @@ FEDAVG = ProtocolSpec(
     facts=(RoundClosed, ModelEvaluated),
     results=(TrainingDone, ModelReceived),
     tasks=TASKS,
+    kept=(Checkpoint,),
+    start=start,
 )

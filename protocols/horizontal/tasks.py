@@ -12,6 +12,7 @@ from hansa.protocols.machine import TaskSpec, Workbench
 from hansa.protocols.model import Array, Evaluation, Model, all_finite
 
 INITIAL = "initial"
+CONTINUE = "continue"
 TRAIN = "train"
 AGGREGATE = "aggregate"
 EVALUATE = "evaluate"
@@ -58,6 +59,16 @@ def initial(_: Nothing, bench: Workbench, seed: int) -> GlobalModel:
     return GlobalModel.of(bench.model().get_parameters())
 
 
+def proceed(inputs: GlobalModel, bench: Workbench, seed: int) -> GlobalModel:
+    """Return the model that an earlier job has left, once its digest and its fit are checked.
+
+    Raises:
+        PeerError: the digest is not that of the parameters, or they don't fit the model.
+    """
+    _loaded(inputs, bench)
+    return inputs
+
+
 def train(inputs: GlobalModel, bench: Workbench, seed: int) -> Trained:
     """Check the digest, evaluate the incoming model on the holdout, then train on from it.
 
@@ -93,6 +104,7 @@ def evaluate(inputs: GlobalModel, bench: Workbench, seed: int) -> Evaluation:
 
 TASKS: dict[str, TaskSpec] = {
     INITIAL: TaskSpec(initial, Nothing, GlobalModel),
+    CONTINUE: TaskSpec(proceed, GlobalModel, GlobalModel),
     TRAIN: TaskSpec(train, GlobalModel, Trained),
     AGGREGATE: TaskSpec(aggregate, Contributions, GlobalModel),
     EVALUATE: TaskSpec(evaluate, GlobalModel, Evaluation),
