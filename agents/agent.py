@@ -25,6 +25,7 @@ from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, new_salt
 from hansa.agents.desk import Desk
 from hansa.agents.errors import AgentError, ConfigError, JobError, JournalError
+from hansa.agents.forgetting import Forgetting
 from hansa.agents.herald import Herald
 from hansa.agents.intake import Intake, Parcel
 from hansa.agents.journal import Changes, Journal
@@ -66,7 +67,7 @@ from hansa.ledger import (
     read_entry,
     sign_entry,
 )
-from hansa.protocols import ModelRegistry, PeerError, ProtocolError
+from hansa.protocols import Awaited, ModelRegistry, PeerError, ProtocolError
 
 log = logging.getLogger("hansa.agent")
 
@@ -146,6 +147,7 @@ class Agent:
             config.policy,
             detach_bytes,
         )
+        self._forgetting = Forgetting(journal)
         self._commands: deque[Callable[[], None]] = deque()
         self._answers: list[Callable[[], None]] = []  # to be given once what they speak of is committed
         self._asked: set[Future[Any]] = set()  # whoever waits for these must not wait for ever
@@ -235,6 +237,22 @@ class Agent:
     def result(self, job: str) -> Any:
         """Return what a protocol's role ended with here (its model, say); JobError if there is nothing."""
         return self._machines.result(job)
+
+    def spec(self, job: str) -> JobSpec:
+        """Return a job as it was offered; JobError if it is unknown here."""
+        return self._machines.spec(job)
+
+    def kept(self, job: str) -> Any:
+        """Return what the protocol kept here of a job that ended without a result, or None."""
+        return self._machines.kept(job)
+
+    def awaited(self, job: str) -> tuple[Awaited, float | None]:
+        """Return what a job waits for here, and until when (UTC seconds); JobError if it is unknown here."""
+        return self._machines.awaited(job)
+
+    def open_jobs(self) -> tuple[str, ...]:
+        """Return the jobs that are not over here."""
+        return self._machines.open_jobs()
 
     def busy(self) -> bool:
         """Whether anything is under way here: commands, tasks, entries, mail unsent or unconfirmed."""
@@ -415,9 +433,22 @@ class Agent:
         self._housekept_at = now
         self.intake.drop_unclaimed(self._desk.changes, now)
         self._machines.drop_stale_offers()
+        self._forget_sessions(now)
         for gap in self.intake.gaps(now, GAP_S):
             log.warning("%s: %s", self.name, gap)
             self._desk.announce("sequence-gap", peer=gap.sender, missing=gap.missing, waited_s=gap.waited_s)
+
+    def _forget_sessions(self, now: float) -> None:
+        """Drop what is left of jobs that ended so long ago that nothing of them can come again."""
+        over = self._machines.over()
+        closed = over | {job for job, each in self.clerk.standing.jobs.items() if each.status != "open"}
+        left = over | ((self.intake.sessions() | self.outbox.sessions()) & closed)
+        changes = self._desk.changes
+        due = self._forgetting.due(changes, now, left - self._machines.going_on())
+        self.intake.forget(changes, due)
+        self.outbox.forget(changes, due)
+        for session in due:
+            self._machines.forget(session)
 
     # --- messages -----------------------------------------------------------------------------------------
     def _take_in(self, now: float, delivery: Delivery) -> bool:

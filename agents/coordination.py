@@ -29,6 +29,7 @@ from hansa.ledger import (
     JobRefused,
 )
 from hansa.protocols import (
+    Awaited,
     CancelTimer,
     Effect,
     LocalProtocolError,
@@ -257,6 +258,26 @@ def step(state: JobState, event: JobEvent) -> JobStep:
             return _member(state, event)
         case Over():
             return _over(state, event)
+
+
+def awaited(state: JobState) -> Awaited:
+    """Return what a job waits for while its protocol is not at work, and for whom."""
+    match state:
+        case Proposing(spec):
+            answered = {*state.accepted, *dict(state.refused)}
+            return Awaited("consent", tuple(party for party in spec.parties if party not in answered))
+        case Finishing():
+            return Awaited("the keeper's receipt for the end")
+        case Accepting():
+            return Awaited("the keeper's receipt for our consent")
+        case Accepted():
+            return Awaited("the start", (state.coordinator,))
+        case Delivered():
+            return Awaited("the coordinator's last word", (state.coordinator,))
+        case Running() | TakingPart():
+            return Awaited("the protocol")
+        case Over():
+            return Awaited("")
 
 
 # --- the coordinator ------------------------------------------------------------------------------------

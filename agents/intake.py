@@ -7,7 +7,7 @@ on yet is journalled, so that every delivery can be acknowledged at once.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from hansa.agents.blobs import BlobStore
@@ -124,6 +124,7 @@ class Intake:
         self._federation = federation
         self._lookup = lookup
         self._blobs = blobs
+        self._journal = journal
         self._released: dict[Stream, deque[Parcel]] = {}
         self._arriving: dict[bytes, _Arriving] = {}
         self._pending: Counter[str] = Counter()  # bytes of bodies held or released, by sender
@@ -279,6 +280,28 @@ class Intake:
         for place, arriving in list(self._arriving.items()):
             if not arriving.claimed and arriving.since + UNCLAIMED_S < now_s:
                 self._forget(changes, place)
+
+    def sessions(self) -> set[str]:
+        """Return the sessions that something has come of."""
+        return self._inbox.sessions()
+
+    def forget(self, changes: Changes, sessions: Collection[str]) -> None:
+        """Drop everything of sessions that are over, and whose messages have expired."""
+        for key in self._journal.load("seen"):
+            if unpack_row(key)[2] in sessions:
+                changes.drop("seen", key)
+        released: set[bytes] = set()
+        for stream in [stream for stream in self._released if stream[2] in sessions]:
+            for parcel in self._released.pop(stream):  # its arrays never came
+                released.add(_key(parcel.message))
+                self.done(changes, parcel)
+        for key, value in self._journal.load("held").items():
+            if unpack_row(key)[2] in sessions and key not in released:  # it waited behind a gap
+                message = _load_message(value)
+                self._pending[message.header.sender] -= len(message.body)
+                changes.drop("held", key)
+        for session in sessions:
+            self._inbox.forget(session)
 
     def gaps(self, now_s: float, deadline_s: float) -> tuple[SequenceGap, ...]:
         """Name the messages that others have waited behind for so long."""

@@ -6,7 +6,7 @@ their timers and their tasks, feeds them events, and carries out their effects i
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hansa.agents import coordination, wire
@@ -21,6 +21,7 @@ from hansa.agents.messages import JobAbort, JobSpec, spec_digest
 from hansa.agents.policy import objection, read_settings
 from hansa.agents.workshop import Ended, Workshop, workbench
 from hansa.broker import (
+    ArrayRef,
     BadName,
     BrokerError,
     NotEncodable,
@@ -37,7 +38,9 @@ from hansa.broker import (
 )
 from hansa.ledger import Body, Job, ModelEvaluated, RoundClosed
 from hansa.protocols import (
+    PROTOCOLS,
     Abort,
+    Awaited,
     Brief,
     CancelTimer,
     Compute,
@@ -45,6 +48,7 @@ from hansa.protocols import (
     Effect,
     Event,
     Finish,
+    Keep,
     ModelRegistry,
     PeerError,
     ProtocolError,
@@ -142,6 +146,61 @@ class Machines:
         spec = self._jobs[job].spec
         return wire.restore(attach(decode(value), self._blobs.load), protocol(spec.protocol).results)
 
+    def spec(self, job: str) -> JobSpec:
+        """Return a job as it was offered; JobError if it is unknown here."""
+        state = self._jobs.get(job)
+        if state is None:
+            raise JobError(f"job {job!r} is unknown at {self._desk.name}")
+        return state.spec
+
+    def kept(self, job: str) -> Any:
+        """Return what a protocol's role kept here of a job that ended without a result, or None.
+
+        Raises:
+            CorruptBlob: it is damaged.
+        """
+        value = self._journal.load("kept").get(job.encode())
+        if value is None:
+            return None
+        classes = [each for known in PROTOCOLS.values() for each in known.kept]
+        return wire.restore(attach(decode(value), self._blobs.load), classes)
+
+    def awaited(self, job: str) -> tuple[Awaited, float | None]:
+        """Return what a job waits for here, and when that patience ends (UTC seconds, None: with no deadline).
+
+        Raises:
+            JobError: the job is unknown here.
+        """
+        self.spec(job)
+        role = self._roles.get(job)
+        awaited = coordination.awaited(self._jobs[job])
+        slot = "job"
+        if role is not None:
+            awaited, slot = role.role.awaited(role.state), "role"
+        timers = (due for (session, kind, _), due in self._timers.items() if (session, kind) == (job, slot))
+        return awaited, min(timers, default=None)
+
+    def going_on(self) -> set[str]:
+        """Return the jobs that are not over here, and those on offer."""
+        offered = {session for _, session in self._offers}
+        return offered | set(self.open_jobs())
+
+    def over(self) -> set[str]:
+        """Return the jobs that are over here and have left no result."""
+        results = {key.decode() for key in self._journal.load("result")}
+        return {job for job, state in self._jobs.items() if isinstance(state, Over)} - results
+
+    def forget(self, job: str) -> None:
+        """Drop a job that is over; a result stays, with the specification that says what it is of."""
+        self._drop_arrays("kept", job)
+        if job in self.over():
+            del self._jobs[job]
+            self._drop_snapshot(job, "job")
+
+    def open_jobs(self) -> tuple[str, ...]:
+        """Return the jobs that are not over here, in the order in which they came."""
+        return tuple(job for job, state in self._jobs.items() if not isinstance(state, Over))
+
     def busy(self) -> bool:
         """Whether tasks are under way."""
         return bool(self._tasks)
@@ -193,7 +252,8 @@ class Machines:
             if job is None:
                 continue
             self._drop_offer(sender, session)
-            if job.coordinator != sender or job.specification != spec_digest(spec):
+            known = session in self._jobs or job.status != "open"  # forgotten, or over before we heard of it
+            if known or job.coordinator != sender or job.specification != spec_digest(spec):
                 log.warning(
                     "%s: %s offered another job %s than the ledger has", self._desk.name, sender, session
                 )
@@ -299,7 +359,7 @@ class Machines:
                     self._tell_role(session, event)
                 case StopRole():
                     self._stop_role(session)
-                case Send() | Record() | SetTimer() | CancelTimer() | Compute() | Finish() | Abort():
+                case Send() | Record() | Keep() | SetTimer() | CancelTimer() | Compute() | Finish() | Abort():
                     self._carry_out(session, "job", spec, effect)
         if isinstance(step.state, Over) and not isinstance(before, Over):
             ended = step.state
@@ -309,6 +369,9 @@ class Machines:
         """Begin a protocol's role; settings that don't fit end the job here, with the reason."""
         try:
             brief, known = self._brief(spec, name, parties)
+            begins = known.start(brief.settings)
+            if begins is not None:
+                brief = replace(brief, start=self.kept(begins.job))
             role = known.role(name)
             first = role.begin(brief)
         except (ProtocolError, BrokerError, ValueError) as error:
@@ -352,16 +415,28 @@ class Machines:
                     self._finish(session, result)
                 case Abort(reason):
                     self._give_up(session, reason)
+                case Keep(record):
+                    self._put_arrays("kept", session, record)
                 case Send() | Record() | SetTimer() | CancelTimer() | Compute():
                     self._carry_out(session, "role", spec, effect)
 
     def _finish(self, session: str, result: object) -> None:
-        plain = detach(wire.snapshot(result), self._blobs.keep, self._detach_bytes)
-        self._desk.changes.put("result", session.encode(), encode(plain))
-        self._blobs.use("result", session.encode(), refs(plain))
-        self._blobs.secure(refs(plain))
+        self._blobs.secure(self._put_arrays("result", session, result))
+        self._drop_arrays("kept", session)
         self._stop_role(session)
         self.tell_job(session, wire.role_done(result))
+
+    def _put_arrays(self, space: str, session: str, record: object) -> tuple[ArrayRef, ...]:
+        """Write a record under a job's name; return the references of its large arrays."""
+        plain = detach(wire.snapshot(record), self._blobs.keep, self._detach_bytes)
+        self._desk.changes.put(space, session.encode(), encode(plain))
+        arrays = refs(plain)
+        self._blobs.use(space, session.encode(), arrays)
+        return arrays
+
+    def _drop_arrays(self, space: str, session: str) -> None:
+        self._desk.changes.drop(space, session.encode())
+        self._blobs.use(space, session.encode(), ())
 
     def _give_up(self, session: str, reason: str) -> None:
         self._stop_role(session)
@@ -397,7 +472,7 @@ class Machines:
             case Compute():
                 self._set_task(session, effect)
                 self._run_task(session, effect)
-            case Finish() | Abort():
+            case Keep() | Finish() | Abort():
                 raise ProtocolError(f"{type(effect).__name__} outside a role")
 
     # --- tasks --------------------------------------------------------------------------------------------
@@ -453,8 +528,9 @@ class Machines:
             session, slot = unpack_row(key)
             machines[session, slot] = plain = decode(value)
             self._blobs.use("machine", key, refs(plain))
-        for key, value in self._journal.load("result").items():
-            self._blobs.use("result", key, refs(decode(value)))
+        for space in ("result", "kept"):
+            for key, value in self._journal.load(space).items():
+                self._blobs.use(space, key, refs(decode(value)))
         for key, value in self._journal.load("timer").items():
             session, slot, name = unpack_row(key)
             [self._timers[session, slot, name]] = unpack_row(value)

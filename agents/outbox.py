@@ -6,7 +6,7 @@ never more than the receiver's credit allows.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from hansa.agents import wire
@@ -15,7 +15,9 @@ from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
 from hansa.broker import (
     Identity,
     PublicIdentity,
+    Refused,
     Traffic,
+    UnknownSender,
     detach,
     encode,
     encode_chunk,
@@ -127,7 +129,23 @@ class Outbox:
         return len(self._letters)
 
     def post(self, changes: Changes, now_s: float, session: str, recipient: str, message: object) -> None:
-        """Seal a message for one peer and put it, with its arrays, into this step's changes."""
+        """Seal a message for one peer and put it, with its arrays, into this step's changes.
+
+        Raises:
+            UnknownSender, SuspendedSender: the peer may not be written to; nothing has happened.
+        """
+        self.post_to(changes, now_s, session, self._lookup(recipient), recipient, message)
+
+    def post_to(
+        self,
+        changes: Changes,
+        now_s: float,
+        session: str,
+        reader: PublicIdentity,
+        recipient: str,
+        message: object,
+    ) -> None:
+        """Seal a message for whoever holds these keys, member or not, and send it to a mailbox, as `post`."""
         kind = wire.kind_of(message)
         plain = detach(to_plain(message), self._blobs.keep, self._detach_bytes)
         arrays = refs(plain)
@@ -136,7 +154,7 @@ class Outbox:
         sent_at_ms = int(now_s * 1000)
         frame = seal_message(
             self._identity,
-            self._lookup(recipient),
+            reader,
             federation=self._federation,
             session=session,
             incarnation=self.incarnation,
@@ -191,6 +209,11 @@ class Outbox:
             changes.drop("outbox", letter_id.to_bytes(8), patient=True)
             self.unroutable.discard(letter.recipient)
             return
+        if status == "unroutable" and self._gone(letter.recipient):
+            del self._letters[letter_id]
+            changes.drop("outbox", letter_id.to_bytes(8), patient=True)
+            self.unroutable.discard(letter.recipient)
+            return
         if status == "unroutable":
             letter.not_before = now_s + UNROUTABLE_RETRY_S
             self.unroutable.add(letter.recipient)
@@ -202,10 +225,24 @@ class Outbox:
             transfer.confirmed += 1
             self._settle(changes, transfer_id, transfer)
             return
+        if status == "unroutable" and self._gone(transfer.recipient):
+            transfer.received = transfer.count
+            self._settle(changes, transfer_id, transfer)
+            return
         if status == "unroutable":
             transfer.not_before = now_s + UNROUTABLE_RETRY_S
             self.unroutable.add(transfer.recipient)
         transfer.begin_again()
+
+    def _gone(self, recipient: str) -> bool:
+        """Whether a mailbox is missing for good: its owner has left, or was a door that is shut."""
+        try:
+            self._lookup(recipient)
+        except UnknownSender:
+            return True
+        except Refused:
+            return False  # suspended: it may come back
+        return False
 
     def _settle(self, changes: Changes, transfer_id: int, transfer: _Transfer) -> None:
         key = transfer_id.to_bytes(8)
@@ -213,6 +250,16 @@ class Outbox:
             del self._transfers[transfer_id]
             changes.drop("transfer", key, patient=True)
             self._blobs.use("transfer", key, [])
+
+    def sessions(self) -> set[str]:
+        """Return the sessions that something was sent of."""
+        return {unpack_row(stream)[0] for stream in self._sequences}
+
+    def forget(self, changes: Changes, sessions: Collection[str]) -> None:
+        """Drop the numbers of sessions that are over, and whose messages have expired."""
+        for stream in [stream for stream in self._sequences if unpack_row(stream)[0] in sessions]:
+            del self._sequences[stream]
+            changes.drop("sequence", stream)
 
     def next_retry(self) -> float | None:
         """When something whose recipient had no queue is due again, or None."""

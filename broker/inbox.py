@@ -172,6 +172,10 @@ class Inbox:
                 found.append(SequenceGap(sender, session, len(stream.digests), waited_s))
         return tuple(found)
 
+    def sessions(self) -> set[str]:
+        """Return the sessions that messages have come of."""
+        return {session for _, _, session in self._streams}
+
     def forget(self, session: str) -> None:
         """Drop all streams of a session; right once its messages have expired, for then none can return."""
         for key in [key for key in self._streams if key[2] == session]:
