@@ -3,9 +3,9 @@
 One SelectConnection that publishes or consumes, as hansa's do: persistent and mandatory messages, confirms tracked
 by sequence, at most a window of them open; a prefetch, acknowledgements for several messages at once.
 
-Told: {"url", "exchange", "key", "queue"} and either {"publish": messages, "bytes": of each, "window"} or
-{"consume": messages, "prefetch", "every": so many to one acknowledgement}. Answers {"ready"}, begins when told
-anything more, then answers {"began", "ended"} by the system's monotonic clock.
+Told: {"port", "vhost", "user", "password", "exchange", "key", "queue"} and either {"publish": messages, "bytes": of
+each, "window"} or {"consume": messages, "prefetch", "every": so many to one acknowledgement}. Answers {"ready"},
+begins when told anything more, then answers {"began", "ended"} by the system's monotonic clock.
 """
 
 import json
@@ -122,8 +122,14 @@ def main() -> None:
     def opened(connection: pika.SelectConnection) -> None:
         connection.channel(on_open_callback=lambda channel: start(told, channel))
 
+    parameters = pika.ConnectionParameters(
+        host="127.0.0.1",
+        port=told["port"],
+        virtual_host=told["vhost"],
+        credentials=pika.PlainCredentials(told["user"], told["password"]),
+    )
     connection = pika.SelectConnection(
-        pika.URLParameters(told["url"]),
+        parameters,
         on_open_callback=opened,
         on_close_callback=lambda closed, _reason: closed.ioloop.stop(),
     )

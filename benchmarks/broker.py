@@ -58,10 +58,15 @@ class Bare:
         gives = {"publish": messages, "bytes": self.size, "window": self.window}
         return Child("benchmarks.bare_pika", {**self._place(where), **gives})
 
-    def _place(self, where: Town) -> dict[str, str]:
-        key = routing_key(OBSERVER, OBSERVER, self.lane)
-        names = {"exchange": exchange(FEDERATION), "key": key, "queue": queue(OBSERVER, self.lane)}
-        return {"url": where.url(OBSERVER), **names}
+    def _place(self, where: Town) -> dict[str, object]:
+        names = {
+            "exchange": exchange(FEDERATION),
+            "key": routing_key(OBSERVER, OBSERVER, self.lane),
+            "queue": queue(OBSERVER, self.lane),
+        }
+        address = where.address(OBSERVER)
+        login = {"vhost": address.vhost, "user": address.user, "password": address.password}
+        return {"port": address.port, **login, **names}
 
 
 SMALL = Bare("control", FRAME_BYTES, MAX_UNCONFIRMED, BATCH)
@@ -101,8 +106,7 @@ class Figures:
 def correspondents(where: Town) -> tuple[Child, Child]:
     """Start the two agents: the keeper sends, the peer receives."""
     sender, receiver = (
-        Child("benchmarks.correspondent", {"home": str(where.home(name)), "url": where.url(name)})
-        for name in (KEEPER, PEER)
+        Child("benchmarks.correspondent", {"home": str(where.home(name))}) for name in (KEEPER, PEER)
     )
     return sender, receiver
 

@@ -3,7 +3,7 @@
 The whole stack of an agent works here (`Agent.step`: seal, sign, journal, publish, confirm; verify, open, order,
 journal, acknowledge), except that no job's machine waits at the end: a message that arrived is counted.
 
-Told: {"home", "url"}; then, as often as wanted, {"send": messages, "to", "floats": of each, "backlog": at most so
+Told: {"home"}; then, as often as wanted, {"send": messages, "to", "floats": of each, "backlog": at most so
 many unconfirmed} or {"receive": messages}. Answers {"ready"} once, then {"began", "ended", "commits"} for each, by
 the system's monotonic clock, which all processes share.
 """
@@ -21,7 +21,7 @@ from hansa.agents.agent import Agent
 from hansa.agents.home import JOURNAL, Home
 from hansa.agents.journal import Changes, SqliteJournal
 from hansa.agents.memory import keep_freed_memory
-from hansa.broker import AmqpTransport, BrokerAddress
+from hansa.broker import AmqpTransport
 from hansa.protocols import Evaluation
 from hansa.protocols.horizontal.fedavg import Update
 
@@ -57,12 +57,12 @@ class Correspondent(Agent):
             super()._act_on(session, sender, message)
 
 
-def open_agent(home: Home, url: str) -> tuple[Correspondent, CountingJournal, AmqpTransport]:
+def open_agent(home: Home) -> tuple[Correspondent, CountingJournal, AmqpTransport]:
     """Build the agent of a home, connected."""
     keep_freed_memory()
     identity, config = home.identity(), home.config()
     journal = CountingJournal(home.path / JOURNAL, identity.home_key())
-    transport = AmqpTransport(BrokerAddress.from_url(url), config.federation.id, identity.name)
+    transport = AmqpTransport(home.address(), config.federation.id, identity.name)
     transport.ready(READY_S)
     agent = Correspondent(
         identity=identity,
@@ -107,7 +107,7 @@ def main() -> None:
     """Do as told on standard input."""
     lines = map(json.loads, sys.stdin)
     told: dict[str, Any] = next(lines)
-    agent, journal, transport = open_agent(Home(Path(told["home"])), told["url"])
+    agent, journal, transport = open_agent(Home(Path(told["home"])))
     print(json.dumps({"ready": agent.name}), flush=True)
     for order in lines:
         began, commits = time.monotonic(), journal.commits

@@ -27,7 +27,7 @@ from hansa.agents.data import Dataset, from_arrays
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
 from hansa.broker import Identity
-from hansa.protocols import Array, Evaluation, FloatArray, ModelRegistry
+from hansa.protocols import Array, Evaluation, FloatArray, ModelRegistry, ModelShape
 
 PARTIES = 10
 PARAMETERS = 1_000_000
@@ -57,6 +57,11 @@ class Untrained:
         return np.zeros(len(X))
 
 
+def untrained(shape: ModelShape) -> Untrained:
+    """Make the model, as the entry points of `hansa.models` do."""
+    return Untrained()
+
+
 def federated_rounds(journalled: bool, rounds: int, folder: Path | None = None) -> list[float]:
     """Return the seconds of each round after the first, from close to close."""
     generator = np.random.default_rng(0)
@@ -64,7 +69,7 @@ def federated_rounds(journalled: bool, rounds: int, folder: Path | None = None) 
     for party in range(PARTIES):
         rows = _rows(generator, party)
         members.append(Member(f"party-{party}", datasets={"rows": lambda rows=rows: rows}))  # type: ignore[misc]
-    registry = ModelRegistry({"untrained": lambda shape: Untrained()})
+    registry = ModelRegistry({"untrained": untrained})
     closed: list[float] = []
     with LocalFederation.found(members, journalled=journalled, registry=registry, folder=folder) as local:
         local.listen(

@@ -142,7 +142,7 @@ def measure(
     command = [str(python), str(SCRIPT), "--api", setting.api, "--client-cpus", str(setting.client_cpus)]
     command += ["--rounds", str(rounds), "--parties", str(parties), "--parameters", str(parameters)]
     command += [] if setting.poll_s is None else ["--poll-s", str(setting.poll_s)]
-    with _scratch() as variables:
+    with scratch() as variables:
         output = _finish(command, variables)
     return parse(setting, output)
 
@@ -210,7 +210,7 @@ def last_line(output: str) -> str:
 
 
 @contextmanager
-def _scratch() -> Iterator[dict[str, str]]:
+def scratch() -> Iterator[dict[str, str]]:
     """Yield variables that keep Flower and Ray from calling home and out of the user's folders."""
     # Ray puts Unix sockets below this folder, whose paths may not pass 107 bytes: a long TMPDIR won't do.
     folder = tempfile.mkdtemp(prefix="peer-", dir="/tmp" if os.path.isdir("/tmp") else None)

@@ -7,20 +7,22 @@ passwords included, they read from their standard input, and what they measured 
 
 import json
 import os
+import random
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.report import ROOT
+from hansa.agents.home import CONFIG
 from hansa.agents.local import LocalFederation, Member
-from hansa.broker import Account, Management, provision
+from hansa.broker import Account, BrokerAddress, Management, provision
 from hansa.broker.layout import user
 from hansa.protocols import ModelRegistry
 from tests import servers
@@ -28,7 +30,9 @@ from tests import servers
 FEDERATION = "town"
 KEEPER = "keeper"
 OBSERVER = "observer"  # has no home: hears events, or stands for a client without hansa
-ANSWER_S = 180.0  # a process that says nothing for so long has failed
+PASSWORD = "broker.password"
+ROWS = "rows.csv"
+WITH_ROWS = {"data": {"rows": {"file": ROWS, "target": "label"}}}  # a member's configuration
 
 
 class ProcessFailed(Exception):
@@ -48,9 +52,12 @@ class Town:
     password: str = field(repr=False)
 
     def url(self, agent: str) -> str:
-        """Return an agent's broker URL, its password included."""
-        name = user(FEDERATION, agent)
-        return f"amqp://{name}:{self.password}@127.0.0.1:{self.node.port}/{FEDERATION}"
+        """Return an agent's broker URL, without the password."""
+        return f"amqp://{user(FEDERATION, agent)}@127.0.0.1:{self.node.port}/{FEDERATION}"
+
+    def address(self, agent: str) -> BrokerAddress:
+        """Return an agent's way to the broker."""
+        return replace(BrokerAddress.from_url(self.url(agent)), password=self.password)
 
     def home(self, agent: str) -> Path:
         """Return an agent's folder."""
@@ -92,10 +99,31 @@ def found(where: Town, members: Sequence[Member], registry: ModelRegistry | None
         members, federation=FEDERATION, folder=where.folder / "homes", aggregator=KEEPER, registry=registry
     )
     with federation:
+        for member in members:
+            (where.home(member.name) / ROWS).write_text(rows(member.name))
         federation.register()
         federation.settle()
-    names = [KEEPER, OBSERVER, *(member.name for member in members)]
-    provision(where.management, FEDERATION, [Account(name, where.password) for name in names])
+    names = [KEEPER, *(member.name for member in members)]
+    provision(where.management, FEDERATION, [Account(name, where.password) for name in (*names, OBSERVER)])
+    for name in names:
+        _connect(where, name)
+
+
+def rows(seed: str, count: int = 64) -> str:
+    """Return a small data set as CSV: two features and a target that follows the first."""
+    dice = random.Random(seed)
+    pairs = [(dice.gauss(0, 1), dice.gauss(0, 1)) for _ in range(count)]
+    lines = (f"{index},{x:.4f},{y:.4f},{'yes' if x > 0 else 'no'}" for index, (x, y) in enumerate(pairs))
+    return "\n".join(["id,x,y,label", *lines]) + "\n"
+
+
+def _connect(where: Town, agent: str) -> None:
+    """Tell a home where the broker is."""
+    home = where.home(agent)
+    with open(os.open(home / PASSWORD, os.O_CREAT | os.O_WRONLY, 0o600), "w") as secret:
+        secret.write(where.password)
+    with (home / CONFIG).open("a") as config:
+        config.write(f'\n[broker]\nurl = "{where.url(agent)}"\npassword_file = "{PASSWORD}"\n')
 
 
 class Child:
@@ -104,17 +132,26 @@ class Child:
     Args:
         module: what `python -m` runs.
         told: what it reads from its standard input, as JSON.
+        log: where its standard error goes; ours, unless given.
+        path: a folder with more packages for it.
     """
 
-    def __init__(self, module: str, told: Mapping[str, object]) -> None:
+    def __init__(
+        self, module: str, told: Mapping[str, object], log: Path | None = None, path: Path | None = None
+    ) -> None:
         self._name = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        paths = [str(path)] if path else []
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+        with open(log, "a") if log else nullcontext() as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         self.pid = self._process.pid
         self.tell(told)
 

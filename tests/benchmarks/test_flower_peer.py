@@ -117,7 +117,7 @@ def test_a_peer_that_fails_gives_its_last_words() -> None:
 
 
 def test_the_peer_runs_in_a_folder_that_is_gone_afterwards() -> None:
-    with flower_peer._scratch() as variables:
+    with flower_peer.scratch() as variables:
         folder = Path(variables["RAY_TMPDIR"])
         script = "import os; print(os.environ['FLWR_TELEMETRY_ENABLED'], 'PYTHONPATH' in os.environ)"
         assert flower_peer._finish([sys.executable, "-c", script], variables) == "0 False\n"
