@@ -4,14 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
+TORCH ?= torch
 
-.PHONY: demo test servers check format bench soak clean
+.PHONY: demo test test-torch servers check format bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/hansa demo horizontal --folder hansa-demo --replace
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --durations=10
+
+# PyTorch is an extra, and gigabytes with its GPU libraries: these tests have a virtual environment of their own.
+# TORCH names another build, such as TORCH='torch==2.9.0+cpu', if pip is told where to find it.
+test-torch:
+	@test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	--editable '.[dev,torch]' '$(TORCH)'
+	.venv-torch/bin/python -m pytest tests/torch --cov-config=tests/torch/coverage.toml --cov --cov-report=term
 
 # The tests start a private RabbitMQ of their own from the package's files; they never use the machine's service.
 servers:

@@ -4,12 +4,16 @@
     model.fit({"north": (X1, y1), "south": (X2, y2), "west": (X3, y3)})
     model.score(X_test, y_test), model.shares_, model.ledger_
 
+A `torch.nn.Module` serves as well: FederatedClassifier(module, training=Training(optimizer="adam"), rounds=20).
+
 Behind it stands a whole federation in this process (hansa.agents.local): every party an agent with keys of its
 own, every message sealed, every round on a ledger, which `folder=` keeps.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +26,9 @@ from hansa.agents.errors import DataError, JobError
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
 from hansa.ledger import LedgerStore, ModelEvaluated, decode_body, read_entry, volume_shares
-from hansa.protocols import Array, Evaluation, ModelRegistry, ModelShape
+from hansa.protocols import Array, Evaluation, ModelError, ModelRegistry, ModelShape
 from hansa.protocols.horizontal.estimator import EstimatorModel
+from hansa.protocols.horizontal.training import AdaptedModel, Training, is_module, module_model
 
 JOB = "fit"
 DATASET = "rows"
@@ -39,7 +44,7 @@ class LedgerHead:
 
 
 class _Federated(BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share."""
+    """What classifier and regressor share; `training` is for PyTorch modules."""
 
     _task: Literal["classification", "regression"]
 
@@ -55,6 +60,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         round_deadline_s: float = 300.0,
         seed: int = 0,
         folder: str | Path | None = None,
+        training: Training | None = None,
     ) -> None:
         self.estimator = estimator
         self.rounds = rounds
@@ -65,6 +71,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         self.round_deadline_s = round_deadline_s
         self.seed = seed
         self.folder = folder
+        self.training = training
 
     def fit(self, parties: Mapping[str, tuple[Any, Any]], y: None = None) -> "_Federated":
         """Train one model over the parties' rows.
@@ -127,6 +134,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         model = self._model(shape, self.seed)
         model.set_parameters(list(result.parameters))
         self.estimator_ = model.fitted()
+        self._trained = model
         self.evaluation_: Evaluation = result.evaluation
         self.history_ = history
         self.shares_ = {name: float(share) for name, share in volume_shares(result.rows).items()}
@@ -137,13 +145,20 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             self._labels = dict(zip(names, labels, strict=True))
         return self
 
-    def _model(self, shape: ModelShape, seed: int) -> EstimatorModel:
+    def _model(self, shape: ModelShape, seed: int) -> AdaptedModel:
+        if is_module(self.estimator):
+            make = partial(copy.deepcopy, self.estimator)
+            return module_model(make, shape, self.training or Training(), seed)
+        if self.training is not None:
+            raise ModelError(
+                f"training is for PyTorch modules; {type(self.estimator).__name__} has its own settings"
+            )
         return EstimatorModel(self.estimator, shape, seed=seed)
 
     def predict(self, X: Any) -> Any:
         """Return (rows,) predictions, in the labels of the parties' own targets."""
         check_is_fitted(self, "estimator_")
-        predicted = self.estimator_.predict(np.asarray(X, dtype=np.float64))
+        predicted = self._trained.predict(np.asarray(X, dtype=np.float64))
         if self._task == "regression":
             return predicted
         return np.array([self._labels[str(label)] for label in predicted])
@@ -157,9 +172,9 @@ class FederatedClassifier(ClassifierMixin, _Federated):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Any:
         """Return (rows, classes) probabilities in the order of `classes_`, if the estimator has them."""
         check_is_fitted(self, "estimator_")
-        probabilities = self.estimator_.predict_proba(np.asarray(X, dtype=np.float64))
-        places = [list(self.estimator_.classes_).index(str(label)) for label in self.classes_]
-        return probabilities[:, places]
+        probabilities = self._trained.predict_proba(np.asarray(X, dtype=np.float64))
+        names = sorted(self._labels)  # the order of the job's classes
+        return probabilities[:, [names.index(str(label)) for label in self.classes_]]
 
 
 class FederatedRegressor(RegressorMixin, _Federated):  # type: ignore[misc]

@@ -14,11 +14,14 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.neural_network import MLPClassifier
 
+from hansa.agents import estimator
 from hansa.agents.cli import main
 from hansa.agents.errors import DataError, FederationError, JobAborted, JobError
 from hansa.agents.estimator import FederatedClassifier, FederatedRegressor
 from hansa.broker import BrokerError
-from hansa.protocols import ModelError
+from hansa.protocols import ModelError, ModelShape
+from hansa.protocols.horizontal.estimator import EstimatorModel
+from hansa.protocols.horizontal.training import Training
 
 NAMES = ("north", "south", "west")
 Parties = dict[str, tuple[NDArray[Any], NDArray[Any]]]
@@ -249,6 +252,29 @@ def test_an_estimator_that_cannot_be_averaged_is_refused_before_anything_starts(
     with pytest.raises(ModelError, match=message):
         FederatedClassifier(estimator, folder=folder).fit(small()[0])
     assert not folder.exists()
+
+
+def test_a_pytorch_module_is_copied_and_trained_as_its_training_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the adapter does, for which tests/torch has PyTorch."""
+    mine, seen = sgd(), []
+
+    def adapted(make: Any, shape: ModelShape, training: Training, seed: int) -> EstimatorModel:
+        seen.append((training, make() is mine))
+        return EstimatorModel(make(), shape, seed=seed)
+
+    monkeypatch.setattr(estimator, "is_module", lambda value: value is mine)
+    monkeypatch.setattr(estimator, "module_model", adapted)
+    parties, X_test, y_test = small()
+    model = FederatedClassifier(mine, rounds=2, training=Training(epochs=2)).fit(parties)
+    assert model.score(X_test, y_test) > 0.7
+    assert set(seen) == {(Training(epochs=2), False)}
+
+
+def test_settings_for_a_pytorch_module_are_no_settings_for_an_estimator() -> None:
+    with pytest.raises(
+        ModelError, match="training is for PyTorch modules; SGDClassifier has its own settings"
+    ):
+        FederatedClassifier(sgd(), training=Training(epochs=2)).fit(small()[0])
 
 
 def test_one_class_is_no_classification() -> None:

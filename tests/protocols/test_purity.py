@@ -16,6 +16,9 @@ OUTSIDE = {
     *("shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time", "uuid"),
     *("pickle", "marshal", "shelve"),
 }
+ALLOWED = {  # no machine, but the heavy work that a task does
+    "torch_module.py": {"threading"},  # models take turns at the process's one source of random numbers
+}
 BUILTINS = {"open", "eval", "exec", "compile", "__import__"}
 
 
@@ -32,7 +35,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 )
 def test_a_module_reaches_for_nothing_outside(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not OUTSIDE & {name.split(".")[0] for name in imported(tree)}
+    assert not (OUTSIDE - ALLOWED.get(path.name, set())) & {name.split(".")[0] for name in imported(tree)}
     called = {
         node.func.id
         for node in ast.walk(tree)
