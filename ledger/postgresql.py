@@ -40,8 +40,10 @@ _BY_STATE = {
     "42501": "grant this user USAGE and CREATE on the ledger's schema",
     "53100": "make room on the server's disk",
     "53300": "allow more connections (max_connections), or end others",
-    "55P03": f"another writer has held the ledger for {LOCK_S} s",
-    "57014": f"the server is overloaded, or allows less than {STATEMENT_S} s for a statement",
+    "55P03": "another writer holds the ledger: let it end, or end it",
+    "57014": "the server is overloaded, or its statement_timeout too short",
+    "57P01": "try again once it is up",
+    "57P02": "try again once it is up",
     "57P03": "try again in a moment",
 }
 # Refused connections have no SQLSTATE, only words: the client's, or those of a server that speaks English.
@@ -54,6 +56,7 @@ _BY_WORDS = {
     r"failed to resolve|could not translate": "correct the host in the address, or the name server",
     r"timeout expired|timed out|no route to host|network is unreachable": "is the host up, and a firewall open?",
     "the database system is": "try again in a moment",
+    "server closed the connection": "try again once it is up",
     "does not support ssl": "turn TLS on at the server, or sslmode off in the address",
     "too many (clients|connections)": "allow more connections (max_connections), or end others",
 }

@@ -41,12 +41,18 @@ Status = Literal["active", "suspended", "revoked", "left"]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An organisation's agent. `admitted_at` is the index of the entry that let it in, last."""
+    """An organisation's agent.
+
+    Attributes:
+        admitted_at: index of the entry that let it in, last.
+        status_at: index of the entry that gave it its status.
+    """
 
     public: PublicIdentity
     organisation: str
     status: Status
     admitted_at: int
+    status_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +185,20 @@ class Standing:
         match body:
             case Charter():
                 self._charter = body
-                self.members[body.keeper.name] = Member(body.keeper, body.organisation, "active", index)
+                self.members[body.keeper.name] = Member(
+                    body.keeper, body.organisation, "active", index, index
+                )
             case MemberAdmitted():
-                self.members[body.name] = Member(body.public, body.organisation, "active", index)
+                self.members[body.name] = Member(body.public, body.organisation, "active", index, index)
             case MemberSuspended(name):
-                self.members[name] = replace(self.members[name], status="suspended")
+                self.members[name] = replace(self.members[name], status="suspended", status_at=index)
             case MemberLeft(name):
-                self.members[name] = replace(self.members[name], status="left")
+                self.members[name] = replace(self.members[name], status="left", status_at=index)
             case KeyRotated(name):
                 self.members[name] = replace(self.members[name], public=body.public)
             case KeyRevoked(name):
                 self.revoked_keys |= {body.verify_key}
-                self.members[name] = replace(self.members[name], status="revoked")
+                self.members[name] = replace(self.members[name], status="revoked", status_at=index)
             case DatasetRegistered(dataset):
                 self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
             case DatasetWithdrawn(dataset):

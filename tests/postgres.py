@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy.engine import URL, make_url
@@ -66,11 +67,13 @@ class Server:
         ) as connection:
             yield connection
 
-    def create(self, template: str = "template0") -> str:
+    def create(self, template: str = "template0", encoding: str = "UTF8") -> str:
         """Create a database, perhaps as a copy of another one that nobody has open; return its name."""
         name = f"hansa_{uuid.uuid4().hex}"
         with self.connected() as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+            connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'{encoding}\''.encode()
+            )
         return name
 
     def drop(self, name: str) -> None:
@@ -222,7 +225,7 @@ def _make_cluster(folder: Path, bin_folder: Path, user: str | None) -> None:
     assert done.returncode == 0, f"initdb: {done.stdout}{done.stderr}"
 
 
-def _identity(user: str | None) -> dict[str, object]:
+def _identity(user: str | None) -> dict[str, Any]:
     """Return what `subprocess` needs to run a program as this user."""
     if user is None:
         return {}
@@ -240,7 +243,7 @@ def _answers(server: Server) -> bool:
 
 def guard(watched: int, user: str, command: list[str]) -> None:
     """Run a server; when `watched` is gone, end it in an orderly way, so that no shared memory is left."""
-    process = subprocess.Popen(command, cwd="/", **_identity(user or None))  # type: ignore[call-overload]
+    process = subprocess.Popen(command, cwd="/", **_identity(user or None))
     while process.poll() is None:
         try:
             os.kill(watched, 0)
