@@ -7,11 +7,14 @@ AgentError
 ├── AgentNotRunning    nobody answers at the home's control socket
 ├── BrokerTurnedAway   the broker lets us in no more: refused, or a newer connection of ours took over
 ├── DataError          a data set: names the file, row and column
+├── ModelFileError     a file holds no model, or another than its digest says
 ├── JournalError       the journal can't be read or written; the agent must stop
 ├── JobError           a job can't be submitted, or ended without a model
 │   └── JobAborted     everybody was told why; carries who was missing
 ├── BackupError        a backup can't be made, read or restored
-└── FederationError    the federation can't be founded or opened
+└── FederationError    the federation can't be founded, opened, joined or changed as asked
+    ├── InviteError    a file that is no invitation, or not a sound one
+    └── NotAdmitted    the keeper refuses, or has not decided; says which, and what to do
 """
 
 
@@ -41,6 +44,10 @@ class BrokerTurnedAway(AgentError):
 
 class DataError(AgentError):
     """A data set is unusable; the text names file, row and column."""
+
+
+class ModelFileError(AgentError):
+    """A file holds no model that can be used; the text names it."""
 
 
 class JournalError(AgentError):
@@ -73,3 +80,11 @@ class BackupError(AgentError):
 
 class FederationError(AgentError):
     """A federation can't be founded or opened as asked."""
+
+
+class InviteError(FederationError):
+    """An invitation's file can't be used: damaged, changed, expired, or another's."""
+
+
+class NotAdmitted(FederationError):
+    """The keeper has refused, or nobody has decided yet; nothing was written."""

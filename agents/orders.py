@@ -9,7 +9,21 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from hansa.agents.datasets import AddData, WithdrawData
 from hansa.agents.errors import AgentError
+from hansa.agents.jobs import Awaits, Cancel, Export, Resume, Submit
+from hansa.agents.membership import (
+    Admit,
+    CloseInvite,
+    ForgetDoors,
+    Leave,
+    OpenInvite,
+    Reinstate,
+    Reject,
+    ShowApplicant,
+    ShuttableDoors,
+    Suspend,
+)
 from hansa.agents.office import Order
 from hansa.agents.status import Reload, Status, Stop
 
@@ -17,6 +31,23 @@ ORDERS: dict[str, type[Order]] = {
     "status": Status,
     "stop": Stop,
     "reload": Reload,
+    "data-add": AddData,
+    "data-withdraw": WithdrawData,
+    "job-submit": Submit,
+    "job-cancel": Cancel,
+    "job-awaits": Awaits,
+    "job-resume": Resume,
+    "job-export": Export,
+    "open-invite": OpenInvite,
+    "close-invite": CloseInvite,
+    "show-applicant": ShowApplicant,
+    "admit": Admit,
+    "reject": Reject,
+    "shuttable-doors": ShuttableDoors,
+    "forget-doors": ForgetDoors,
+    "suspend": Suspend,
+    "reinstate": Reinstate,
+    "leave": Leave,
 }
 
 
