@@ -1,0 +1,67 @@
+"""Print the fault table.
+
+    python -m tests.faults [--seed N] [--times N] [--quick | --full] [--only WORD ...] [--out FILE]
+
+A quick table lets each fault strike once and stops the broker for 15 s; a full one, three times and for a minute.
+Exits with 1 if anything was lost, duplicated or unexpected.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests import servers
+from tests.faults import campaign
+from tests.faults.reckoning import Result
+from tests.faults.table import markdown
+
+QUICK_STOP_S, FULL_STOP_S = 15.0, 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the campaign; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Break things, and count.")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--times", type=int, help="how often each fault strikes")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="once each (the default)")
+    size.add_argument("--full", action="store_true", help="three times each, the broker stopped for a minute")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="faults whose name contains one"
+    )
+    parser.add_argument("--out", type=Path, help="also write the table here, with its settings")
+    options = parser.parse_args(argv)
+    os.environ[servers.CONTROLLER_VARIABLE] = str(os.getpid())
+    plan = campaign.Plan(
+        options.seed,
+        options.times or (3 if options.full else 1),
+        FULL_STOP_S if options.full else QUICK_STOP_S,
+        tuple(options.only),
+    )
+    print(f"seed {plan.seed}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hansa-faults-") as folder:
+        results = [
+            *campaign.on_one_node(Path(folder, "node"), plan, _say),
+            *campaign.on_a_cluster(Path(folder, "cluster"), plan, _say),
+        ]
+    took_s = time.monotonic() - began
+    print(markdown(results))
+    print(f"{took_s / 60:.1f} minutes")
+    return 0 if all(result.tally.clean for result in results) else 1
+
+
+def _say(result: Result) -> None:
+    tally = result.tally
+    print(f"{result.fault}: {tally} {result.back}", flush=True)
+    for note in result.notes:
+        print(f"    {note}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
