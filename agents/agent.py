@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 from hansa.agents import coordination, wire
+from hansa.agents.belonging import Belonging
 from hansa.agents.blobs import BlobStore, ChunkFiles
 from hansa.agents.clerk import SESSION as LEDGER_SESSION
 from hansa.agents.clerk import Chained, Clerk, Declined, Mail, Outcome
@@ -34,6 +35,7 @@ from hansa.agents.messages import (
     ChunkCredit,
     JobOffer,
     JobSpec,
+    JoinAnswer,
     LedgerAppend,
     LedgerEntries,
     LedgerFetch,
@@ -41,12 +43,14 @@ from hansa.agents.messages import (
 )
 from hansa.agents.outbox import Outbox
 from hansa.agents.policy import check_proposal, check_spec
+from hansa.agents.registrar import Registrar
 from hansa.agents.tally import Tally, log_event
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
     BrokerError,
     Equivocation,
     Identity,
+    PublicIdentity,
     Refused,
     SuspendedSender,
     UnknownSender,
@@ -130,12 +134,14 @@ class Agent:
         charter = bytes.fromhex(config.federation.charter)
         self.clerk = Clerk(identity, self._federation, self._keeper, store, charter, journal)
         self._blobs = BlobStore(files)
+        self._belonging = Belonging(identity.name, self.clerk)
         lookup = self.clerk.lookup
         self.intake = Intake(identity, self._federation, lookup, self._blobs, journal)
         self.outbox = Outbox(
             identity, self._federation, lookup, self._blobs, journal, transport, detach_bytes
         )
         self.herald = Herald(identity, self._federation, lookup, transport)
+        self.registrar = self._open_registrar() if self._keeper == self.name else None
         self._workshop = Workshop(executor, transport.wake)
         self._machines = Machines(
             self._desk,
@@ -387,7 +393,9 @@ class Agent:
             self._machines.fire_timers(now)
         self._chain()
         for mail in self.clerk.mail(self._desk.changes, now):
-            self._post(LEDGER_SESSION, mail.recipient, mail.message)
+            self._send_entries(now, mail)
+        if self.registrar is not None:
+            self.registrar.settle()
         self._housekeep(now)
         self._machines.snapshot()
         changed = self._commit(now)
@@ -456,6 +464,9 @@ class Agent:
         if delivery.traffic == "event":
             self.herald.hear(now, delivery)
             return True
+        if delivery.traffic == "join":
+            self._hear_request(delivery)
+            return True
         try:
             credit = self.intake.receive(self._desk.changes, now, delivery)
         except Refused as error:
@@ -511,6 +522,7 @@ class Agent:
     def _accept_entries(self, message: LedgerEntries) -> None:
         try:
             self._note(self.clerk.accept(self._desk.changes, message))
+            self._heed_own_standing()
         except Behind as error:  # a restored backup: ask for what is missing before it
             self._post(LEDGER_SESSION, self._keeper, LedgerFetch(error.expected_index))
         except ForkFound as error:
@@ -518,9 +530,44 @@ class Agent:
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
             raise
 
+    def _heed_own_standing(self) -> None:
+        """Leave every job once the ledger says that we take part no more."""
+        objection = self._belonging.news()
+        if objection:
+            for job in self.open_jobs():
+                self._machines.tell_job(job, coordination.Cancel(objection))
+
     def _reservation(self) -> str | None:
         unknown = self.clerk.standing.unknown_kinds
-        return f"our version does not know entries of kind {min(unknown)!r}" if unknown else None
+        if unknown:
+            return f"our version does not know entries of kind {min(unknown)!r}"
+        return self._belonging.objection() or None
+
+    # --- who asks to join ---------------------------------------------------------------------------------
+    def _open_registrar(self) -> Registrar:
+        return Registrar(
+            self._identity,
+            self._federation,
+            self._desk,
+            lambda: self.clerk.standing,
+            self.clerk.store,
+            self._journal,
+            self._answer_request,
+        )
+
+    def _hear_request(self, delivery: Delivery) -> None:
+        if self.registrar is None:
+            log.warning("%s: a request to join came here, but %s keeps the ledger", self.name, self._keeper)
+        else:
+            self.registrar.receive(delivery)
+
+    def _answer_request(self, reader: PublicIdentity, door: str, answer: JoinAnswer) -> None:
+        self.outbox.post_to(self._desk.changes, self._desk.clock(), door, reader, door, answer)
+
+    def _send_entries(self, now: float, mail: Mail) -> None:
+        """Send what the clerk wants sent; who leaves or is suspended gets the entry that says so."""
+        reader = self.clerk.reader(mail.recipient)
+        self.outbox.post_to(self._desk.changes, now, LEDGER_SESSION, reader, mail.recipient, mail.message)
 
     def _require_keeper(self, sender: str) -> None:
         if sender != self._keeper:
@@ -563,6 +610,8 @@ class Agent:
                     self._machines.tell_job(session, coordination.Receipted(kind))
                 case Declined(session, kind, reason):
                     log.error("%s: the keeper refused our %s entry: %s", self.name, kind, reason)
+                    if self.registrar is not None:
+                        self.registrar.declined(session, reason)
                     self._machines.tell_job(session, coordination.EntryRefused(kind, reason))
 
 

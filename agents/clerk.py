@@ -192,18 +192,33 @@ class Clerk:
                 self._urgent, self._push_due = False, None
                 yield from self._pushes(changes, behind)
 
+    def reader(self, name: str) -> PublicIdentity:
+        """Return the keys for which entries are sealed, of members and of those who were.
+
+        Raises:
+            UnknownSender: nobody of that name was ever admitted.
+        """
+        member = self.standing.members.get(name)
+        if member is None:
+            raise UnknownSender(f"{name!r} is no member of {self._federation}")
+        return member.public
+
     def next_due(self) -> float | None:
         """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
         return self._push_due
 
-    def _behind(self) -> list[str]:
-        """Return the members that lack entries, as far as we have sent them."""
+    def _behind(self) -> dict[str, int]:
+        """Return who lacks entries, as far as we have sent them, and up to where to send them.
+
+        Whoever leaves or is suspended is sent the chain up to the entry that says so, and no further.
+        """
         size = self.head.size
-        return [
-            name
+        goals = {
+            name: size if member.status == "active" else member.status_at + 1
             for name, member in self.standing.members.items()
-            if name != self._identity.name and member.status != "left" and self._pushed.get(name, 0) < size
-        ]
+            if name != self._identity.name
+        }
+        return {name: goal for name, goal in goals.items() if self._pushed.get(name, 0) < goal}
 
     # --- as keeper -------------------------------------------------------------------------------------
     def due_drafts(self) -> tuple[SignedEntry, ...]:
@@ -232,12 +247,11 @@ class Clerk:
                     yield Mail(sender, LedgerRefused(_author_seq(entry), reason[:500]))
         self._note_head(changes)
 
-    def _pushes(self, changes: Changes, members: list[str]) -> Iterator[Mail]:
-        size = self.head.size
-        for name in members:
+    def _pushes(self, changes: Changes, goals: dict[str, int]) -> Iterator[Mail]:
+        for name, goal in goals.items():
             start = self._pushed.get(name, 0)
-            while start < size:
-                rows = self._batch(start, size)
+            while start < goal:
+                rows = self._batch(start, goal)
                 yield Mail(name, LedgerEntries(rows))
                 start += len(rows)
             self._pushed[name] = start

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hansa.broker import encode, to_plain
 
@@ -163,6 +164,25 @@ class LedgerFetch:
     """Member to keeper: I have the chain up to here; send what follows."""
 
     start: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAnswer:
+    """Keeper to whoever asks to join.
+
+    Args:
+        nonce: (32,) of the request that is answered.
+        verdict: "waiting": for a person at the keeper.
+        reason: of a refusal.
+        password: of the member's own user at the broker, if it is admitted.
+        again: the name was a member's before, so that its streams don't begin at 0.
+    """
+
+    nonce: bytes
+    verdict: Literal["admitted", "refused", "waiting"]
+    reason: str = ""
+    password: str = field(default="", repr=False)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from hansa.agents import wire
 from hansa.agents.blobs import BlobStore
 from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
 from hansa.broker import (
+    Busy,
     Identity,
     PublicIdentity,
     Refused,
@@ -285,7 +286,8 @@ class Outbox:
             for index in sendable(transfer.count, transfer.sent, transfer.received):
                 if self._transport.room() <= 0:
                     return published
-                self._publish_chunk(transfer_id, transfer, index)
+                if not self._publish_chunk(transfer_id, transfer, index):
+                    return published
                 published += 1
         return published
 
@@ -299,12 +301,14 @@ class Outbox:
                 continue
             letter.not_before = 0.0
             tag = self._take_tag()
+            if not self._hand_over(letter.key, letter.frame, tag):
+                self._ready[traffic].append(letter_id)
+                continue
             self._letters_in_flight[tag] = letter_id
-            self._transport.publish(letter.key, letter.frame, tag)
             published += 1
         return published
 
-    def _publish_chunk(self, transfer_id: int, transfer: _Transfer, index: int) -> None:
+    def _publish_chunk(self, transfer_id: int, transfer: _Transfer, index: int) -> bool:
         frame = ChunkFrame(
             federation=self._federation,
             sender=self._identity.name,
@@ -314,11 +318,21 @@ class Outbox:
             count=transfer.count,
             body=self._blobs.read_chunk(transfer.blob_id, index),
         )
-        transfer.sent = index + 1
         key = routing_key(self._identity.name, transfer.recipient, "data")
         tag = self._take_tag()
+        if not self._hand_over(key, encode_chunk(frame), tag):
+            return False
+        transfer.sent = index + 1
         self._chunks_in_flight[tag] = transfer_id, transfer.attempt
-        self._transport.publish(key, encode_chunk(frame), tag)
+        return True
+
+    def _hand_over(self, key: str, body: bytes, tag: int) -> bool:
+        """Publish; False if the connection has gone since it was asked whether there is room."""
+        try:
+            self._transport.publish(key, body, tag)
+        except Busy:
+            return False
+        return True
 
     def _write_transfer(
         self, changes: Changes, key: bytes, transfer: _Transfer, patient: bool = False

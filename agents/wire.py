@@ -27,7 +27,7 @@ class Kind:
 
     name: str
     schema: int
-    slot: str  # "ledger" | "transfer" | "job" | "role"
+    slot: str  # "ledger" | "join" | "transfer" | "job" | "role"
 
 
 _AGENT_KINDS: dict[type, Kind] = {
@@ -41,6 +41,7 @@ _AGENT_KINDS: dict[type, Kind] = {
     messages.LedgerEntries: Kind("ledger.entries", AGENT_SCHEMA, "ledger"),
     messages.LedgerRefused: Kind("ledger.refused", AGENT_SCHEMA, "ledger"),
     messages.LedgerFetch: Kind("ledger.fetch", AGENT_SCHEMA, "ledger"),
+    messages.JoinAnswer: Kind("join.answer", AGENT_SCHEMA, "join"),
     messages.ChunkCredit: Kind("transfer.credit", AGENT_SCHEMA, "transfer"),
 }
 

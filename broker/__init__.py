@@ -20,6 +20,7 @@ from hansa.broker.chunks import (
     sendable,
 )
 from hansa.broker.codec import LIMITS, Limits, Plain, decode, encode
+from hansa.broker.doorway import Doorway
 from hansa.broker.envelope import Header, Message, open_event, open_message, seal_message, sign_event
 from hansa.broker.errors import (
     AccessRefused,
@@ -66,6 +67,7 @@ from hansa.broker.inbox import Accepted, Duplicate, Held, Inbox, SeenRow, Sequen
 from hansa.broker.memory import MemoryBroker, MemoryTransport
 from hansa.broker.provision import Account, Management, commands, provision, withdraw
 from hansa.broker.records import from_plain, to_plain
+from hansa.broker.request import JoinRequest, check_mac, open_request, seal_request
 from hansa.broker.topics import Traffic, check_pattern, matches, parse_key, routing_key
 from hansa.broker.transport import Delivery, Outcome, Transport
 
@@ -92,6 +94,7 @@ __all__ = [
     "CorruptBlob",
     "Delivery",
     "Disconnected",
+    "Doorway",
     "Duplicate",
     "Equivocation",
     "Expired",
@@ -103,6 +106,7 @@ __all__ = [
     "IdentityExists",
     "IdentityMissing",
     "Inbox",
+    "JoinRequest",
     "Limits",
     "MalformedIdentity",
     "MalformedMessage",
@@ -139,6 +143,7 @@ __all__ = [
     "WrongPayload",
     "WrongRecipient",
     "attach",
+    "check_mac",
     "check_name",
     "check_pattern",
     "commands",
@@ -154,12 +159,14 @@ __all__ = [
     "open_array",
     "open_event",
     "open_message",
+    "open_request",
     "parse_key",
     "provision",
     "refs",
     "routing_key",
     "seal_array",
     "seal_message",
+    "seal_request",
     "sendable",
     "sign_event",
     "to_plain",
