@@ -20,6 +20,7 @@ from hansa.agents.messages import ChunkCredit, JobAbort
 from hansa.agents.outbox import UNROUTABLE_RETRY_S, Outbox
 from hansa.broker import (
     WINDOW,
+    Busy,
     CorruptBlob,
     Identity,
     MemoryBroker,
@@ -74,8 +75,11 @@ class Connection:
         self._inner = inner
         self._lost: list[Outcome] = []
         self.room_left = 256
+        self.gone_at = -1  # how many may be published before the connection is lost, unseen by `room`
 
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
+        if self.gone_at == len(self._road.frames):
+            raise Busy("the connection went after it was asked for room")
         place = len(self._road.frames)
         self._road.frames.append(bytes(body))
         if self._road.loses(place):
@@ -520,3 +524,20 @@ def test_an_array_stays_as_it_was_opened_whatever_another_sends_under_its_name()
     blobs.sweep()
     assert np.array_equal(opened, array)
     assert np.array_equal(BlobStore(files).load(ref), array)  # after a restart
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("published", [0, 1, 3, 5])
+def test_a_connection_lost_after_it_was_asked_for_room_costs_a_repetition(
+    road: Road, alice: Side, bob: Side, published: int
+) -> None:
+    alice.post(JobAbort("first"))
+    alice.post(model(numbers(4)))
+    alice.post(JobAbort("last"))
+    alice.transport.gone_at = published
+    alice.step()
+    assert len(road.frames) == published
+    alice.transport.gone_at = -1
+    settle(alice, bob)
+    assert [type(message) for message in bob.got] == [JobAbort, ModelReady, JobAbort]
+    assert alice.outbox.idle
