@@ -32,6 +32,7 @@ from hansa.broker.errors import (
 
 FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 10.0
+REFUSALS = (403, 530)  # AMQP's access-refused and not-allowed: wrong password, no such virtual host
 
 _DICE = random.Random()  # of our own: programs that seed the shared one want to repeat themselves
 
@@ -171,13 +172,17 @@ def connection_error(reason: BaseException, address: BrokerAddress) -> Transport
     cause = _root(reason)
     where = f"{address.host}:{address.port}"
     match cause:
+        case exceptions.ProbableAuthenticationError() | exceptions.ProbableAccessDeniedError() if (
+            not _said_no(cause)
+        ):
+            return ConnectionLost(f"connection to {where} lost while it was being opened")
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
             return AccessRefused(
                 f"{where} refused the login: check user and password, or the certificate's name"
             )
         case exceptions.ProbableAccessDeniedError():
             return AccessRefused(f"{where} refused the virtual host {address.vhost!r}")
-        case exceptions.ConnectionClosedByBroker(reply_code=code, reply_text=text) if code in (403, 530):
+        case exceptions.ConnectionClosedByBroker(reply_code=code, reply_text=text) if code in REFUSALS:
             return AccessRefused(f"{where} refused: {text}")
         case exceptions.ConnectionClosedByBroker(reply_code=code, reply_text=text):
             return ConnectionLost(f"{where} closed the connection: {code} {text}")
@@ -193,6 +198,11 @@ def connection_error(reason: BaseException, address: BrokerAddress) -> Transport
             return ConnectionLost(f"connection to {where} lost: {cause}")
         case _:
             return BrokerUnreachable(f"no connection to {where}: {cause!s:.200}")
+
+
+def _said_no(guess: BaseException) -> bool:
+    """Whether the broker itself refused: pika takes every end at this stage for that, a mere reset too."""
+    return any(f"({code})" in str(guess) for code in REFUSALS)
 
 
 def _root(reason: BaseException) -> BaseException:

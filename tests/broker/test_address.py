@@ -79,6 +79,13 @@ def test_names_are_checked_before_anything_is_connected() -> None:
             AmqpTransport(ADDRESS, federation, agent)
 
 
+NO = repr(exceptions.ConnectionClosedByBroker(530, "NOT_ALLOWED - vhost town not found"))
+GONE = repr(exceptions.StreamLostError("Transport indicated EOF"))
+FORCED = repr(
+    exceptions.ConnectionClosedByBroker(320, "CONNECTION_FORCED - broker forced connection closure")
+)
+
+
 def handshake(error: BaseException) -> BaseException:
     """Wrap a cause as pika does."""
     phase = connection_workflow.AMQPConnectorAMQPHandshakeError(error)
@@ -88,8 +95,12 @@ def handshake(error: BaseException) -> BaseException:
 @pytest.mark.parametrize(
     ("reason", "error", "text"),
     [
-        (handshake(exceptions.ProbableAuthenticationError("x")), AccessRefused, "check user and password"),
-        (handshake(exceptions.ProbableAccessDeniedError("x")), AccessRefused, "virtual host 'town'"),
+        (handshake(exceptions.ProbableAuthenticationError(NO)), AccessRefused, "check user and password"),
+        (handshake(exceptions.ProbableAccessDeniedError(NO)), AccessRefused, "virtual host 'town'"),
+        # What pika makes of a reset, or of a broker that goes down, while a connection is being opened.
+        (handshake(exceptions.ProbableAuthenticationError(GONE)), ConnectionLost, "being opened"),
+        (handshake(exceptions.ProbableAccessDeniedError(GONE)), ConnectionLost, "being opened"),
+        (handshake(exceptions.ProbableAccessDeniedError(FORCED)), ConnectionLost, "being opened"),
         (exceptions.ConnectionClosedByBroker(403, "ACCESS_REFUSED"), AccessRefused, "ACCESS_REFUSED"),
         (exceptions.ConnectionClosedByBroker(530, "NOT_ALLOWED"), AccessRefused, "NOT_ALLOWED"),
         (exceptions.ConnectionClosedByBroker(320, "FORCED"), ConnectionLost, "320 FORCED"),
