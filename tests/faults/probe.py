@@ -12,6 +12,7 @@ from hansa.broker import (
     Accepted,
     AmqpTransport,
     BrokerAddress,
+    Busy,
     Identity,
     Inbox,
     Refused,
@@ -44,7 +45,7 @@ class Probe:
         self._sink = AmqpTransport(sink, federation, names[1])
         self._inbox = Inbox()
         self._frames: dict[int, bytes] = {}
-        self._again: list[int] = []
+        self._again: list[int] = []  # to be sent, for the first time or once more
         self.attempted = 0
         self.acknowledged: set[int] = set()
         self.in_doubt: set[int] = set()
@@ -79,16 +80,17 @@ class Probe:
             else:
                 self.in_doubt.add(outcome.tag)
                 self._again.append(outcome.tag)
+        if not self._stop.is_set() and not self._again and self._source.room():
+            self._frames[self.attempted] = self._seal(self.attempted)
+            self._again.append(self.attempted)
+            self.attempted += 1
         while self._again and self._source.room():
-            number = self._again.pop(0)
-            self._publish(number, self._frames[number])
-        if not self._stop.is_set() and self._source.room():
-            number, self.attempted = self.attempted, self.attempted + 1
-            self._frames[number] = self._seal(number)
-            self._publish(number, self._frames[number])
-
-    def _publish(self, number: int, frame: bytes) -> None:
-        self._source.publish(f"{self._from.name}.{self._to.name}.control", frame, number)
+            key = f"{self._from.name}.{self._to.name}.control"
+            try:
+                self._source.publish(key, self._frames[self._again[0]], self._again[0])
+            except Busy:  # the connection went just now
+                return
+            self._again.pop(0)
 
     def _seal(self, number: int) -> bytes:
         now_ms = int(time.time() * 1000)
