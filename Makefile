@@ -22,12 +22,17 @@ test-torch:
 	--editable '.[dev,torch]' '$(TORCH)'
 	.venv-torch/bin/python -m pytest tests/torch --cov-config=tests/torch/coverage.toml --cov --cov-report=term
 
-# The tests start a private RabbitMQ of their own from the package's files; they never use the machine's service.
+# The tests start a private RabbitMQ and PostgreSQL of their own from the packages' files; they never use the
+# machine's services.
 servers:
 	@ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || test -n "$$RABBITMQ_HOME" \
 	|| { test "$$(id -u)" = 0 && echo "Installing rabbitmq-server for the tests ..." && apt-get update -qq \
 	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rabbitmq-server >/dev/null; } \
 	|| { echo "The tests need RabbitMQ: install the package rabbitmq-server, or set RABBITMQ_HOME"; exit 1; }
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+	|| { test "$$(id -u)" = 0 && echo "Installing postgresql for the tests ..." && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
+	|| { echo "The tests need PostgreSQL: install the package postgresql, or put initdb and postgres on PATH"; exit 1; }
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,8 +1,9 @@
 """How close do the ledger's appends and its verification come to what their signatures and the disk cost?
 
 The limit of an append is made of its primitives: verify the author, hash, sign the receipt, and commit the
-same bytes with the bare sqlite3 driver (WAL, synchronous=FULL) in batches of the same size. The limit of
-verification is two signature checks and a hash over the same bytes, read with the bare driver.
+same bytes with the bare driver in batches of the same size. The limit of verification is two signature checks
+and a hash over the same bytes, read with the bare driver (`ledger_limits`). Once in SQLite (WAL,
+synchronous=FULL), once on a private PostgreSQL server with its own defaults, fsync included.
 
 Ours and the limit take turns in one run, batch by batch, and medians count: a commit to a shared disk takes
 anything from 0.2 to 20 ms, and the sum of a few dozen says more about the neighbours than about either side.
@@ -13,16 +14,17 @@ anything from 0.2 to 20 ms, and the sum of a few dozen says more about the neigh
 import argparse
 import hashlib
 import json
-import sqlite3
+import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from benchmarks.ledger_limits import FileLimit, Limit, ServerLimit
 from benchmarks.report import Row, Spread, at_least, interleaved, median_of
 from hansa.broker.identity import Identity
 from hansa.ledger import (
@@ -40,6 +42,7 @@ from hansa.ledger import (
     sign_entry,
     verify_store,
 )
+from tests import postgres, servers
 
 BAR = 0.6  # of the limit, at least
 MEMBERS = 8
@@ -48,8 +51,7 @@ WRITTEN_AT_ONCE = 2_000
 BATCHES = {1: 100, 32: 32, 512: 6}  # batch size: how many of them in one repeat
 FEDERATION = "bench"
 NOW_S = 1_800_000_000.0
-
-_TABLE = "CREATE TABLE entries (idx INTEGER PRIMARY KEY, previous, signed, signature, hash, receipt)"
+ON_SERVER = "ledger on PostgreSQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,52 +144,15 @@ class Federation:
         assert isinstance(outcome, ChainedEntry), outcome
 
 
-class Limit:
-    """The primitives and the bare driver, on a database of their own."""
-
-    def __init__(self, path: Path) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        self.public = self._key.public_key()
-        self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute(_TABLE)
-        self._size = 0
-        self._previous = bytes(32)
-
-    def append(self, entries: Sequence[SignedEntry], keys: Sequence[Ed25519PublicKey]) -> None:
-        """Verify, hash, sign and commit one batch."""
-        rows = []
-        for entry, key in zip(entries, keys, strict=True):
-            key.verify(entry.signature, entry.signed)
-            digest = hashlib.sha256(self._previous + entry.signed + entry.signature).digest()
-            rows.append(
-                (self._size, self._previous, entry.signed, entry.signature, digest, self._key.sign(digest))
-            )
-            self._size += 1
-            self._previous = digest
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._database.execute("COMMIT")
-
-    def verify(self, keys: Sequence[Ed25519PublicKey]) -> None:
-        """Read everything back; check both signatures and the hash."""
-        rows = self._database.execute("SELECT * FROM entries ORDER BY idx")
-        for (_, previous, signed, signature, digest, receipt), key in zip(rows, keys, strict=True):
-            key.verify(signature, signed)
-            self.public.verify(receipt, digest)
-            assert hashlib.sha256(previous + signed + signature).digest() == digest
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
+Pair = Callable[[], AbstractContextManager[tuple[LedgerStore, Limit]]]
+"""Makes an empty store and an empty limit of the same kind."""
 
 
-def measure_append(folder: Path, batch: int, turns: int) -> Result:
+def measure_append(place: str, pair: Pair, batch: int, turns: int) -> Result:
     """Append batch after batch, in turn with the limit."""
     count = turns * BATCHES[batch]
     identity = Identity.generate("keeper")
-    with _both(folder) as (store, limit):
+    with pair() as (store, limit):
         keeper = Keeper(identity, FEDERATION, store)
         federation = Federation(keeper, identity)
         founded = keeper.head.size
@@ -202,13 +167,13 @@ def measure_append(folder: Path, batch: int, turns: int) -> Result:
             ours_s.append(between - began)
             limit_s.append(time.perf_counter() - between)
         assert keeper.head.size == founded + count * batch, "an entry was refused"
-    return Result(f"ledger: append, batches of {batch}", batch, median_of(ours_s), median_of(limit_s))
+    return Result(f"{place}: append, batches of {batch}", batch, median_of(ours_s), median_of(limit_s))
 
 
-def measure_verification(folder: Path, count: int, turns: int) -> Result:
+def measure_verification(place: str, pair: Pair, count: int, turns: int) -> Result:
     """Verify a ledger of so many entries and its founding, in turn with the limit."""
     identity = Identity.generate("keeper")
-    with _both(folder) as (store, limit):
+    with pair() as (store, limit):
         keeper = Keeper(identity, FEDERATION, store)
         federation = Federation(keeper, identity)
         keys: list[Ed25519PublicKey] = []
@@ -220,23 +185,33 @@ def measure_verification(folder: Path, count: int, turns: int) -> Result:
             keys += new_keys
         sides = {"ours": lambda: verify_store(store), "limit": lambda: limit.verify(keys)}
         spreads = interleaved(sides, turns, warm_up=0)
-    return Result("ledger: verification", count, spreads["ours"], spreads["limit"])
+    return Result(f"{place}: verification", count, spreads["ours"], spreads["limit"])
 
 
 def measure(entries: int, turns: int) -> Iterator[Result]:
-    """Yield each comparison as it is done."""
+    """Yield each comparison as it is done; PostgreSQL's where its programs are installed."""
+    yield from measure_at("ledger", in_files, entries, turns)
+    if missing_server() is None:
+        with private_server() as server:
+            yield from measure_at(ON_SERVER, lambda: on_server(server), entries, turns)
+
+
+def measure_at(place: str, pair: Pair, entries: int, turns: int) -> Iterator[Result]:
+    """Yield the comparisons in one kind of database."""
     for batch in BATCHES:
-        with TemporaryDirectory() as folder:
-            yield measure_append(Path(folder), batch, turns)
-    with TemporaryDirectory() as folder:
-        # One turn takes as long as all of the appends: fewer of them say as much.
-        yield measure_verification(Path(folder), entries, min(turns, 3))
+        yield measure_append(place, pair, batch, turns)
+    # One turn takes as long as all of the appends: fewer of them say as much.
+    yield measure_verification(place, pair, entries, min(turns, 3))
 
 
 def run(quick: bool) -> list[Row]:
     """Return the rows for `python -m benchmarks`."""
     results = measure(ENTRIES // 20, 3) if quick else measure(ENTRIES, 5)
-    return [result.row() for result in results]
+    rows = [result.row() for result in results]
+    missing = missing_server()
+    if missing is not None:
+        rows.append(Row(ON_SERVER, "not measured", note=missing))
+    return rows
 
 
 def main() -> None:
@@ -248,23 +223,58 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
-    print(f"{'entries/s':32}{'ours':>10}{'limit':>10}{'ratio':>8}   bar: at least {BAR:.0%} of the limit")
+    print(f"{'entries/s':42}{'ours':>10}{'limit':>10}{'ratio':>8}   bar: at least {BAR:.0%} of the limit")
     results = []
     for result in measure(arguments.entries, arguments.repeats):
         results.append(result)
         verdict = "" if result.ratio >= BAR else "   below the bar"
         rates = f"{result.ours_per_s:10,.0f}{result.limit_per_s:10,.0f}{result.ratio:8.0%}"
-        print(f"{result.name:32}{rates}{verdict}", flush=True)
+        print(f"{result.name:42}{rates}{verdict}", flush=True)
     if arguments.json is not None:
         rows = [{**asdict(result), "ratio": result.ratio, "bar": BAR} for result in results]
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
+# --- where both sides write -----------------------------------------------------------------------------
 @contextmanager
-def _both(folder: Path) -> Iterator[tuple[LedgerStore, Limit]]:
-    store, limit = LedgerStore.open(folder / "ours.sqlite"), Limit(folder / "limit.sqlite")
-    with closing(store), closing(limit):
-        yield store, limit
+def in_files() -> Iterator[tuple[LedgerStore, Limit]]:
+    """Make both in SQLite files of one folder."""
+    with TemporaryDirectory() as folder:
+        store, limit = LedgerStore.open(Path(folder, "ours.sqlite")), FileLimit(Path(folder, "limit.sqlite"))
+        with closing(store), closing(limit):
+            yield store, limit
+
+
+@contextmanager
+def on_server(server: postgres.Server) -> Iterator[tuple[LedgerStore, Limit]]:
+    """Make both in databases of one server."""
+    ours, theirs = server.create(), server.create()
+    with closing(LedgerStore.open(server.address(ours))) as store, server.connected(theirs) as connection:
+        yield store, ServerLimit(connection)
+    server.drop(ours)
+    server.drop(theirs)
+
+
+@contextmanager
+def private_server() -> Iterator[postgres.Server]:
+    """Run PostgreSQL as the tests do, but with its own defaults: commits wait for the disk."""
+    with TemporaryDirectory(prefix="hansa-bench-") as folder:
+        os.environ[servers.CONTROLLER_VARIABLE] = str(os.getpid())  # the server's guard watches this process
+        os.environ[servers.FOLDER_VARIABLE] = folder
+        try:
+            with postgres.private(settings={}) as server:
+                yield server
+        finally:
+            del os.environ[servers.FOLDER_VARIABLE], os.environ[servers.CONTROLLER_VARIABLE]
+
+
+def missing_server() -> str | None:
+    """Return what to install for PostgreSQL's rows, or None."""
+    try:
+        postgres.programs()
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 if __name__ == "__main__":

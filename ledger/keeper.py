@@ -85,7 +85,8 @@ class Keeper:
             now: the keeper's clock, seconds since 1970 UTC.
 
         Raises:
-            StoreError: the database failed: nothing was written.
+            StoreError: the database failed. Nothing was written, or (where the connection was lost during the
+                commit) all of it: handing the entries in again tells, and chains none twice.
         """
         for _ in range(ATTEMPTS):
             draft = _Draft(self._identity, self._federation, self._store, self._verifier.copy())

@@ -24,7 +24,7 @@ STATEMENT_S = 60  # and for an agent frozen in the middle of its transaction
 
 SECRETS = ("password", "sslpassword")  # that may stand in an address's query
 
-CORRUPT = ("XX001", "XX002")  # damaged data, damaged index
+CORRUPT = ("XX001", "XX002", "22021")  # damaged data, damaged index, text that is none
 
 _LIMITS = (
     f"-csynchronous_commit=on -clock_timeout={LOCK_S}s -cstatement_timeout={STATEMENT_S}s"
@@ -90,11 +90,10 @@ def lock_for_migration(connection: Connection) -> None:
 
 def failure(address: str, error: Exception) -> StoreError:
     """Return what an error of the driver means: one line, with the way out where it is known."""
-    if not isinstance(error, DBAPIError):
-        return StoreCorrupt(f"{address}: {error}")
-    state = getattr(error.orig, "sqlstate", None)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
     # Without what follows in further lines: the statement, or a row.
-    words = str(error.orig).partition("\n")[0].strip()
+    words = str(cause).partition("\n")[0].strip()
     kind = StoreCorrupt if state in CORRUPT else StoreError
     return kind(f"{address}: {words}{_way_out(state, words)}")
 

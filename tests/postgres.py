@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.rows import TupleRow
 from sqlalchemy.engine import URL, make_url
 
 from tests import servers
@@ -53,7 +54,7 @@ class Server:
         return make_url(self.url).set(database=database, query=query).render_as_string(hide_password=False)
 
     @contextmanager
-    def connected(self, database: str = "") -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    def connected(self, database: str = "") -> Iterator[psycopg.Connection[TupleRow]]:
         """Connect with the bare driver; every statement is committed at once."""
         url = make_url(self.url)
         with psycopg.connect(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from hansa.ledger import LedgerStore
 from tests.postgres import Server
@@ -152,7 +153,7 @@ class DatabasePlace:
 
 @dataclass(frozen=True, slots=True)
 class _DatabaseHand:
-    connection: "psycopg.Connection[tuple[object, ...]]"
+    connection: psycopg.Connection[TupleRow]
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self.connection.execute(statement.replace("?", "%s").encode(), tuple(values) or None)
