@@ -21,7 +21,16 @@ from benchmarks.flower_peer import PeerUnavailable
 from benchmarks.report import ROOT, Report, Row, machine, markdown, revision, table
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-SUITES = ("fedavg_round", "flower_peer", "envelope", "ledger", "broker", "payloads", "network_round")
+SUITES = (
+    "fedavg_round",
+    "flower_peer",
+    "envelope",
+    "ledger",
+    "broker",
+    "payloads",
+    "network_round",
+    "daemon",
+)
 SUITE = "suite"
 
 Suite = Callable[[bool], list[Row]]

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.flower_peer import PeerUnavailable, environment, last_line, scratch
-from benchmarks.report import Spread, median_of
+from benchmarks.report import Spread, duration, median_of
 
 SCRIPT = Path(__file__).parent / "peer" / "flower_network.py"
-ROUNDS, QUICK_ROUNDS = 10, 4
+ROUNDS, QUICK_ROUNDS = 7, 3
+LEAST_POLL_S = 0.01  # Flower takes no less
+POLL_VARIABLE = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"
 START_S = 60.0
 RUN_S = 240.0
 LOOK_S = 0.1
@@ -64,14 +66,39 @@ insecure = true
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What Flower's rounds took; the first is not among them."""
+    """What Flower's rounds took; the first is not among them.
 
+    Attributes:
+        poll_s: how often its executors look for tasks; None for Flower's default, a second.
+    """
+
+    poll_s: float | None
     round_s: Spread
     first_s: float
     versions: Mapping[str, str]
 
+    @property
+    def setting(self) -> str:
+        """What a reader should know of it."""
+        if self.poll_s is None:
+            return "deployment runtime as documented"
+        return f"looking for tasks each {duration(self.poll_s)}"
 
-def measure(*, rounds: int, parties: int, parameters: int) -> Timing:
+
+def measure_all(quick: bool, *, parties: int, parameters: int) -> list[Timing]:
+    """Time Flower as it comes, and unless it shall be quick as fast as it can be set.
+
+    Raises:
+        PeerUnavailable: as `measure`.
+    """
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    return [
+        measure(poll_s, rounds=rounds, parties=parties, parameters=parameters)
+        for poll_s in ((None,) if quick else (None, LEAST_POLL_S))
+    ]
+
+
+def measure(poll_s: float | None, *, rounds: int, parties: int, parameters: int) -> Timing:
     """Bring Flower up, run the rounds, end it.
 
     Raises:
@@ -82,6 +109,8 @@ def measure(*, rounds: int, parties: int, parameters: int) -> Timing:
         folder = Path(variables["FLWR_HOME"])
         figures = folder / "figures.json"
         variables["PATH"] = os.pathsep.join([str(programs), variables.get("PATH", "")])
+        if poll_s is not None:
+            variables[POLL_VARIABLE] = str(poll_s)
         ports = _free_ports(1 + parties)
         write_app(folder, ports[0], rounds=rounds, parties=parties, parameters=parameters)
         superlink = ["flower-superlink", "--insecure", "--port", str(ports[0])]
@@ -94,7 +123,7 @@ def measure(*, rounds: int, parties: int, parameters: int) -> Timing:
             log = folder / f"supernode-{number}.log"
             processes.append(stack.enter_context(_running(command, variables, log)))
         _submit(folder, variables)
-        return parse(_await(figures, processes, folder), rounds, parties)
+        return parse(_await(figures, processes, folder), poll_s, rounds, parties)
 
 
 def write_app(folder: Path, port: int, *, rounds: int, parties: int, parameters: int) -> None:
@@ -108,7 +137,7 @@ def write_app(folder: Path, port: int, *, rounds: int, parties: int, parameters:
     (folder / "config.toml").write_text(CONNECTION.format(port=port))
 
 
-def parse(text: str, rounds: int, parties: int) -> Timing:
+def parse(text: str, poll_s: float | None, rounds: int, parties: int) -> Timing:
     """Read the figures; check that every client's update went into every round.
 
     Raises:
@@ -121,7 +150,7 @@ def parse(text: str, rounds: int, parties: int) -> Timing:
     if abs(figures["final"] - expected) > 1e-5 * expected:
         raise PeerUnavailable(f"Flower's parameters are {figures['final']}, not {expected}")
     first, *others = map(float, figures["rounds_s"])
-    return Timing(median_of(others), first, dict(figures["versions"]))
+    return Timing(poll_s, median_of(others), first, dict(figures["versions"]))
 
 
 def _submit(folder: Path, variables: Mapping[str, str]) -> None:
