@@ -22,7 +22,7 @@ from typing import Any
 import tomlkit
 
 from hansa.agents.blobs import DiskFiles
-from hansa.agents.config import AgentConfig, load_config, validate
+from hansa.agents.config import AgentConfig, DataSection, load_config, validate
 from hansa.agents.data import Dataset, load_dataset
 from hansa.agents.errors import ConfigError, DataError, HomeError, WrongPassphrase
 from hansa.agents.journal import SqliteJournal
@@ -208,6 +208,14 @@ class Home:
         section = self.config().data.get(name)
         if section is None:
             raise ConfigError(f"{self.path / CONFIG}: data.{name}: no such section")
+        return self.read(name, section)
+
+    def read(self, name: str, section: DataSection) -> Dataset:
+        """Read and check a data set that a section describes, whether it stands in agent.toml or not yet.
+
+        Raises:
+            DataError: as for `dataset`.
+        """
         if section.password_file is None:
             return load_dataset(name, section, self.path)
         try:

@@ -1,0 +1,177 @@
+"""`hansa data`: which rows an organisation offers; the rows themselves stay."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hansa.agents.cli.options import home_option
+from hansa.agents.config import DataSection, validate
+from hansa.agents.data import Dataset
+from hansa.agents.datasets import AddData, WithdrawData, drop_section, write_section
+from hansa.agents.errors import ConfigError, DataError
+from hansa.agents.follow import read_standing
+from hansa.agents.home import CONFIG, Home
+from hansa.agents.jobfile import column_count
+from hansa.agents.logs import printable
+from hansa.agents.reach import reach
+from hansa.broker import check_name
+
+ADDED_S = 120.0  # to read the rows again, withdraw what was there, and hear of the keeper
+SHOWN_COLUMNS = 6
+
+
+@click.group()
+def data() -> None:
+    """Offer data sets to the federation, and withdraw them."""
+
+
+@data.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@home_option
+@click.option("--name", required=True, help="Under which jobs ask for it; the same at every party.")
+@click.option("--id", "id_column", default="id", show_default=True, help="Column that tells the rows apart.")
+@click.option("--target", help="Column that is to be predicted.")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the rows that are kept for evaluation.",
+)
+@click.option("--url", help="Of a database instead of FILE: sqlite:///… or postgresql+psycopg://…")
+@click.option("--query", help="The SQL that gives the rows; with --url.")
+@click.option("--password-file", help="Of the database's user (mode 0600), relative to the home.")
+@click.option("--replace", is_flag=True, help="Withdraw the data set of this name first.")
+def add(
+    file: Path | None,
+    home: Home,
+    name: str,
+    id_column: str,
+    target: str | None,
+    holdout: float,
+    url: str | None,
+    query: str | None,
+    password_file: str | None,
+    replace: bool,
+) -> None:
+    """Check the rows in FILE (CSV or Parquet) or of a query, and register them as NAME."""
+    check_name(name)
+    given: dict[str, str | float | None] = {
+        "file": None if file is None else _as_written(file, home),
+        "url": url,
+        "query": query,
+        "password_file": password_file,
+        "id": id_column,
+        "target": target,
+        "holdout": holdout,
+    }
+    section: dict[str, str | int | float] = {key: value for key, value in given.items() if value is not None}
+    config = home.config()
+    if name in config.data and not replace:
+        raise DataError(f"{home.path / CONFIG}: data.{name} is there already; --replace writes it anew")
+    try:
+        validate(DataSection, section, home.path / CONFIG)
+    except ConfigError as error:
+        raise click.UsageError(str(error).split(": ", 1)[1]) from None
+    dataset = home.read(name, DataSection(**section))  # type: ignore[arg-type]
+    if config.membership is None:
+        write_section(home, name, section, replace)
+        registered = None
+    else:
+        with reach(home) as ask:
+            registered = ask(AddData(name, section, replace), ADDED_S)["registered"]
+    click.echo("\n".join(_added(home, dataset, registered)))
+
+
+@data.command("list")
+@home_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per data set.")
+def list_data(home: Home, as_json: bool) -> None:
+    """Show the data sets of agent.toml, and what the ledger has of them."""
+    rows = _listing(home)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+        return
+    if not rows:
+        click.echo("no data sets; offer one: hansa data add FILE --name NAME")
+    for row in rows:
+        known = row["registered"]
+        says = f"{row['rows']} rows, {row['columns']} columns on the ledger" if known else "not on the ledger"
+        click.echo(f"{row['name']:<16}  {says:<40}  {printable(row['source'] or 'not in agent.toml')}")
+
+
+@data.command()
+@click.argument("name")
+@home_option
+@click.option("--reason", required=True, help="For the ledger, in one line.")
+def withdraw(name: str, home: Home, reason: str) -> None:
+    """Have NAME serve no later job. The file stays; what the ledger says of the past stays too."""
+    check_name(name)
+    if home.config().membership is None:
+        if name not in home.config().data:
+            raise DataError(f"{home.path / CONFIG}: data.{name}: no such section")
+        drop_section(home, name)
+        told: dict[str, Any] = {"withdrawn": True, "was_registered": False}
+    else:
+        with reach(home) as ask:
+            told = ask(WithdrawData(name, reason), ADDED_S)
+    if not told["was_registered"]:
+        click.echo(f"{name}: taken out of agent.toml; it was not on the ledger")
+    elif told["withdrawn"]:
+        click.echo(f"{name}: withdrawn")
+    else:
+        click.echo(f"{name}: on its way to the keeper, which has not chained it yet")
+
+
+def _as_written(file: Path, home: Home) -> str:
+    """Return a file's path as agent.toml has it: relative to the home if it lies there."""
+    whole, folder = file.resolve(), home.path.resolve()
+    return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
+
+
+def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
+    held = int(dataset.held_out().sum())
+    names = ", ".join(printable(column) for column in dataset.columns[:SHOWN_COLUMNS])
+    more = f", … ({len(dataset.columns)} in all)" if len(dataset.columns) > SHOWN_COLUMNS else ""
+    target = "no target" if dataset.target_name is None else f"target {printable(dataset.target_name)}"
+    lines = [
+        f"{dataset.name}: {dataset.rows} rows ({held} held out for evaluation), {target}",
+        f"  features: {names}{more}",
+        "  the ledger shows how many rows, these names and a salted commitment; the rows stay here",
+    ]
+    match registered:
+        case True:
+            return [*lines, "  registered"]
+        case False:
+            return [*lines, "  on its way to the keeper, which has not chained it yet"]
+        case None:
+            return [
+                *lines,
+                f"  registered when the agent belongs to a federation: hansa join FILE --home {home.path}",
+            ]
+
+
+def _listing(home: Home) -> list[dict[str, Any]]:
+    config = home.config()
+    me = config.agent.name
+    registered = {}
+    if config.membership is not None:
+        standing = read_standing(home)
+        registered = {name: each for (owner, name), each in standing.datasets.items() if owner == me}
+    rows = []
+    for name in sorted({*config.data, *registered}):
+        section, known = config.data.get(name), registered.get(name)
+        rows.append(
+            {
+                "name": name,
+                "source": None if section is None else section.file or section.url,
+                "registered": known is not None,
+                "rows": None if known is None else known.rows,
+                "columns": None if known is None else column_count(known.columns),
+                "target": None if known is None else known.target,
+            }
+        )
+    return rows
