@@ -30,7 +30,8 @@ from hansa.ledger import LedgerError
 STOPPED_S = 15.0  # how long `stop` waits for the process to end
 TASKS_S = 0.3  # how long tasks may take to notice that nobody wants their result
 POLL_S = 0.02
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+DONE = 0  # no signal's number
 
 log = logging.getLogger("hansa.daemon")
 
@@ -120,31 +121,41 @@ def reload(home: Home) -> None:
 def obey_signals(daemon: Daemon) -> Iterator[None]:
     """Stop a daemon at SIGTERM or SIGINT, have it reload at SIGHUP.
 
-    A thread waits for them: a handler would run in the middle of the agent's own work, perhaps under its locks.
+    A thread does so: a handler would run in the middle of the agent's own work, perhaps under its locks. Python
+    writes the numbers of signals into a pipe for it.
     """
-    done = threading.Event()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
 
-    def wait() -> None:
-        while not done.is_set():
-            if signal.sigwait(SIGNALS) != signal.SIGHUP:
-                daemon.stop()
-                continue
-            try:
-                daemon.reload()
-            except AgentError as error:
-                log.error("not reloaded, all stays as it was: %s", error)
+    def obey() -> None:
+        while (number := os.read(reading, 1)[0]) != DONE:
+            if number in SIGNALS:
+                _obey(daemon, number)
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited by every thread from here on
-    waiter = threading.Thread(target=wait, name="hansa-signals", daemon=True)
-    waiter.start()
+    before = {each: signal.signal(each, lambda _number, _frame: None) for each in SIGNALS}
+    earlier = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    obeyer = threading.Thread(target=obey, name="hansa-signals", daemon=True)
+    obeyer.start()
     try:
         yield
     finally:
-        done.set()
-        if waiter.ident is not None:
-            signal.pthread_kill(waiter.ident, signal.SIGTERM)
-        waiter.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.set_wakeup_fd(earlier)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        os.write(writing, bytes([DONE]))
+        obeyer.join()
+        os.close(reading)
+        os.close(writing)
+
+
+def _obey(daemon: Daemon, number: int) -> None:
+    if number != signal.SIGHUP:
+        daemon.stop()
+        return
+    try:
+        daemon.reload()
+    except AgentError as error:
+        log.error("not reloaded, all stays as it was: %s", error)
 
 
 def _leave(code: int) -> None:
