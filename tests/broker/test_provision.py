@@ -34,6 +34,7 @@ from hansa.broker import (
     seal_array,
     withdraw,
 )
+from hansa.broker.identity import EVERYBODY
 from hansa.broker.layout import dead_exchange, exchange, queue, takeover_key, user
 from tests import servers
 from tests.broker.builders import seal
@@ -65,6 +66,11 @@ FORBIDDEN: dict[str, Deed] = {
     "publish in another's name": lambda bob, town: bob.basic_publish(town.name, "alice.carol.control", b""),
     "publish under a longer name": lambda bob, town: bob.basic_publish(town.name, "bobby.carol.control", b""),
     "send another away": lambda bob, town: bob.basic_publish(town.name, takeover_key("carol"), b"9:9"),
+    "empty another's data": lambda bob, town: bob.queue_purge("carol.data"),
+    "tell events in another's name": lambda bob, town: bob.basic_publish(
+        town.name, f"alice.{EVERYBODY}.event", b""
+    ),
+    "publish through a built-in exchange": lambda bob, town: bob.basic_publish("amq.fanout", "", b""),
     "publish past the exchange": lambda bob, town: bob.basic_publish("", "carol.control", b""),
     "publish dead letters": lambda bob, town: bob.basic_publish(
         dead_exchange(town.name), "bob.carol.data", b""
@@ -80,6 +86,16 @@ FORBIDDEN: dict[str, Deed] = {
     "declare an exchange": lambda bob, town: bob.exchange_declare("bob.exchange"),
     "bind its own queue": lambda bob, town: bob.queue_bind("bob.control", town.name, "#"),
     "unbind its own queue": lambda bob, town: bob.queue_unbind("bob.control", town.name, "*.bob.control"),
+    "bind another's queue": lambda bob, town: bob.queue_bind("carol.control", town.name, "#"),
+    "unbind another's queue": lambda bob, town: bob.queue_unbind(
+        "carol.control", town.name, "*.carol.control"
+    ),
+    "bind its queue to a built-in exchange": lambda bob, town: bob.queue_bind(
+        "bob.control", "amq.topic", "#"
+    ),
+    "delete another's queue": lambda bob, town: bob.queue_delete("carol.control"),
+    "delete what nobody uses": lambda bob, town: bob.queue_delete("carol.dead", if_empty=True),
+    "unbind an exchange": lambda bob, town: bob.exchange_unbind(town.name, dead_exchange(town.name), "#"),
     "bind an exchange": lambda bob, town: bob.exchange_bind(town.name, dead_exchange(town.name), "#"),
     "delete its own queue": lambda bob, town: bob.queue_delete("bob.control"),
     "delete the exchange": lambda bob, town: bob.exchange_delete(town.name),
