@@ -329,12 +329,17 @@ class Clerk:
         """Remember the newest head, so that a copy cut short afterwards is found out."""
         if self.head != self._seen:
             self._seen = self.head
-            changes.put("meta", b"seen-head", pack_row(self._seen.size, self._seen.hash))
+            note_head(changes, self._seen)
 
     def _require_replica(self) -> Replica:
         if self._replica is None:
             raise RuntimeError("the keeper has no replica")
         return self._replica
+
+
+def note_head(changes: Changes, head: Head) -> None:
+    """Remember a head, so that a copy cut short afterwards is found out."""
+    changes.put("meta", b"seen-head", pack_row(head.size, head.hash))
 
 
 def seen_head(journal: Journal) -> Head | None:

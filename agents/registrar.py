@@ -137,6 +137,7 @@ class Registrar:
         # Admissions whose answer waits for the chain; after a restart it may go out once more.
         self._owed = {each.number for each in self._invitations.values() if each.status == "admitted"}
         self._reported: set[bytes] = set()
+        self._left = self._who_left()
 
     # --- what a person does --------------------------------------------------------------------------------
     def invite(self, member: str, hours: float, *, automatic: bool, broker: str, ca: str = "") -> Issued:
@@ -282,7 +283,16 @@ class Registrar:
                 self._close(each, "rejected", reason)
 
     def settle(self) -> None:
-        """Answer those whose admission has come on the chain."""
+        """Answer those whose admission has come on the chain, and say who has left since the last step."""
+        left = self._who_left()
+        for name in sorted(left - self._left):
+            log.warning(
+                "%s has left; its user is still at the broker: hansa broker withdraw --federation %s --agent %s",
+                name,
+                self._federation,
+                name,
+            )
+        self._left = left
         for number in list(self._owed):
             invitation = self._invitations[number]
             assert invitation.applicant is not None  # it was admitted
@@ -412,6 +422,10 @@ class Registrar:
         self._reported.add(seen)
         log.warning("%s: refused a request to join from %s: %s", self._identity.name, who, reason)
         self._desk.announce("join-refused", member=who, reason=reason)
+
+    def _who_left(self) -> frozenset[str]:
+        members = self._standing().members
+        return frozenset(name for name, member in members.items() if member.status == "left")
 
     def _of(self, member: str) -> list[Invitation]:
         return [each for each in self._invitations.values() if each.member == member]

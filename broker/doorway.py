@@ -45,6 +45,7 @@ class Doorway:
         self._key = routing_key(door, keeper, "join")
         self._keeper = keeper
         self._queue = queue(door, "control")
+        self._last = 0  # delivery tag of the last answer
         parameters = address.parameters(door)
         parameters.blocked_connection_timeout = BLOCKED_S
         with self._named():
@@ -90,24 +91,32 @@ class Doorway:
                     f"too many requests wait for {self._keeper} already; try again when its agent has run"
                 ) from None
 
-    def answers(self, timeout_s: float) -> Iterator[bytes]:
-        """Yield what comes, each until the next is asked for, then forget it; end after `timeout_s`.
-
-        An answer is acknowledged when the caller comes back for another: whoever stops before that (a crash, say)
-        finds it again.
+    def answer(self, timeout_s: float) -> bytes | None:
+        """Wait for the next answer and return it, or None if none has come.
 
         Raises:
             TransportError: the connection ended.
         """
         deadline = time.monotonic() + timeout_s
         with self._named():
-            while (left_s := deadline - time.monotonic()) > 0:
+            while True:
                 method, _, body = self._channel.basic_get(self._queue)
-                if method is None or body is None:
-                    self._connection.sleep(min(left_s, POLL_S))
-                    continue
-                yield body
-                self._channel.basic_ack(method.delivery_tag)
+                if method is not None and body is not None:
+                    self._last = int(method.delivery_tag or 0)
+                    return body
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return None
+                self._connection.sleep(min(left_s, POLL_S))
+
+    def acknowledge(self) -> None:
+        """Be done with the last answer; otherwise it comes again when this connection has ended.
+
+        Raises:
+            TransportError: the connection ended; the answer comes again.
+        """
+        with self._named():
+            self._channel.basic_ack(self._last)
 
     def close(self) -> None:
         """Leave; an answer not yet acknowledged comes again."""

@@ -9,10 +9,13 @@ import click
 import hansa
 from hansa.agents.cli.agent import agent
 from hansa.agents.cli.backup import backup, restore
+from hansa.agents.cli.broker import broker
 from hansa.agents.cli.data import data
 from hansa.agents.cli.demo import demo
+from hansa.agents.cli.federation import federation
 from hansa.agents.cli.init import init
 from hansa.agents.cli.job import job
+from hansa.agents.cli.join import join
 from hansa.agents.cli.ledger import ledger
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.model import model, predict
@@ -50,9 +53,12 @@ def main() -> None:
 
 main.add_command(agent)
 main.add_command(backup)
+main.add_command(broker)
 main.add_command(data)
 main.add_command(demo)
+main.add_command(federation)
 main.add_command(init)
+main.add_command(join)
 main.add_command(job)
 main.add_command(ledger)
 main.add_command(model)
