@@ -155,7 +155,8 @@ class ControlClient:
         """
         try:
             self._socket.settimeout(timeout_s)
-            self._socket.sendall(write_order(order))
+            with suppress(BrokenPipeError):  # turned away before it could speak: the reason can still be read
+                self._socket.sendall(write_order(order))
             told = json.loads(self._lines.readline(MOST_ANSWER_BYTES))
         except TimeoutError:
             raise AgentError(

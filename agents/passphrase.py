@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from hansa.agents.errors import WrongPassphrase
+from hansa.agents.errors import HomeError, WrongPassphrase
 from hansa.agents.home import IDENTITY, Home, read_secret
 from hansa.broker import Identity
 
@@ -22,11 +22,12 @@ def unlock(home: Home, file: Path | None = None) -> Identity:
             credential ``hansa.passphrase``, then whoever sits at the terminal.
 
     Raises:
-        HomeError: no keys, no passphrase, or a wrong one.
+        HomeError: no keys, or the passphrase's file is missing or lies open.
+        WrongPassphrase: none, or not the right one.
     """
-    found = file or _named_file()
-    if found is not None:
-        return home.identity(read_secret(found).encode())
+    passphrase = _kept(file)
+    if passphrase is not None:
+        return home.identity(passphrase.encode())
     try:
         return home.identity()
     except WrongPassphrase:
@@ -37,10 +38,16 @@ def unlock(home: Home, file: Path | None = None) -> Identity:
     return home.identity(getpass.getpass(f"Passphrase of {home.path / IDENTITY}: ").encode())
 
 
-def _named_file() -> Path | None:
-    """Return the file that the surroundings name, if they do."""
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
+def _kept(file: Path | None) -> str | None:
+    """Return the passphrase that lies in a file, if one is named here or by the surroundings."""
+    named = os.environ.get(VARIABLE)
+    if file is not None or named:
+        return read_secret(file or Path(str(named)))
     folder = os.environ.get(CREDENTIALS)
     credential = Path(folder, CREDENTIAL) if folder else None
-    return credential if credential is not None and credential.exists() else None
+    if credential is None or not credential.exists():
+        return None
+    try:  # systemd sees to it that nobody else reads it; an access list makes the mode look otherwise
+        return credential.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise HomeError(f"{credential}: {error.strerror}") from None

@@ -1,0 +1,91 @@
+"""What is said about the way to the broker, and when an agent gives up."""
+
+import logging
+
+import pytest
+
+from hansa.agents.connection import REFUSED_S, ConnectionWatch, describe
+from hansa.agents.errors import BrokerTurnedAway
+from hansa.broker import (
+    AccessRefused,
+    BrokerUnreachable,
+    Disconnected,
+    Health,
+    TransportError,
+    UnknownAgent,
+    UntrustedBroker,
+)
+
+CONNECTING = Health("connecting", None)
+READY = Health("ready", None)
+AWAY = Health("connecting", BrokerUnreachable("no connection to 127.0.0.1:5672"))
+REFUSED = Health("connecting", AccessRefused("the broker refused the login"))
+
+
+class Sky:
+    """A connection whose health is what the test says."""
+
+    def __init__(self) -> None:
+        self.now = CONNECTING
+
+    def health(self) -> Health:
+        return self.now
+
+
+@pytest.fixture
+def sky() -> Sky:
+    return Sky()
+
+
+def test_every_change_is_told_once(sky: Sky, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    watch = ConnectionWatch("north", sky)
+    for sky.now in (CONNECTING, AWAY, AWAY, CONNECTING, AWAY, READY, READY, AWAY, READY):
+        assert watch.look() is sky.now
+    told = [(record.levelname, record.getMessage().split(":")[1].strip()) for record in caplog.records]
+    assert told == [
+        ("WARNING", "not connected"),
+        ("INFO", "connected to the broker"),
+        ("WARNING", "not connected"),
+        ("INFO", "connected to the broker"),
+    ]
+
+
+def test_a_broker_that_refuses_for_seconds_ends_the_agent(sky: Sky) -> None:
+    now = [0.0]
+    watch = ConnectionWatch("north", sky, lambda: now[0])
+    sky.now = REFUSED
+    watch.look()
+    now[0] = REFUSED_S - 0.1
+    watch.look()
+    now[0] = REFUSED_S
+    with pytest.raises(BrokerTurnedAway, match="refused the login; check broker"):
+        watch.look()
+
+
+def test_a_broker_that_lets_us_in_after_all_has_not_refused(sky: Sky) -> None:
+    now = [0.0]
+    watch = ConnectionWatch("north", sky, lambda: now[0])
+    for now[0], sky.now in ((0.0, REFUSED), (3.0, CONNECTING), (4.0, READY), (6.0, REFUSED), (9.0, REFUSED)):
+        watch.look()
+    now[0] = 11.5
+    with pytest.raises(BrokerTurnedAway):
+        watch.look()
+
+
+@pytest.mark.parametrize(
+    ("health", "words"),
+    [
+        (CONNECTING, "connecting to the broker"),
+        (READY, "connected to the broker"),
+        (AWAY, "check that the broker runs"),
+        (Health("connecting", UnknownAgent("no queue")), "hansa broker provision"),
+        (Health("connecting", UntrustedBroker("no TLS")), "ca_file"),
+        (Health("connecting", TransportError("lost")), "not connected: lost; trying again"),
+        (Health("standby", TransportError("x")), "another process with these keys"),
+        (Health("blocked", TransportError("the broker is out of disk")), "out of disk; messages wait here"),
+        (Health("closed", Disconnected("a newer connection took over")), "took over"),
+    ],
+)
+def test_people_read_how_it_is_and_what_they_can_do(health: Health, words: str) -> None:
+    assert words in describe(health)
