@@ -4,13 +4,14 @@ One virtual host and in it one topic exchange, both named after the federation. 
 
     <agent>.control   durable quorum queue   *.<agent>.control
     <agent>.data      durable quorum queue   *.<agent>.data
-    <agent>.events    durable, short-lived   *.all.event  and  <agent>.<agent>.takeover
+    <agent>.events    quorum, short-lived    *.all.event  and  <agent>.<agent>.takeover
     <agent>.join      durable quorum queue   *.<agent>.join
     <agent>.dead      durable quorum queue   what the agent rejected, or what came back too often
 
 Each queue hands messages to one consumer at a time. When a second connection of an agent appears, it says
 so under ``<agent>.<agent>.takeover``, which only that agent's user can publish; the first hears it and leaves.
-Agents declare and bind nothing, so events have a provisioned queue too: it keeps a minute's worth.
+Agents declare and bind nothing, so events have a provisioned queue too: it keeps a minute's worth. It is a
+quorum queue like the others: a classic one goes with its node, and its agent could not connect meanwhile.
 
 Whoever is invited comes in by a door: a temporary user ``join-<8 hex digits>`` that may publish
 ``<door>.<keeper>.join``, read ``<door>.control``, and do nothing else. No member's name begins like that.
@@ -120,14 +121,13 @@ def queues(federation: str, agent: str) -> tuple[Queue, ...]:
     """Return an agent's queues."""
     house, dead = exchange(federation), dead_exchange(federation)
     quorum: Table = {"x-queue-type": "quorum"}
-    classic: Table = {"x-queue-type": "classic"}
     single: Table = {"x-single-active-consumer": True}
     return (
         Queue(queue(agent, "control"), quorum | single, ((house, f"*.{agent}.control"),)),
         Queue(queue(agent, "data"), quorum | single, ((house, f"*.{agent}.data"),)),
         Queue(
             queue(agent, "event"),
-            classic | single,
+            quorum | single,
             ((house, f"*.{EVERYBODY}.event"), (house, takeover_key(agent))),
         ),
         Queue(queue(agent, "join"), quorum | single, ((house, f"*.{agent}.join"),)),
