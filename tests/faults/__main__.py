@@ -7,6 +7,7 @@ Exits with 1 if anything was lost, duplicated or unexpected.
 """
 
 import argparse
+import logging
 import os
 import random
 import sys
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="also write the table here, with its settings")
     options = parser.parse_args(argv)
     os.environ[servers.CONTROLLER_VARIABLE] = str(os.getpid())
+    logging.getLogger("hansa").setLevel(logging.CRITICAL)  # the probes report every lost connection
     plan = campaign.Plan(
         options.seed,
         options.times or (3 if options.full else 1),

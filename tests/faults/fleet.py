@@ -33,6 +33,7 @@ PROBES = ("probe-from", "probe-to")  # on the broker only: they are nobody's mem
 ROUNDS = 10
 PATIENCE_S = 120.0  # for anything that should take seconds, on a machine that is busy
 POLL_S = 0.02
+LABELS = tuple(f"written-{digit}" for digit in range(10))  # unlike anything else that travels
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {
@@ -53,7 +54,7 @@ def specification(job: str, *, rounds: int = ROUNDS, quorum: int = 3, deadline_s
         model="mlp",
         dataset="digits",
         parties=PARTIES,
-        classes=tuple(str(digit) for digit in range(10)),
+        classes=LABELS,
         features=64,
         hyperparameters={"hidden": 300, "learning_rate": 0.05, "epochs": 1, "batch_rows": 64},
         settings={
@@ -183,6 +184,12 @@ class Fleet:
         for proxy in self.proxies.values():
             proxy.close()
 
+    def remove(self) -> None:
+        """Take the federation off the broker again."""
+        self.management.call("DELETE", f"vhosts/{self.name}")
+        for name in (*AGENTS, *PROBES):
+            self.management.call("DELETE", f"users/{user(self.name, name)}")
+
     # --- jobs ---------------------------------------------------------------------------------------------
     def propose(self, spec: JobSpec) -> None:
         """Have the aggregator submit a job."""
@@ -240,7 +247,7 @@ def _found(folder: Path, federation: str) -> None:
                     pl.Series(f"pixel{column}", features[place :: len(PARTIES), column])
                     for column in range(64)
                 ),
-                pl.Series("digit", target[place :: len(PARTIES)]),
+                pl.Series("digit", [LABELS[digit] for digit in target[place :: len(PARTIES)]]),
             )
             frame.write_csv(folder / name / "digits.csv")
         local.register()
