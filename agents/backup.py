@@ -180,6 +180,7 @@ def _named_files(config: AgentConfig) -> Iterator[str]:
     broker = config.broker
     if broker is not None:
         yield from filter(None, (broker.password_file, broker.ca_file, broker.cert_file, broker.key_file))
+    yield from filter(None, (config.ledger.password_file,))
     yield from filter(None, (section.password_file for section in config.data.values()))
 
 

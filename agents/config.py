@@ -108,9 +108,15 @@ class DaemonSection(_Section):
 
 
 class LedgerSection(_Section):
-    """`[ledger]`: where this agent's copy lies; a relative SQLite path is relative to the home."""
+    """`[ledger]`: where this agent's copy lies.
 
-    url: str = Field(default="sqlite:///ledger.sqlite", min_length=1)
+    Attributes:
+        url: ``sqlite:///FILE``, relative to the home, or ``postgresql+psycopg://USER@HOST/DATABASE``.
+        password_file: of the database's user, mode 0600, relative to the home.
+    """
+
+    url: str = Field(default="sqlite:///ledger.sqlite", min_length=1, repr=False)  # perhaps with a password
+    password_file: str | None = Field(default=None, min_length=1)
 
 
 class DataSection(_Section):

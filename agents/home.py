@@ -191,12 +191,21 @@ class Home:
         return url
 
     def store(self, create: bool = False) -> LedgerStore:
-        """Open this agent's copy of the ledger; LedgerError if it is missing or unusable."""
-        return LedgerStore.open(self.ledger_url(), create=create)
+        """Open this agent's copy of the ledger.
+
+        Raises:
+            LedgerError: missing or unusable.
+            HomeError: its password's file is.
+        """
+        return LedgerStore.open(self.ledger_url(), create=create, password=self._ledger_password())
 
     def stored(self) -> LedgerStore:
         """Open this agent's copy of the ledger for reading only; errors as for `store`."""
-        return LedgerStore.open_read_only(self.ledger_url())
+        return LedgerStore.open_read_only(self.ledger_url(), password=self._ledger_password())
+
+    def _ledger_password(self) -> str | None:
+        file = self.config().ledger.password_file
+        return None if file is None else read_secret(self.path / file)
 
     def dataset(self, name: str) -> Dataset:
         """Read and check one of the configured data sets.

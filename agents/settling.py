@@ -34,10 +34,10 @@ def check_ledger(home: Home, charter: ChainedEntry | None) -> None:
     except StoreMissing:
         return
     with closing(store):
-        first = next(store.read(0, 1), None)
+        first, address = next(store.read(0, 1), None), store.address
     if first is not None and (charter is None or first.hash != charter.hash):
         raise FederationError(
-            f"{home.ledger_url()}: holds another ledger; move it away, or name another place in agent.toml"
+            f"{address}: holds another ledger; move it away, or name another place in agent.toml"
         )
 
 

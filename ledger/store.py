@@ -88,12 +88,13 @@ class LedgerStore:
         return postgresql.hidden(self._engine.url)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, create: bool = True) -> "LedgerStore":
+    def open(cls, url_or_path: str | Path, create: bool = True, password: str | None = None) -> "LedgerStore":
         """Open a ledger, bringing its tables up to date where they aren't.
 
         Args:
             url_or_path: a SQLAlchemy URL, or the path of an SQLite file.
             create: make a new, empty ledger where there is none.
+            password: of the URL's user, if it does not stand in the URL.
 
         Raises:
             StoreMissing: nothing there and `create` is false, or no folder to create it in.
@@ -101,7 +102,7 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, or it can't be reached.
         """
-        url = _url(url_or_path)
+        url = _url(url_or_path, password)
         engine = _engine(url)
         path = sqlite.path_of(url)
         if path is not None and not path.exists():
@@ -118,7 +119,7 @@ class LedgerStore:
         return store
 
     @classmethod
-    def open_read_only(cls, url_or_path: str | Path) -> "LedgerStore":
+    def open_read_only(cls, url_or_path: str | Path, password: str | None = None) -> "LedgerStore":
         """Open a ledger to look at it: nothing is made, migrated or written, not even beside it.
 
         Raises:
@@ -127,7 +128,7 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, or it can't be read.
         """
-        url = _url(url_or_path)
+        url = _url(url_or_path, password)
         path = sqlite.path_of(url)
         try:
             if path is None:
@@ -336,7 +337,7 @@ def _named(cells: tuple[object, ...]) -> dict[str, object]:
     return dict(zip(ENTRIES.columns.keys(), cells, strict=True))
 
 
-def _url(url_or_path: str | Path) -> URL:
+def _url(url_or_path: str | Path, password: str | None) -> URL:
     if not isinstance(url_or_path, str) or "://" not in url_or_path:
         return URL.create("sqlite", database=str(url_or_path))
     try:
@@ -349,7 +350,11 @@ def _url(url_or_path: str | Path) -> URL:
         raise _unusable("a file's is sqlite:///relative/path or sqlite:////absolute/path")
     if "@" in (url.host or ""):  # or a part of the password would be taken for the host, and shown
         raise _unusable("write %40 for an @ in the password")
-    return url
+    if password is None:
+        return url
+    if url.password is not None:
+        raise _unusable("it holds a password, and there is another one for it; leave the address's out")
+    return url.set(password=password)
 
 
 def _engine(url: URL, read_only: bool = False) -> Engine:

@@ -1,17 +1,20 @@
 """An agent's folder: made whole or not at all, opened only by its owner, found where people look."""
 
 import stat
+from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from hansa.agents.errors import ConfigError, DataError, HomeError, JournalError
 from hansa.agents.home import CONFIG, IDENTITY, LEDGER, Home, find_homes
 from hansa.agents.journal import Changes
 from hansa.broker import Identity
 from hansa.ledger import LedgerError
+from tests import postgres
 
 NORTH = Identity.generate("north")
 SOUTH = Identity.generate("south")
@@ -166,6 +169,24 @@ def test_a_relative_ledger_lies_in_the_home(tmp_path: Path, url: str | None, exp
         content["ledger"] = {"url": url}
     home = Home.create(tmp_path / "north", NORTH, content)
     assert home.ledger_url() == expected.format(home=home.path.resolve())
+
+
+def test_a_ledger_on_a_server_finds_its_password_in_a_file(tmp_path: Path) -> None:
+    server = postgres.shared()
+    name = server.create()
+    url = make_url(server.address(name))
+    bare = f"postgresql+psycopg://{url.username}@{url.host}:{url.port}/{name}"
+    content = deepcopy(config()) | {"ledger": {"url": bare, "password_file": "db.password"}}
+    home = Home.create(tmp_path / "north", NORTH, content)
+    with pytest.raises(HomeError, match=r"db\.password"):
+        home.store(create=True)
+    file = home.path / "db.password"
+    file.touch(mode=0o600)
+    file.write_text(f"{url.password}\n")
+    home.store(create=True).close()
+    with closing(home.stored()) as store:
+        assert store.head().size == 0
+    server.drop(name)
 
 
 def test_the_copy_of_the_ledger_is_made_when_asked_for_and_only_then(home: Home) -> None:

@@ -139,9 +139,11 @@ def test_a_refused_entry_leaves_a_gap_that_later_ones_skip(town: Town) -> None:
 def test_an_entry_handed_in_again_is_chained_once(town: Town) -> None:
     town.admit_both()
     entry = town.sign(BREMEN, CATCH)
-    first, again = town.keeper.append([entry, entry], NOW_S)
+    other = town.sign(DANZIG, CATCH)
+    first, second, again, also = town.keeper.append([entry, other, entry, other], NOW_S)
     assert first == again == town.keeper.append([entry], NOW_S)[0]
-    assert town.keeper.head.size == 4
+    assert second == also
+    assert town.keeper.head.size == 5
     assert Keeper(LUBECK, FEDERATION, town.store).append([entry], NOW_S) == (first,)
 
 

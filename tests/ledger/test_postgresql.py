@@ -118,6 +118,17 @@ def test_passwords_are_not_shown_wherever_they_stand_in_the_address(place: Datab
                 assert "s3cr3t" not in shown
 
 
+def test_a_password_may_come_beside_the_address(place: DatabasePlace) -> None:
+    url = make_url(place.url)
+    bare = str(url.set(password="").render_as_string(hide_password=False)).replace(":@", "@")
+    with closing(LedgerStore.open(bare, password=str(url.password))) as store:
+        assert store.head().size == 0
+    with closing(LedgerStore.open_read_only(bare, password=str(url.password))) as store:
+        assert store.head().size == 0
+    with pytest.raises(StoreError, match="there is another one for it; leave the address's out"):
+        LedgerStore.open(place.url, password="secret")
+
+
 def test_the_driver_may_be_left_out_of_the_address(place: DatabasePlace) -> None:
     with closing(LedgerStore.open(place.url.replace("+psycopg", ""))) as store:
         assert store.address.startswith("postgresql+psycopg://")

@@ -7,6 +7,8 @@ from importlib import import_module
 
 import pytest
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
@@ -257,6 +259,21 @@ def test_migrations_lead_to_the_tables_that_the_code_knows(place: Place) -> None
     unique = inspect(engine).get_unique_constraints("entries")
     assert [constraint["column_names"] for constraint in unique] == [["author", "author_seq"]]
     engine.dispose()
+
+
+def test_the_first_revision_makes_table_and_triggers(places: Places) -> None:
+    script = import_module("hansa.ledger.migrations.versions.0001_entries")
+    place = places.nothing()
+    engine = create_engine(place.url)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        script.upgrade()
+    engine.dispose()
+    with place.hand() as hand, pytest.raises(REFUSALS, match="must continue the chain"):
+        hand.execute(
+            f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (1, bytes(32), b"", bytes(64), bytes(32), bytes(64), "lubeck", 0, "charter"),
+        )
+    place.remove()
 
 
 def test_a_ledger_is_never_taken_apart() -> None:
