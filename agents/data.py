@@ -128,6 +128,8 @@ def from_arrays(
     Raises:
         DataError: wrong shapes, or a value that is not a finite number; names the source, row and column.
     """
+    if not 0 < holdout < 1:
+        raise DataError(f"holdout: expected a share of the rows between 0 and 1, not {holdout}")
     try:
         matrix, column = np.asarray(features), np.asarray(target)
     except ValueError:

@@ -91,6 +91,9 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             JobAborted: the job ended without a model, and why.
         """
         rows = _datasets(parties, self.holdout, self._task)
+        quorum = len(rows) if self.quorum is None else self.quorum
+        if not 1 <= quorum <= len(rows):
+            raise JobError(f"quorum: expected 1 to {len(rows)} of the parties, not {quorum}")
         labels: Array = np.empty(0)
         names: tuple[str, ...] = ()
         if self._task == "classification":
@@ -110,13 +113,13 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             hyperparameters={},
             settings={
                 "rounds": self.rounds,
-                "quorum": self.quorum or len(rows),
+                "quorum": quorum,
                 "round_deadline_s": float(self.round_deadline_s),
                 "silence_s": float(self.round_deadline_s) * 2,
                 "tol": float(self.tol),
                 "patience": self.patience,
             },
-            minimum_parties=self.quorum or len(rows),
+            minimum_parties=max(quorum, 2),  # alone is no federation; a round may go on with one
             consent_s=60.0,
             seed=self.seed,
         )
@@ -128,9 +131,10 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         ) as local:
             local.register()
             local.run(spec)
-            result = local.coordinator.result(JOB)
-            head = local.coordinator.clerk.head
-            history = _history(local.coordinator.clerk.store)
+            result = local.result(JOB)
+            head, history = local.ask(
+                local.keeper, lambda agent: (agent.clerk.head, _history(agent.clerk.store))
+            )
         model = self._model(shape, self.seed)
         model.set_parameters(list(result.parameters))
         self.estimator_ = model.fitted()

@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from hansa.agents.agent import Agent
 from hansa.agents.blobs import MemoryFiles
@@ -36,6 +36,7 @@ POLL_S = 0.05
 
 Listener = Callable[[str, str, dict[str, Any]], None]  # sender, kind of event, its fields
 Rows = Callable[[], Dataset]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +192,43 @@ class LocalFederation:
             JobAborted: it ended without a model; carries the reason.
             JobError: it can't be proposed, or an agent failed.
         """
-        if not self.coordinator.knows(spec.job):
-            self.coordinator.submit(spec)
-        involved = [self.coordinator, *(self.agents[party] for party in spec.parties)]
-        self._until(lambda: self.coordinator.outcome(spec.job) is not None, timeout_s)
-        self._until(
-            lambda: all(agent.outcome(spec.job) is not None for agent in involved) and self._level(), 60.0
-        )
-        over = self.coordinator.outcome(spec.job)
-        assert over is not None
+        if not self.ask(self.keeper, lambda agent: agent.knows(spec.job)):
+            self.ask(self.keeper, lambda agent: agent.submit(spec))
+        over = self._outcome(spec.job, self.keeper, timeout_s)
+        for party in spec.parties:
+            self._outcome(spec.job, party, 60.0)
+        self._until(self._level, 60.0)
         if over.outcome != "finished":
             raise JobAborted(spec.job, over.reason, over.missing)
+        return over
+
+    def ask(self, name: str, request: Callable[[Agent], Answer], timeout_s: float = 60.0) -> Answer:
+        """Have an agent's own thread carry out a request; what it raises comes out here.
+
+        Raises:
+            JobError: an agent failed, or did not answer in time.
+        """
+        agent = self.agents[name]
+        future = agent.ask(lambda: request(agent))
+        self._until(future.done, timeout_s)
+        return future.result()
+
+    def result(self, job: str, name: str | None = None) -> Any:
+        """Return what a job has ended with at an agent, by default the coordinator; errors as `ask`."""
+        return self.ask(name or self.keeper, lambda agent: agent.result(job))
+
+    def _outcome(self, job: str, name: str, timeout_s: float) -> Over:
+        deadline = time.monotonic() + timeout_s
+        while (over := self.ask(name, lambda agent: agent.outcome(job))) is None:
+            if time.monotonic() > deadline:
+                raise JobError(f"not done within {timeout_s:g} s")
+            time.sleep(POLL_S / 2)
         return over
 
     def settle(self, timeout_s: float = 60.0) -> None:
         """Wait until nothing is under way and every copy of the ledger is level."""
         self._until(
-            lambda: not any(agent.busy() for agent in self.agents.values()) and self._level(), timeout_s
+            lambda: not any(self.ask(name, Agent.busy) for name in self.agents) and self._level(), timeout_s
         )
 
     def close(self) -> None:

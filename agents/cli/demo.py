@@ -1,16 +1,18 @@
-"""`hansa demo`: the main job on real data, on this machine alone."""
+"""`hansa demo`: the main job on real data, on this machine alone, or over a broker."""
 
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from hansa.agents.cli.management import VARIABLE
+
 DEFAULT_FOLDER = Path("hansa-demo")
 
 
 @click.group()
 def demo() -> None:
-    """See hansa at work; nothing but this machine is needed."""
+    """See hansa at work on real data."""
 
 
 @demo.command()
@@ -26,8 +28,27 @@ def demo() -> None:
     "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Of split and training."
 )
 @click.option("--pot", default="10000.00", show_default=True, help="EUR to share out by data volume.")
-def horizontal(folder: Path, replace: bool, seed: int, pot: str) -> None:
+@click.option(
+    "--broker",
+    metavar="URL",
+    help="amqp://user:password@host:port of a RabbitMQ: every agent is a process, and that is between them.",
+)
+@click.option(
+    "--management",
+    envvar=VARIABLE,
+    show_envvar=True,
+    metavar="URL",
+    help="The broker's management API; without it, the broker's host and user at port 15672.",
+)
+def horizontal(
+    folder: Path, replace: bool, seed: int, pot: str, broker: str | None, management: str | None
+) -> None:
     """Four parties train on digits (non-IID), first a softmax model, then a two-layer network."""
+    if broker is not None:
+        from hansa.agents.demo.network import run_demo_over
+
+        run_demo_over(broker, management, folder, replace=replace, seed=seed, pot=pot, console=Console())
+        return
     from hansa.agents.demo.horizontal import run_demo  # loads scikit-learn, which no other command needs
 
     run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())

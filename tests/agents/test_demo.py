@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hansa.agents.cli import main
-from hansa.agents.demo.horizontal import PARTIES, PLANS, _command
+from hansa.agents.demo.digits import PARTIES, PLANS
+from hansa.agents.demo.folder import command
 from hansa.agents.home import find_homes
 from tests.agents.federations import found
 
@@ -208,7 +209,7 @@ def test_commands_are_named_as_they_can_be_typed(
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda _: known)
     monkeypatch.chdir(tmp_path)
-    assert _command() == expected
+    assert command() == expected
 
 
 def test_a_seed_beyond_all_bounds_is_refused(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def test_one_class_is_no_classification() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"rounds": 0}, "rounds"), ({"quorum": 4}, "minimum_parties"), ({"round_deadline_s": 0.0}, "deadline")],
+    [({"rounds": 0}, "rounds"), ({"quorum": 4}, "quorum"), ({"quorum": 0}, "quorum"), ({"round_deadline_s": 0.0}, "deadline")],
     ids=str,
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -295,7 +295,18 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 def test_rows_without_an_evaluation_set_end_the_job_with_the_reason() -> None:
     with pytest.raises(JobAborted, match="training failed in round 1"):
-        FederatedClassifier(sgd(), holdout=0.0).fit(small()[0])
+        FederatedClassifier(sgd(), holdout=1e-9).fit(small()[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
+def test_a_holdout_that_is_no_share_is_refused_before_anything_begins(share: float) -> None:
+    with pytest.raises(DataError, match="holdout: expected a share of the rows between 0 and 1"):
+        FederatedClassifier(sgd(), holdout=share).fit(small()[0])
+
+
+def test_a_round_may_go_on_with_one_party() -> None:
+    model = FederatedClassifier(sgd(), rounds=1, quorum=1).fit(small()[0])
+    assert len(model.history_) == 2
 
 
 @pytest.mark.parametrize("name", ["North", "", "all", "a b", "x" * 41])

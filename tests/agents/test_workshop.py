@@ -141,7 +141,7 @@ def test_an_aggregator_is_lent_a_model_and_no_rows() -> None:
     [
         (None, "data set 'rows' is no longer here"),
         (made(np.zeros((9, 2)), ["no"] * 9), "has 2 feature columns; the job expects 4"),
-        (made(np.zeros((9, 4)), ["no"] * 9, holdout=0.0), "9 rows leave none for evaluation"),
+        (made(np.zeros((9, 4)), ["no"] * 9, holdout=1e-9), "9 rows leave none for evaluation"),
         (made(np.zeros((1, 4)), ["no"], holdout=0.999), "1 rows leave none for training"),
         (made(np.zeros((9, 4)), ["maybe"] * 9), "label 'maybe' is none of the job's classes"),
     ],
