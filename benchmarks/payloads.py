@@ -30,7 +30,7 @@ from hansa.broker.publisher import DATA_IN_FLIGHT
 MB, MIB = 10**6, 2**20
 FLOATS = 2_000_000  # an array's numbers: 8 MB
 ARRAYS, QUICK_ARRAYS = 48, 16
-BACKLOG = 4  # unconfirmed messages of the sending agent
+BACKLOG = 8  # unconfirmed messages of the sending agent
 TURNS, QUICK_TURNS = 5, 1
 LARGE_FLOATS, QUICK_LARGE_FLOATS = 250_000_000, 50_000_000  # 1 GB
 SMALL_LOG_BYTES = 64 * MIB
@@ -105,7 +105,7 @@ def measure(quick: bool) -> Figures:
         sender, receiver = correspondents(where)
         with sender, receiver:
             sender.answer(), receiver.answer()
-            exchanged(sender, receiver, BACKLOG, FLOATS, BACKLOG)  # warms up
+            exchanged(sender, receiver, 4, FLOATS, BACKLOG)  # warms up
             for _ in range(QUICK_TURNS if quick else TURNS):
                 bare.append(chunks * CHUNK_BYTES / MB / bare_seconds(where, chunks, CHUNKS))
                 seconds, _ = exchanged(sender, receiver, arrays, FLOATS, BACKLOG)
