@@ -21,12 +21,14 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from hansa.broker.address import BrokerAddress
+from hansa.broker.arrays import CHUNK_BYTES
 from hansa.broker.errors import TransportError
 from hansa.broker.layout import exchange
 from hansa.broker.line import Line
 from hansa.broker.topics import Traffic
 
-DATA_IN_FLIGHT = 16 * 2**20  # bytes of data handed to the socket and not yet confirmed
+# Bytes of data handed to the socket and not yet confirmed: four chunks, with what frames them.
+DATA_IN_FLIGHT = 4 * (CHUNK_BYTES + 1_024)
 REFUSED_PAUSE_S = 1.0  # a full queue's refusal is told this late, or the outbox would knock at once
 
 Status: TypeAlias = Literal["confirmed", "unroutable", "lost"]
