@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hansa.broker import Management
-from tests import servers
+from tests import postgres, servers
 from tests.cluster import clustered
 from tests.faults import catalogue, trial
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import KEEPER, PARTIES, Fleet
 from tests.faults.reckoning import Result
 from tests.faults.trial import Fault
-
-UNDISTURBED = Fault("undisturbed", catalogue.nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +23,23 @@ class Plan:
         times: how often each fault strikes.
         stopped_s: for how long the broker is stopped.
         only: words, one of which a fault's name must contain; empty for all.
+        kills: how many of the ways to kill a process, drawn by the seed; None for all.
     """
 
     seed: int
     times: int
     stopped_s: float
     only: tuple[str, ...] = ()
+    kills: int | None = None
 
     def wants(self, fault: Fault) -> bool:
         """Whether this fault is to be tried."""
         return not self.only or any(word in fault.name for word in self.only)
+
+    def drawn(self, kills: Iterable[Fault]) -> list[Fault]:
+        """Return as many ways to kill a process as are to be tried."""
+        everything = list(kills)
+        return everything if self.kills is None else random.Random(self.seed).sample(everything, self.kills)
 
 
 Say = Callable[[Result], None]
@@ -45,7 +50,7 @@ def on_one_node(folder: Path, plan: Plan, say: Say) -> list[Result]:
     broker = catalogue.Broker(servers.start(folder / "rabbitmq"))
     try:
         faults = [
-            *catalogue.kills(),
+            *plan.drawn(catalogue.kills()),
             *broker.faults(plan.stopped_s),
             *catalogue.network_faults(),
             catalogue.replayed(lambda: broker.node.port),
@@ -54,6 +59,7 @@ def on_one_node(folder: Path, plan: Plan, say: Say) -> list[Result]:
         ]
         management = Management.from_url(broker.node.management_url)
         return _series(
+            "one broker",
             lambda number: Fleet(folder / f"fleet-{number}", [broker.node.port], management),
             faults,
             plan,
@@ -65,23 +71,46 @@ def on_one_node(folder: Path, plan: Plan, say: Say) -> list[Result]:
 
 def on_a_cluster(folder: Path, plan: Plan, say: Say) -> list[Result]:
     """Try what happens to one node of three."""
-    fault = catalogue.node_lost
     with clustered(folder / "cluster") as cluster:
         ports = [node.port for node in cluster.nodes.values()]
         management = cluster.management()
         return _series(
-            lambda number: Fleet(folder / f"fleet-{number}", ports, management), [fault(cluster)], plan, say
+            "a broker of three nodes",
+            lambda number: Fleet(folder / f"fleet-{number}", ports, management),
+            [catalogue.node_lost(cluster)],
+            plan,
+            say,
         )
 
 
-def _series(found: Callable[[int], Fleet], faults: Iterable[Fault], plan: Plan, say: Say) -> list[Result]:
+def on_postgresql(folder: Path, plan: Plan, say: Say) -> list[Result]:
+    """Try what happens to a database that ledgers lie in."""
+    node = servers.start(folder / "rabbitmq")
+    try:
+        with postgres.private() as server:
+
+            def found(number: int) -> Fleet:
+                ledgers = {name: server.address(server.create()) for name in (KEEPER, PARTIES[0])}
+                management = Management.from_url(node.management_url)
+                return Fleet(folder / f"fleet-{number}", [node.port], management, ledgers)
+
+            return _series("ledgers on PostgreSQL", found, [catalogue.database_restarted(server)], plan, say)
+    finally:
+        node.kill()
+
+
+def _series(
+    where: str, found: Callable[[int], Fleet], faults: Iterable[Fault], plan: Plan, say: Say
+) -> list[Result]:
     """Try faults on one fleet; a fleet that something unexpected has happened to is replaced."""
     wanted = [fault for fault in faults if plan.wants(fault)]
     results: list[Result] = []
+    if not wanted:
+        return results
     fleets = _fleets(found)
     fleet = next(fleets)
     try:
-        calm = trial.run(fleet, UNDISTURBED, 1, random.Random(), "")
+        calm = trial.run(fleet, Fault(f"undisturbed, {where}", catalogue.nothing), 1, random.Random(), "")
         say(calm)
         results.append(calm)
         for fault in wanted:
@@ -111,3 +140,6 @@ def _fleets(found: Callable[[int], Fleet]) -> Generator[Fleet, None, None]:
             yield fleet
         finally:
             fleet.close()
+
+
+PARTS = (on_one_node, on_postgresql, on_a_cluster)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from pika.adapters.blocking_connection import BlockingChannel
 
 from hansa.broker import parse_key
-from tests import servers
+from tests import postgres, servers
 from tests.cluster import Cluster
 from tests.faults.fleet import AGENTS, KEEPER, PARTIES, ROUNDS
 from tests.faults.reckoning import Ending
@@ -159,6 +160,20 @@ def node_lost(cluster: Cluster) -> Fault:
         harm.fleet.until_ready(AGENTS)
 
     return Fault("one node of three lost (the queue's leader), and back", strike)
+
+
+def database_restarted(server: postgres.Server) -> Fault:
+    """The database under the aggregator's ledger and a party's crashes, and is started again."""
+
+    def strike(harm: Harm) -> None:
+        harm.at_some_instant()
+        server.stop()
+        harm.doubtful()
+        time.sleep(harm.dice.uniform(0.0, BRIEF_S))
+        postgres.start(Path(server.folder), earlier=server)
+        harm.take_time((KEEPER, PARTIES[0]))
+
+    return Fault("PostgreSQL restarted under two ledgers", strike)
 
 
 # --- the network -----------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def _look_at_what_is_clear(bodies: list[bytes]) -> None:
     for body in bodies:
         if frame_kind(body) == "envelope":
             _, payload = unpack_frame(ENVELOPE, (bytes, bytes), body)
-            assert JOB.encode() not in payload
+            assert JOB.encode() not in bytes(payload)
         elif frame_kind(body) == "event":
             (signed, _), payload = unpack_frame(EVENT, (bytes, bytes), body)
             assert isinstance(signed, bytes)
