@@ -15,9 +15,9 @@ Written by `python -m tests.faults`; revision {revision}; seed {plan.seed}; {min
 
 A federation of one aggregator and three parties, each a daemon of its own (`hansa agent run`) behind a TCP proxy,
 meets on a private RabbitMQ. It trains a network of one hidden layer ({hidden} units) on the handwritten digits,
-{rounds} rounds of federated averaging, a third of the rows at each party, while one thing breaks, at instants that
-the seed draws; each fault strikes {plan.times} time(s), the broker is stopped for {plan.stopped_s:g} s. Meanwhile two
-more connections exchange numbered, sealed messages. Then the agents' journals and ledgers are read:
+{rounds} rounds of federated averaging, a third of the rows at each party, while one thing breaks, at an instant
+that the seed draws. Each fault strikes {plan.times} time(s); the broker is stopped for {plan.stopped_s:g} s.
+Meanwhile two more connections exchange numbered, sealed messages. Then journals and ledgers are read:
 
 - *attempted*: messages posted between agents, entries signed for the ledger, and probes sent
 - *acknowledged*: confirmed by the broker; receipted by the ledger's keeper

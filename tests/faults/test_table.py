@@ -69,7 +69,7 @@ def test_the_document_tells_seed_settings_and_every_instant() -> None:
         "0",
         "1",
         "0",
-        "finished × 1; aborted × 1",
+        ends,
         "2.0 / 3.0 s",
     ]
     [total] = [line for line in text.splitlines() if line.startswith("| all")]
