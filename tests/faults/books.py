@@ -7,8 +7,8 @@ journal has numbered it, and there when every copy of the ledger has it.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 
 from hansa.agents.home import JOURNAL, Home
 from hansa.agents.journal import SqliteJournal, unpack_row
@@ -54,6 +54,18 @@ class Books:
     awaited: frozenset[Authored]
     chains: Mapping[str, tuple[ChainedEntry, ...]]
     trouble: tuple[str, ...]
+
+    def without(self, older: Set[str]) -> "Books":
+        """Leave out messages of and to agents that are older selves, and what those wrote and nobody chained."""
+        if not older:
+            return self
+        kept = self.chained.keys() | self.awaited
+        return replace(
+            self,
+            posted=frozenset(letter for letter in self.posted if not older & {letter[0], letter[3]}),
+            consumed=frozenset(letter for letter in self.consumed if not older & {letter[0], letter[3]}),
+            written=frozenset(entry for entry in self.written if entry[0] not in older or entry in kept),
+        )
 
     @property
     def chained(self) -> Counter[Authored]:

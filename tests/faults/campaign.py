@@ -56,6 +56,8 @@ def on_one_node(folder: Path, plan: Plan, say: Say) -> list[Result]:
             catalogue.replayed(lambda: broker.node.port),
             catalogue.gone_for_good(2),
             catalogue.gone_for_good(3),
+            catalogue.restored("party"),
+            catalogue.restored("aggregator"),
         ]
         management = Management.from_url(broker.node.management_url)
         return _series(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +89,28 @@ def gone_for_good(quorum: int) -> Fault:
         strike,
         ending,
         {"rounds": 4, "quorum": quorum, "deadline_s": 4.0},
+    )
+
+
+def restored(who: str) -> Fault:
+    """A home is lost in the middle of a job and restored from a backup of a round before."""
+    name = KEEPER if who == "aggregator" else PARTIES[-1]
+    ending = Ending("aborted") if name == KEEPER else Ending("finished", frozenset({name}))
+
+    def strike(harm: Harm) -> None:
+        harm.at_some_instant()
+        file = harm.fleet.back_up(name)
+        harm.fleet.until_round(harm.job, harm.fleet.look(KEEPER, harm.job)["round"] + 1)
+        harm.fleet.kill(name)
+        harm.older.add(name)
+        harm.fleet.restore(name, file)
+        harm.bring_back(name)
+
+    return Fault(
+        f"{who} restored from a backup",
+        strike,
+        replace(ending, same_model=False),
+        {"quorum": len(PARTIES) - 1},
     )
 
 

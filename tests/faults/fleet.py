@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import polars as pl
 import tomlkit
 from sklearn.datasets import load_digits
 
+from hansa.agents.backup import make_backup, restore_backup
 from hansa.agents.errors import AgentError
 from hansa.agents.home import PASSWORD, Home, write_whole
 from hansa.agents.local import LocalFederation, Member
@@ -170,6 +172,20 @@ class Fleet:
         if status not in (None, -signal.SIGKILL):
             raise Stuck(f"{name} ended with status {status} instead of being killed")
         return status is not None
+
+    def back_up(self, name: str) -> Path:
+        """Back an agent's home up while it is at work; return the file."""
+        file = self.folder / f"{name}-{secrets.token_hex(4)}.backup"
+        make_backup(self.homes[name], file)
+        return file
+
+    def restore(self, name: str, file: Path) -> None:
+        """Put a backup in place of a dead agent's home; its rows have a backup of their own."""
+        path = self.homes[name].path
+        lost = path.rename(path.with_name(f".{name}-{secrets.token_hex(4)}"))
+        restore_backup(file, path)
+        for rows in lost.glob("*.csv"):
+            shutil.copy(rows, path)
 
     def stop(self, name: str) -> int:
         """End a daemon with SIGTERM; return its status."""

@@ -21,6 +21,7 @@ class Harm:
 
     Attributes:
         doubt: digests of messages that were unconfirmed when it struck.
+        older: who was put back to an older self: what others and it said since then is void.
         back_s: how long until those it had struck were at work again, each time.
         notes: what to say of it.
     """
@@ -29,6 +30,7 @@ class Harm:
     dice: random.Random
     job: str
     doubt: set[bytes] = field(default_factory=set)
+    older: set[str] = field(default_factory=set)
     back_s: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -100,7 +102,7 @@ def run(fleet: Fleet, fault: Fault, number: int, dice: random.Random, model: str
     end = course(after.chains[KEEPER], harm.job)
     problems += [*after.trouble, *fault.ending.disagreements(end, model)]
     problems += [line for name in AGENTS for line in _suspicious(fleet, name, logs[name])]
-    tally = reckon(before, after, harm.doubt, probe, end, problems)
+    tally = reckon(before.without(harm.older), after.without(harm.older), harm.doubt, probe, end, problems)
     notes = (*harm.notes, *(f"unexpected: {problem}" for problem in (*problems, *probe.refused)))
     return Result(fault.name, tally, 1, (word(end),), tuple(harm.back_s), notes, end.model)
 
