@@ -111,10 +111,10 @@ def test_the_folder_it_leaves_verifies_as_it_says(printed: str, folder: Path) ->
 
 
 def test_the_commands_it_names_work(printed: str, folder: Path) -> None:
-    commands = re.findall(r"^  \S*hansa (.*)$", printed, re.MULTILINE)
-    assert [command.split()[:2] for command in commands] == [["ledger", "show"], ["ledger", "verify"]]
-    for command in commands:
-        assert hansa(*command.split()).exit_code == 0
+    typed = re.findall(r"^  \S*hansa (.*)$", printed, re.MULTILINE)
+    assert [each.split()[:2] for each in typed] == [["ledger", "show"], ["ledger", "verify"]]
+    for each in typed:
+        assert hansa(*each.split()).exit_code == 0
 
 
 def test_a_second_run_does_not_touch_the_first_unless_it_is_told_to(printed: str, folder: Path) -> None:
