@@ -6,7 +6,7 @@ Source: sd_notify(3). A machine without systemd sets no NOTIFY_SOCKET, and nothi
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 
 
@@ -16,11 +16,18 @@ class Notifier:
     Args:
         address: of its socket; None tells nobody. An ``@`` in front means Linux's abstract names.
         watchdog_s: it expects a sign of life so often; None does not.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        watchdog_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
         self._pause_s = watchdog_s / 2 if watchdog_s else None
+        self._clock = clock
         self._pinged = float("-inf")
         self._told = ""
 
@@ -49,6 +56,6 @@ class Notifier:
 
     def alive(self) -> None:
         """Send a sign of life, if one is due."""
-        if self._pause_s is not None and time.monotonic() - self._pinged >= self._pause_s:
-            self._pinged = time.monotonic()
+        if self._pause_s is not None and self._clock() - self._pinged >= self._pause_s:
+            self._pinged = self._clock()
             self.tell("WATCHDOG=1")

@@ -91,7 +91,7 @@ def status(home: Home, as_json: bool) -> None:
     """Show how the running agent is."""
     with reach(home, alone=False) as ask:
         told = ask(Status())
-    click.echo(json.dumps(told) if as_json else "\n".join(_describe(told)))
+    click.echo(json.dumps(told) if as_json else "\n".join(describe(told)))
 
 
 @agent.command()
@@ -169,7 +169,7 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
-def _describe(told: dict[str, Any]) -> Iterator[str]:
+def describe(told: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of `hansa agent status`."""
     whose = f" ({printable(told['organisation'])})" if told["organisation"] else ""
     since = datetime.fromtimestamp(told["started"], UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hansa.agents import notify
 from hansa.agents.notify import Notifier
 
 
@@ -43,18 +42,23 @@ def test_a_status_is_told_once_and_in_one_line(tmp_path: Path) -> None:
         assert heard(manager) == ["STATUS=two lines", "STATUS=other"]
 
 
-def test_signs_of_life_come_at_half_the_watchdogs_interval(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signs_of_life_come_at_half_the_watchdogs_interval(tmp_path: Path) -> None:
     address, now = str(tmp_path / "notify"), [100.0]
-    monkeypatch.setattr(notify.time, "monotonic", lambda: now[0])
-    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        notifier = Notifier.from_environment(environment)
+        notifier = Notifier(address, 20.0, lambda: now[0])
         for now[0] in (100.0, 105.0, 110.0, 119.0, 120.0):
             notifier.alive()
         assert heard(manager) == ["WATCHDOG=1"] * 3
+
+
+def test_the_manager_is_found_in_the_environment_and_taken_out_of_it(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        Notifier.from_environment(environment).alive()
+        assert heard(manager) == ["WATCHDOG=1"]
     assert not environment  # no child of ours speaks in our name
 
 
