@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hansa.agents.errors import ConfigError
 from hansa.broker.identity import check_name
+from hansa.broker.layout import check_member
 
 
 def _check_fingerprint(value: str) -> str:
@@ -45,7 +46,7 @@ class _Section(BaseModel):
 class AgentSection(_Section):
     """`[agent]`: who this is."""
 
-    name: Name
+    name: Annotated[str, AfterValidator(check_member)]
     organisation: str = Field(default="", max_length=200)
     roles: tuple[Literal["party", "aggregator", "arbiter"], ...] = Field(default=("party",), min_length=1)
     workers: int = Field(default=1, ge=1, le=256, strict=True)

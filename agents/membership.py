@@ -53,6 +53,7 @@ class OpenInvite:
             "door_password": issued.invite.password,
             "member_password": issued.password,
             "replaced": issued.replaced,
+            "again": issued.again,
             "expires_ms": issued.invite.expires_ms,
             "fingerprint": issued.invite.fingerprint,
         }

@@ -97,11 +97,19 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A fresh invitation: the file's content, and the password for the member's own user at the broker."""
+    """A fresh invitation.
+
+    Attributes:
+        invite: the file's content.
+        password: for the member's own user at the broker.
+        replaced: an earlier one holds no longer.
+        again: the name was a member's before.
+    """
 
     invite: Invite
     password: str = field(repr=False)
     replaced: bool
+    again: bool
 
 
 class Registrar:
@@ -186,7 +194,7 @@ class Registrar:
             secret=invitation.secret,
             expires_ms=invitation.expires_ms,
         ).signed_by(self._identity)
-        return Issued(invite, invitation.password, bool(earlier))
+        return Issued(invite, invitation.password, bool(earlier), invitation.again)
 
     def withdraw(self, member: str) -> None:
         """Take an invitation back; FederationError if there is none that anybody could still use."""

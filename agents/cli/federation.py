@@ -114,6 +114,8 @@ def invite(
         told = ask(OpenInvite(member, hours, automatic, broker, authority), ORDER_S)
         door = Account(told["door"], told["door_password"], door_to=config.agent.name)
         try:
+            if management is not None and told["again"]:
+                withdraw(management, name, member)  # mail to the keys it had before
             _provide(management, name, [door, Account(member, told["member_password"])])
             write_invite(target, told["file"])
         except BaseException:
