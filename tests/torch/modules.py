@@ -9,6 +9,8 @@ from hansa.protocols.model import Array, FloatArray, ModelShape
 
 PIXELS = 8
 
+torch.set_num_threads(1)  # networks as small as these only lose by sharing cores
+
 
 def digits() -> tuple[FloatArray, Array]:
     """Return (1797, 64) pixels from 0 to 1, and their digits as text."""
