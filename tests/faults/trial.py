@@ -75,7 +75,7 @@ class Fault:
     @property
     def slug(self) -> str:
         """For jobs' names."""
-        return re.sub("[^a-z]+", "-", self.name.lower())[:34].strip("-")
+        return re.sub("[^a-z0-9]+", "-", self.name.lower())[:34].strip("-")
 
 
 def run(fleet: Fleet, fault: Fault, number: int, dice: random.Random, model: str) -> Result:
