@@ -13,7 +13,7 @@ from hansa.agents.data import Dataset, load_dataset
 from hansa.agents.errors import DataError
 from hansa.agents.export import SavedModel, read_model
 from hansa.agents.home import Home
-from hansa.agents.tables import listed
+from hansa.agents.tables import listed, read_csv, read_parquet
 from hansa.protocols import Array, ModelRegistry
 
 
@@ -37,12 +37,15 @@ def export(name: str, home: Home, out: Path) -> None:
 @click.argument("model_file", metavar="MODEL", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("rows", metavar="ROWS", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--id", "id_column", default="id", show_default=True, help="Column that tells the rows apart.")
-@click.option("--target", help="Column with the true labels, if there is one; it is left alone.")
+@click.option(
+    "--target",
+    help="Column with the true labels, if it is called otherwise than in training; it is left alone.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV; otherwise it is printed.")
 def predict(model_file: Path, rows: Path, id_column: str, target: str | None, out: Path | None) -> None:
     """Score ROWS (CSV or Parquet) with MODEL, a file of `hansa model export`; nothing leaves this machine."""
     saved = read_model(model_file)
-    section = DataSection(file=str(rows.resolve()), id=id_column, target=target)
+    section = DataSection(file=str(rows.resolve()), id=id_column, target=target or _labels(saved, rows))
     dataset = load_dataset("rows", section, Path("."))
     frame = _predictions(saved, dataset)
     if out is None:
@@ -50,6 +53,13 @@ def predict(model_file: Path, rows: Path, id_column: str, target: str | None, ou
     else:
         frame.write_csv(out)
         click.echo(f"{out}: {dataset.rows} predictions")
+
+
+def _labels(saved: SavedModel, rows: Path) -> str | None:
+    """Return the column of the true labels, if the rows still have it."""
+    name = saved.card.target
+    read = read_parquet if rows.suffix == ".parquet" else read_csv
+    return name if name in read(rows, "rows").frame.columns else None
 
 
 def _predictions(saved: SavedModel, dataset: Dataset) -> pl.DataFrame:
@@ -77,8 +87,5 @@ def _in_order(saved: SavedModel, dataset: Dataset) -> Array:
         raise DataError(f"{dataset.source}: no column {missing[0]!r}; the model needs {listed(wanted)}")
     extra = [column for column in dataset.columns if column not in wanted]
     if extra:
-        raise DataError(
-            f"{dataset.source}: column {extra[0]!r} is none of the model's; if it holds the labels: "
-            f"--target {extra[0]}"
-        )
+        raise DataError(f"{dataset.source}: column {extra[0]!r} is none of the model's: {listed(wanted)}")
     return dataset.features[:, [dataset.columns.index(column) for column in wanted]]
