@@ -9,6 +9,7 @@ glance at one figure does not wipe out the record. Exits with 1 if a suite faile
 import argparse
 import importlib
 import importlib.util
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -111,4 +112,5 @@ def _command(options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end what was started, as at Ctrl-C
     sys.exit(main())

@@ -93,6 +93,12 @@ class Daemon:
                 ended.setdefault(fields["round"], at)
         return [ended[number] for number in sorted(ended)]
 
+    def last_words(self) -> str:
+        """Return how it is and the last it logged."""
+        ended = self._process is not None and self._process.poll() is not None
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return f"{self.home.name}{' has ended' if ended else ''}: {lines[-1][:300] if lines else 'silent'}"
+
     def kill(self) -> None:
         """End it as when the power goes."""
         if self._process is not None:
@@ -157,7 +163,11 @@ def fleet() -> Iterator[Fleet]:
         keeper, *parties = (Daemon(where.home(name), packages) for name in (KEEPER, *PARTIES))
         for daemon in (keeper, *parties):
             stack.callback(daemon.kill)
-        yield Fleet(where, keeper, tuple(parties))
+        try:
+            yield Fleet(where, keeper, tuple(parties))
+        except NotReached as error:
+            said = "; ".join(daemon.last_words() for daemon in (keeper, *parties))
+            raise NotReached(f"{error}; {said}") from None
 
 
 def install_model(folder: Path) -> Path:

@@ -53,6 +53,12 @@ def test_what_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         wait_until(lambda: None, "a round")
 
 
+def test_a_daemon_that_never_spoke_is_said_to_be_silent(daemon: Daemon) -> None:
+    assert daemon.last_words() == "keeper: silent"
+    daemon.log.write_text("one\ntwo\n")
+    assert daemon.last_words() == "keeper: two"
+
+
 def test_the_model_is_installed_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(install_model(tmp_path)))
     check_spec(specification(3), ModelRegistry())
