@@ -441,6 +441,8 @@ class Agent:
         self._housekept_at = now
         self.intake.drop_unclaimed(self._desk.changes, now)
         self._machines.drop_stale_offers()
+        if self.registrar is not None:
+            self.registrar.tidy()
         self._forget_sessions(now)
         for gap in self.intake.gaps(now, GAP_S):
             log.warning("%s: %s", self.name, gap)
