@@ -6,6 +6,7 @@ journal has numbered it, and there when every copy of the ledger has it.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from hansa.ledger import (
     read_entry,
     verify_store,
 )
+
+WORD = re.compile("[a-z0-9-]+")
 
 Letter = tuple[str, int, str, str, int]  # sender, incarnation, session, recipient, number
 Authored = tuple[str, int]  # author, its number
@@ -128,7 +131,7 @@ class Course:
     Attributes:
         rounds: closed, in order.
         model: digest of the finished model, empty if there is none.
-        missing: whoever the rounds or the abort name as missing.
+        missing: whoever the rounds name as missing, or the abort, in its reason too.
         doubled: entries that say again what another says.
     """
 
@@ -145,13 +148,13 @@ def course(chain: tuple[ChainedEntry, ...], job: str) -> Course:
     rounds: list[int] = []
     said: Counter[tuple[object, ...]] = Counter()
     missing: set[str] = set()
+    invited: set[str] = set()
     model = outcome = reason = ""
     for entry in chain:
         fields = read_entry(entry.signed)
         body = decode_body(fields.kind, fields.schema, fields.body)
         if getattr(body, "job", None) != job:
             continue
-        author = "" if isinstance(body, JobProposed | JobFinished | JobAborted) else fields.author
         match body:
             case RoundClosed(round=number):
                 rounds.append(number)
@@ -164,10 +167,13 @@ def course(chain: tuple[ChainedEntry, ...], job: str) -> Course:
                 said["end", ""] += 1
             case JobAborted():
                 outcome, reason = "aborted", body.reason
-                missing |= set(body.missing)
+                missing |= set(body.missing) | (invited & set(WORD.findall(body.reason)))
                 said["end", ""] += 1
+            case JobProposed():
+                invited |= set(body.parties)
+                said[fields.kind, ""] += 1
             case _:
-                said[fields.kind, author] += 1
+                said[fields.kind, fields.author] += 1
     doubled = sum(count - 1 for count in said.values())
     return Course(tuple(rounds), model, outcome, reason, frozenset(missing), doubled)
 
