@@ -25,6 +25,7 @@ from hansa.agents.config import AgentConfig
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, new_salt
 from hansa.agents.desk import Desk
+from hansa.agents.doubts import Doubts
 from hansa.agents.errors import AgentError, ConfigError, JobError, JournalError
 from hansa.agents.forgetting import Forgetting
 from hansa.agents.herald import Herald
@@ -136,7 +137,8 @@ class Agent:
         self._blobs = BlobStore(files)
         self._belonging = Belonging(identity.name, self.clerk)
         lookup = self.clerk.lookup
-        self.intake = Intake(identity, self._federation, lookup, self._blobs, journal)
+        self.intake = Intake(identity, self._federation, lookup, self._blobs, journal, self.clerk.former)
+        self._doubts = Doubts(lambda: self.clerk.head.size)
         self.outbox = Outbox(
             identity, self._federation, lookup, self._blobs, journal, transport, detach_bytes
         )
@@ -364,6 +366,7 @@ class Agent:
             self.outbox.next_retry(),
             self.clerk.next_due(),
             self._patient_until,
+            self._doubts.next_due(),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -379,8 +382,9 @@ class Agent:
         deliveries = self._transport.deliveries(BATCH)
         self.tally.received += len(deliveries)
         for delivery in deliveries:
-            accepted = self._take_in(now, delivery)
-            (self._to_acknowledge if accepted else self._to_reject).append(delivery.tag)
+            self._take_in(now, delivery)
+        for delivery, until in self._doubts.take(now):
+            self._take_in(now, delivery, until)
         for parcel in self.intake.ready():
             self._consume(parcel)
         self._machines.consider_offers(self.clerk.standing.jobs, self._reservation())
@@ -461,25 +465,32 @@ class Agent:
             self._machines.forget(session)
 
     # --- messages -----------------------------------------------------------------------------------------
-    def _take_in(self, now: float, delivery: Delivery) -> bool:
-        """Verify and order a delivery; False if it was refused."""
-        if delivery.traffic == "event":
-            self.herald.hear(now, delivery)
-            return True
-        if delivery.traffic == "join":
-            self._hear_request(delivery)
-            return True
+    def _take_in(self, now: float, delivery: Delivery, until: float | None = None) -> None:
+        """Verify and order a delivery; refuse it, or have it wait for the ledger until then.
+
+        Args:
+            until: when its wait is over, if it has waited already.
+        """
+        settled = self._to_acknowledge
         try:
-            credit = self.intake.receive(self._desk.changes, now, delivery)
+            if delivery.traffic == "event":
+                self.herald.hear(now, delivery)
+            elif delivery.traffic == "join":
+                self._hear_request(delivery)
+            else:
+                credit = self.intake.receive(self._desk.changes, now, delivery)
+                if credit is not None:
+                    self._post(TRANSFER_SESSION, credit.sender, ChunkCredit(credit.blob_id, credit.received))
         except Refused as error:
+            if self._doubts.keep(error, delivery, now, until):
+                return
+            self.intake.count(error)
             self._report_refusal(error, delivery.routing_key.split(".")[0])
             if isinstance(error, Equivocation):
                 digests = error.first_digest + error.second_digest
                 self._desk.changes.put("evidence", digests, delivery.body)
-            return False
-        if credit is not None:
-            self._post(TRANSFER_SESSION, credit.sender, ChunkCredit(credit.blob_id, credit.received))
-        return True
+            settled = self._to_reject
+        settled.append(delivery.tag)
 
     def _consume(self, parcel: Parcel) -> None:
         """Act on a message whose turn it is; one that can't be acted on is refused and counted."""

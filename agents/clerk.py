@@ -43,6 +43,7 @@ PUSH_DELAY_S = 0.5  # for entries that nobody waits for
 PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
 PUSH_BYTES = 512 * 1024
 SESSION = "ledger"
+FORMER_S = 7 * 86_400.0  # as long as a message may take: keys that must count no longer are revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,13 @@ class Clerk:
         if member.status != "active":
             raise SuspendedSender(f"{name!r} is {member.status} in {self._federation}")
         return member.public
+
+    def former(self, name: str, now_s: float) -> PublicIdentity | None:
+        """Return what keys a member had before these, while messages under them may be on the way."""
+        member = self.standing.members.get(name)
+        if member is None or now_s > member.rotated_ms / 1000 + FORMER_S:
+            return None
+        return member.former
 
     # --- writing ---------------------------------------------------------------------------------------
     def write(self, changes: Changes, now_s: float, session: str, body: Body) -> None:

@@ -15,6 +15,7 @@ from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
 from hansa.broker import (
     WINDOW,
     Accepted,
+    BadSignature,
     Duplicate,
     Held,
     Identity,
@@ -23,7 +24,6 @@ from hansa.broker import (
     Message,
     Plain,
     PublicIdentity,
-    Refused,
     SeenRow,
     SequenceGap,
     TooFarAhead,
@@ -119,10 +119,12 @@ class Intake:
         lookup: Callable[[str], PublicIdentity],
         blobs: BlobStore,
         journal: Journal,
+        former: Callable[[str, float], PublicIdentity | None] = lambda name, now_s: None,
     ) -> None:
         self._identity = identity
         self._federation = federation
         self._lookup = lookup
+        self._former = former
         self._blobs = blobs
         self._journal = journal
         self._released: dict[Stream, deque[Parcel]] = {}
@@ -153,29 +155,19 @@ class Intake:
         """Take in one delivery; what it makes ready is in `ready()`.
 
         Raises:
-            Refused: the named reason; counted, nothing else has happened.
+            Refused: the named reason; nothing has happened. `count` it if that is the last word.
         """
-        try:
-            match frame_kind(delivery.body):
-                case "chunk":
-                    return self._chunk(changes, now_s, delivery)
-                case "envelope":
-                    self._envelope(changes, now_s, delivery)
-                    return None
-                case "event":
-                    raise MalformedMessage("an event in an agent's own queue")
-        except Refused as error:
-            self._count(error)
-            raise
+        match frame_kind(delivery.body):
+            case "chunk":
+                return self._chunk(changes, now_s, delivery)
+            case "envelope":
+                self._envelope(changes, now_s, delivery)
+                return None
+            case "event":
+                raise MalformedMessage("an event in an agent's own queue")
 
     def _envelope(self, changes: Changes, now_s: float, delivery: Delivery) -> None:
-        message = open_message(
-            delivery.body,
-            self._identity,
-            federation=self._federation,
-            lookup=self._lookup,
-            now_ms=int(now_s * 1000),
-        )
+        message = self._open_envelope(delivery.body, now_s)
         if self._pending[message.header.sender] + len(message.body) > PENDING_BYTES:
             raise TooFarAhead(
                 f"{message.header.sender} has {PENDING_BYTES >> 20} MiB of messages waiting here"
@@ -198,6 +190,29 @@ class Intake:
                 changes.put("held", _key(message), _dump_message(message))
             case Duplicate():
                 pass  # acknowledged and dropped
+
+    def _open_envelope(self, frame: bytes, now_s: float) -> Message:
+        """Verify and open an envelope, be it signed with the keys that its sender had until lately."""
+
+        def former(name: str) -> PublicIdentity:
+            keys = self._former(name, now_s)
+            if keys is None:
+                raise BadSignature(f"not signed by {name} ({self._lookup(name).short_fingerprint})")
+            return keys
+
+        def opened(lookup: Callable[[str], PublicIdentity]) -> Message:
+            return open_message(
+                frame,
+                self._identity,
+                federation=self._federation,
+                lookup=lookup,
+                now_ms=int(now_s * 1000),
+            )
+
+        try:
+            return opened(self._lookup)
+        except BadSignature:
+            return opened(former)
 
     def _release(self, message: Message) -> None:
         """Queue a message that is next in its stream; a malformed body is refused when its turn comes."""
@@ -272,7 +287,7 @@ class Intake:
 
     def refuse(self, changes: Changes, parcel: Parcel, error: Exception) -> None:
         """The message was in order but not acceptable: count it, and be done with it."""
-        self._count(error)
+        self.count(error)
         self.done(changes, parcel)
 
     def drop_unclaimed(self, changes: Changes, now_s: float) -> None:
@@ -323,7 +338,8 @@ class Intake:
         for index in arriving.held:
             changes.drop("chunk", place + index.to_bytes(8))
 
-    def _count(self, error: Exception) -> None:
+    def count(self, error: Exception) -> None:
+        """Note that something was refused."""
         self.refused[type(error).__name__] += 1
         self.last_refusal = f"{type(error).__name__}: {error}"
 

@@ -4,6 +4,9 @@ Signatures are Ed25519. Sealing is HPKE (RFC 9180) in base mode with the hybrid 
 HKDF-SHA-256 and AES-256-GCM: what is recorded today stays closed to a quantum computer of tomorrow, and to
 whoever breaks only one of the two. The hybrid key has no PEM form, so a key file keeps the three secrets
 from which everything is rebuilt: the Ed25519 seed (32 bytes), the ML-KEM seed (64) and the X25519 key (32).
+
+Keys are replaced by `rotated` ones. These still open what was sealed to the keys before them, since messages may
+be on their way for days, and still derive the first keys' home key, since the home's files are sealed under it.
 """
 
 import hashlib
@@ -48,6 +51,8 @@ SEAL_OVERHEAD_BYTES = 1_088 + 32 + 16  # ML-KEM ciphertext, X25519 share, AES-GC
 _NAME = re.compile(r"[a-z0-9-]{1,40}")
 _FORMAT = "hansa-identity-1"
 _SECRET_BYTES = 32 + 64 + 32
+_SEED_BYTES = 32  # of the home key
+_ROTATED_BYTES = _SECRET_BYTES + _SEED_BYTES + _SECRET_BYTES  # the keys, the home's seed, the keys before
 _HOME_LABEL = b"hansa-home-v1"
 _SCRYPT_N = 2**15  # with r = 8: 32 MiB and about a tenth of a second per guess
 _SCRYPT_N_MAX = 2**20
@@ -124,15 +129,18 @@ class Identity:
     Make one with `generate` or `load`.
     """
 
-    __slots__ = ("_open_key", "_secrets", "_sign_key", "public")
+    __slots__ = ("_former", "_home_seed", "_open_key", "_secrets", "_sign_key", "public")
 
     public: PublicIdentity
 
     def __init__(self, name: str, secrets_: bytes) -> None:
-        signing, mlkem, x25519 = secrets_[:32], secrets_[32:96], secrets_[96:]
+        signing, mlkem, x25519 = secrets_[:32], secrets_[32:96], secrets_[96:_SECRET_BYTES]
         lattice = MLKEM768PrivateKey.from_seed_bytes(mlkem)
         curve = X25519PrivateKey.from_private_bytes(x25519)
+        rest = secrets_[_SECRET_BYTES:]
         self._secrets = secrets_
+        self._home_seed = rest[:_SEED_BYTES] or signing
+        self._former = Identity(name, rest[_SEED_BYTES:]) if rest else None
         self._sign_key = Ed25519PrivateKey.from_private_bytes(signing)
         self._open_key = hpke.MLKEM768X25519PrivateKey(lattice, curve)
         self.public = PublicIdentity(
@@ -146,6 +154,11 @@ class Identity:
         """Make new keys from the system's randomness; BadName if the name is none."""
         return cls(check_name(name), secrets.token_bytes(_SECRET_BYTES))
 
+    def rotated(self) -> "Identity":
+        """Return new keys in place of these, for the same agent and home."""
+        kept = self._home_seed + self._secrets[:_SECRET_BYTES]
+        return Identity(self.name, secrets.token_bytes(_SECRET_BYTES) + kept)
+
     @property
     def name(self) -> str:
         """The agent's name."""
@@ -156,15 +169,17 @@ class Identity:
         return self._sign_key.sign(data)
 
     def open(self, sealed: bytes | memoryview, info: bytes) -> bytes:
-        """Decrypt what was sealed to us under the same `info`; Unopenable otherwise."""
+        """Decrypt what was sealed to us, or to our keys before these, under this `info`; Unopenable otherwise."""
         try:
             return _SUITE.decrypt(sealed, self._open_key, info)
         except (InvalidTag, ValueError):
+            if self._former is not None:
+                return self._former.open(sealed, info)
             raise Unopenable(f"not sealed to {self.public.short_fingerprint} under this header") from None
 
     def home_key(self) -> bytes:
         """Derive the 32 bytes that encrypt this agent's journal and files."""
-        return HKDF(SHA256(), 32, salt=None, info=_HOME_LABEL).derive(self._secrets[:32])
+        return HKDF(SHA256(), 32, salt=None, info=_HOME_LABEL).derive(self._home_seed)
 
     def save(self, path: Path, passphrase: bytes | None = None) -> None:
         """Write the key file: mode 0600, whole or not at all, never over another.
@@ -243,7 +258,7 @@ class _KeyFile:
             raise ValueError(f"format {self.format!r:.40}, this build reads {_FORMAT!r}")
         check_name(self.name)
         if self.scrypt_n == 0:
-            if len(self.body) != _SECRET_BYTES:
+            if len(self.body) not in (_SECRET_BYTES, _ROTATED_BYTES):
                 raise ValueError("secrets of the wrong length")
         elif not 2 <= self.scrypt_n <= _SCRYPT_N_MAX or self.scrypt_n & (self.scrypt_n - 1):
             raise ValueError("scrypt's cost is no power of two within bounds")
@@ -268,7 +283,7 @@ def _unprotect(stored: _KeyFile, passphrase: bytes | None, path: Path) -> bytes:
         secrets_ = lock.decrypt(stored.body[:12], stored.body[12:], _bound(stored.name, stored.fingerprint))
     except (InvalidTag, ValueError):
         raise WrongPassphrase(f"the passphrase does not open {path}, or the file is damaged") from None
-    if len(secrets_) != _SECRET_BYTES:
+    if len(secrets_) not in (_SECRET_BYTES, _ROTATED_BYTES):
         raise MalformedIdentity(f"{path} holds secrets of the wrong length")
     return secrets_
 

@@ -118,8 +118,10 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             _check_not_keeper(now, name)
             if _member(now, name).status == "left":
                 raise RuleBroken(f"{name} has left")
-            if _member(now, name).public.verify_key != body.verify_key:
-                raise RuleBroken(f"not the key that {name} has")
+            member = _member(now, name)
+            keys = [each.verify_key for each in (member.public, member.former) if each is not None]
+            if body.verify_key not in keys:
+                raise RuleBroken(f"neither the key that {name} has nor the one before it")
             if body.verify_key in now.revoked_keys:
                 raise RuleBroken(f"{name}'s key is revoked already")
         case DatasetRegistered(dataset):

@@ -46,6 +46,8 @@ class Member:
     Attributes:
         admitted_at: index of the entry that let it in, last.
         status_at: index of the entry that gave it its status.
+        former: the keys before these, unless they were revoked; messages under them may still be on their way.
+        rotated_ms: when it took its present keys in their place, as it says, UTC.
     """
 
     public: PublicIdentity
@@ -53,6 +55,8 @@ class Member:
     status: Status
     admitted_at: int
     status_at: int
+    former: PublicIdentity | None = None
+    rotated_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +199,17 @@ class Standing:
             case MemberLeft(name):
                 self.members[name] = replace(self.members[name], status="left", status_at=index)
             case KeyRotated(name):
-                self.members[name] = replace(self.members[name], public=body.public)
+                member = self.members[name]
+                self.members[name] = replace(
+                    member, public=body.public, former=member.public, rotated_ms=fields.time_ms
+                )
             case KeyRevoked(name):
                 self.revoked_keys |= {body.verify_key}
-                self.members[name] = replace(self.members[name], status="revoked", status_at=index)
+                member = self.members[name]
+                if member.former is not None and member.former.verify_key == body.verify_key:
+                    self.members[name] = replace(member, former=None)
+                else:
+                    self.members[name] = replace(member, status="revoked", status_at=index)
             case DatasetRegistered(dataset):
                 self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
             case DatasetWithdrawn(dataset):

@@ -243,7 +243,7 @@ REFUSED: dict[str, tuple[Callable[[], Books], str, Body, str]] = {
         joined,
         "bremen",
         replace(REVOCATION, verify_key=NEW_KEYS.verify_key),
-        "not the key that bremen has",
+        "neither the key that bremen has nor the one before it",
     ),
     "revoking twice": (
         lambda: joined().write("bremen", REVOCATION),
