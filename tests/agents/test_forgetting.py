@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hansa.agents.agent import Agent
@@ -12,9 +13,12 @@ from hansa.agents.errors import JobAborted, JobError
 from hansa.agents.forgetting import CLOCKS_S, Forgetting
 from hansa.agents.journal import Changes, MemoryJournal, unpack_row
 from hansa.agents.local import AGGREGATOR, LocalFederation
+from hansa.agents.messages import JobAbort
 from hansa.agents.outbox import EXPIRY_S
+from hansa.broker import frame_kind
 from tests.agents.federations import PARTIES, found, lender, specification
 from tests.agents.federations import rows as made
+from tests.agents.test_outbox_intake import SMALL, Road, Side, model
 
 WEEK_S = EXPIRY_S + CLOCKS_S
 NOW_S = 1_900_000_000.0
@@ -134,3 +138,29 @@ def test_a_session_that_goes_on_after_all_is_not_forgotten() -> None:
     forgetting.due(Changes(), NOW_S, {"job"})
     assert forgetting.due(Changes(), NOW_S + 1, set()) == []
     assert forgetting.due(Changes(), NOW_S + WEEK_S, {"job"}) == []
+
+
+@pytest.mark.parametrize("lost", ["the first message", "the chunks"])
+def test_what_waited_for_something_that_never_came_is_forgotten_too(lost: str) -> None:
+    road = Road()
+    for name in ("alice", "bob"):
+        road.declare(name)
+    if lost == "the first message":
+        road.loses = lambda place: place == 0
+    else:
+        road.loses = lambda place: frame_kind(road.frames[place]) == "chunk"
+    alice, bob = Side(road, "alice"), Side(road, "bob")
+    array = np.zeros(SMALL)
+    for message in (JobAbort("one"), JobAbort("two")) if lost == "the first message" else (model(array),):
+        alice.post(message)
+    alice.step()
+    bob.step()
+    assert (bob.rows("held"), bob.got) == (1, [])
+    assert bob.intake.sessions() == alice.outbox.sessions() == {"job"}
+    bob.intake.forget(bob.changes, ["job"])
+    bob.commit()
+    alice.outbox.forget(alice.changes, ["job"])
+    alice.commit()
+    assert (bob.rows("held"), bob.rows("seen"), alice.rows("sequence")) == (0, 0, 0)
+    assert bob.intake.sessions() == alice.outbox.sessions() == set()
+    assert not +bob.intake._pending
