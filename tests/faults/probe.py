@@ -56,6 +56,11 @@ class Probe:
         self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
         self._thread.start()
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker takes no messages at present; somebody must be sending to find out."""
+        return self._source.health().state == "blocked"
+
     def close(self, patience_s: float) -> None:
         """Send no more, wait until everything is confirmed and received, and end."""
         self._stop.set()

@@ -29,6 +29,7 @@ class Harm:
     fleet: Fleet
     dice: random.Random
     job: str
+    probe: Probe
     doubt: set[bytes] = field(default_factory=set)
     older: set[str] = field(default_factory=set)
     back_s: list[float] = field(default_factory=list)
@@ -85,10 +86,10 @@ def run(fleet: Fleet, fault: Fault, number: int, dice: random.Random, model: str
         number: of this strike, for the job's name.
         model: digest of the undisturbed job's; empty while that runs.
     """
-    harm = Harm(fleet, dice, f"{fault.slug}-{number}")
     before = read_books(fleet.homes)
     logs = {name: fleet.log(name).stat().st_size for name in AGENTS}
     probe = Probe(fleet.name, fleet.address(PROBES[0]), fleet.address(PROBES[1]), PROBES)
+    harm = Harm(fleet, dice, f"{fault.slug}-{number}", probe)
     problems: list[str] = []
     try:
         fleet.propose(specification(harm.job, **fault.job))  # type: ignore[arg-type]
