@@ -11,6 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from hansa.broker import parse_key
 from tests import postgres, servers
+from tests.cluster import Cluster
 from tests.faults.fleet import AGENTS, KEEPER, PARTIES, ROUNDS
 from tests.faults.reckoning import Ending
 from tests.faults.tap import tapped
