@@ -156,10 +156,10 @@ def _converse(attempt: _Attempt, doorway: Doorway, home: Home) -> None:
             attempt.heard = True
             admit = f"hansa federation admit {attempt.identity.name}"
             attempt.say(f"{keeper} has the request and waits for a person there: {admit}")
-        if time.monotonic() >= attempt.deadline:
-            raise NotAdmitted(_undecided(attempt))
         if not attempt.heard and time.monotonic() >= began + SILENT_S:
             attempt.say(f"{keeper} has not answered yet; the request waits for its agent to run")
+        if time.monotonic() >= attempt.deadline:
+            raise NotAdmitted(_undecided(attempt))
 
 
 def _thank(attempt: _Attempt, doorway: Doorway) -> None:

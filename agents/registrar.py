@@ -169,9 +169,13 @@ class Registrar:
             )
         if any(each.member == member and each.number in self._owed for each in self._invitations.values()):
             raise FederationError(f"{member} is being admitted just now")
-        earlier = [each for each in self._of(member) if each.pending(self._now_ms())]
+        earlier = [each for each in self._of(member) if each.status not in ("rejected", "withdrawn")]
+        pending = [each for each in earlier if each.pending(self._now_ms())]
+        reason = "a newer invitation took its place"
         for each in earlier:
-            self._close(each, "withdrawn", "a newer invitation took its place")
+            self._keep(replace(each, status="withdrawn", reason=reason))
+        for each in pending:
+            self._close(each, "withdrawn", reason)
         invitation = Invitation(
             number=secrets.token_bytes(INVITE_BYTES),
             member=member,
@@ -194,7 +198,7 @@ class Registrar:
             secret=invitation.secret,
             expires_ms=invitation.expires_ms,
         ).signed_by(self._identity)
-        return Issued(invite, invitation.password, bool(earlier), invitation.again)
+        return Issued(invite, invitation.password, bool(pending), invitation.again)
 
     def withdraw(self, member: str) -> None:
         """Take an invitation back; FederationError if there is none that anybody could still use."""
@@ -231,10 +235,10 @@ class Registrar:
             RuleBroken: the ledger's rules forbid it.
         """
         invitation = self.asking(member)
-        assert invitation.applicant is not None  # it is waiting
-        if invitation.applicant.public.fingerprint != fingerprint:
+        public = _applicant(invitation).public
+        if public.fingerprint != fingerprint:
             raise FederationError(f"{member} asks with other keys than these: look at its fingerprint again")
-        self._check_admissible(invitation.number, invitation.applicant.public)
+        self._check_admissible(invitation.number, public)
         self._admit(invitation)
 
     def reject(self, member: str, reason: str) -> None:
@@ -303,9 +307,8 @@ class Registrar:
         self._left = left
         for number in list(self._owed):
             invitation = self._invitations[number]
-            assert invitation.applicant is not None  # it was admitted
             member = self._standing().members.get(invitation.member)
-            if member is not None and member.public == invitation.applicant.public:
+            if member is not None and member.public == _applicant(invitation).public:
                 self._owed.discard(number)
                 self._answer(invitation)
 
@@ -361,9 +364,9 @@ class Registrar:
     def _check_admissible(self, number: bytes, public: PublicIdentity) -> None:
         """Raise RuleBroken if the ledger would refuse this member, or will because of one being admitted."""
         for other in self._owed - {number}:
-            applicant = self._invitations[other].applicant
-            if applicant is not None and applicant.public.verify_key == public.verify_key:
-                raise RuleBroken(f"{applicant.public.name} has this key already")
+            admitted = _applicant(self._invitations[other]).public
+            if admitted.verify_key == public.verify_key:
+                raise RuleBroken(f"{admitted.name} has this key already")
         body = MemberAdmitted(public.name, public.verify_key, public.seal_key)
         check_body(self._standing(), self._identity.name, body)
 
@@ -384,8 +387,7 @@ class Registrar:
             self._answer(invitation)
 
     def _admit(self, invitation: Invitation) -> None:
-        applicant = invitation.applicant
-        assert applicant is not None  # somebody asks
+        applicant = _applicant(invitation)
         public = applicant.public
         body = MemberAdmitted(public.name, public.verify_key, public.seal_key, applicant.organisation)
         self._desk.write(invitation.door, body)
@@ -408,8 +410,7 @@ class Registrar:
 
     def _answer(self, invitation: Invitation) -> None:
         """Say to who asked how it stands."""
-        applicant = invitation.applicant
-        assert applicant is not None  # somebody asked
+        applicant = _applicant(invitation)
         match invitation.status:
             case "admitted" | "arrived":
                 answer = JoinAnswer(
@@ -449,6 +450,12 @@ class Registrar:
 
     def _now_ms(self) -> int:
         return int(self._desk.clock() * 1000)
+
+
+def _applicant(invitation: Invitation) -> Applicant:
+    """Return who asked with an invitation that is waiting, or has been."""
+    assert invitation.applicant is not None
+    return invitation.applicant
 
 
 def load_invitations(journal: Journal) -> list[Invitation]:
