@@ -80,7 +80,8 @@ JOB = "under-attack"
 ME = "north"
 KEEPER = "aggregator"
 REAL = (KEEPER, ME, "east")
-CONSUMPTION = ("seen", "held", "chunk", "evidence")  # journal spaces that say what has come, not what follows
+# Journal spaces that say what has come and since when a session is over, not what follows from it.
+CONSUMPTION = ("seen", "held", "chunk", "evidence", "ended")
 SOON_S = 1.0  # what is due by then happens before things have settled
 DETACH_BYTES = 64  # so low that models travel in chunks
 
