@@ -28,6 +28,7 @@ from hansa.agents.desk import Desk
 from hansa.agents.doubts import Doubts
 from hansa.agents.errors import AgentError, ConfigError, JobError, JournalError
 from hansa.agents.forgetting import Forgetting
+from hansa.agents.former_life import FormerLife
 from hansa.agents.herald import Herald
 from hansa.agents.intake import Intake, Parcel
 from hansa.agents.journal import Changes, Journal
@@ -40,11 +41,13 @@ from hansa.agents.messages import (
     LedgerAppend,
     LedgerEntries,
     LedgerFetch,
+    LedgerHeld,
     LedgerRefused,
 )
 from hansa.agents.outbox import Outbox
 from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.registrar import Registrar
+from hansa.agents.restored import renew
 from hansa.agents.tally import Tally, log_event
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
@@ -129,6 +132,7 @@ class Agent:
         self._identity = identity
         self._federation, self._keeper = config.federation.id, config.federation.keeper
         self._journal = journal
+        restored = renew(journal)
         self._transport = transport
         self._registry = registry or ModelRegistry()
         self._desk = Desk(identity.name, clock, self._post, self._write)
@@ -137,11 +141,15 @@ class Agent:
         self._blobs = BlobStore(files)
         self._belonging = Belonging(identity.name, self.clerk)
         lookup = self.clerk.lookup
-        self.intake = Intake(identity, self._federation, lookup, self._blobs, journal, self.clerk.former)
+        restored_ms = None if restored is None else restored.at_ms
+        self.intake = Intake(
+            identity, self._federation, lookup, self._blobs, journal, self.clerk.former, restored_ms
+        )
         self._doubts = Doubts(lambda: self.clerk.head.size)
         self.outbox = Outbox(
             identity, self._federation, lookup, self._blobs, journal, transport, detach_bytes
         )
+        self.outbox.publish(clock())  # before anything is posted: only what is committed may go out
         self.herald = Herald(identity, self._federation, lookup, transport)
         self.registrar = self._open_registrar() if self._keeper == self.name else None
         self._workshop = Workshop(executor, transport.wake)
@@ -156,6 +164,7 @@ class Agent:
             detach_bytes,
         )
         self._forgetting = Forgetting(journal)
+        self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
         self._commands: deque[Callable[[], None]] = deque()
         self._answers: list[Callable[[], None]] = []  # to be given once what they speak of is committed
         self._asked: set[Future[Any]] = set()  # whoever waits for these must not wait for ever
@@ -168,7 +177,7 @@ class Agent:
         self._patient_until: float | None = None
         self._housekept_at = clock()
         self._blobs.adopt_orphans()
-        self.outbox.publish(clock())
+        self.former_life.begin()
 
     def close(self) -> None:
         """Give back the journal, the ledger's copy and the connection; what is journalled stays."""
@@ -367,6 +376,8 @@ class Agent:
             self.clerk.next_due(),
             self._patient_until,
             self._doubts.next_due(),
+            self.intake.next_skip(),
+            self.former_life.next_due(),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -385,8 +396,14 @@ class Agent:
             self._take_in(now, delivery)
         for delivery, until in self._doubts.take(now):
             self._take_in(now, delivery, until)
+        for peer in self.intake.renewed():
+            log.warning("%s: %s was restored from a backup, and begins anew", self.name, peer)
+            self.outbox.forget_life(self._desk.changes, peer)
+        for gap in self.intake.skip_gaps(self._desk.changes, now):
+            log.warning("%s: went to our former self, and is passed over: %s", self.name, gap)
         for parcel in self.intake.ready():
             self._consume(parcel)
+        self.former_life.catch_up(now)
         self._machines.consider_offers(self.clerk.standing.jobs, self._reservation())
         self.outbox.outcomes(self._desk.changes, now, self._transport.outcomes())
         for ended in self._workshop.ended():
@@ -448,6 +465,7 @@ class Agent:
         if self.registrar is not None:
             self.registrar.tidy()
         self._forget_sessions(now)
+        self.former_life.say_who_is_awaited()
         for gap in self.intake.gaps(now, GAP_S):
             log.warning("%s: %s", self.name, gap)
             self._desk.announce("sequence-gap", peer=gap.sender, missing=gap.missing, waited_s=gap.waited_s)
@@ -518,8 +536,14 @@ class Agent:
                     raise PeerError(f"{sender} sent entries to us, but {self._keeper} keeps the ledger")
                 self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
             case LedgerEntries():
+                if self._keeper != self.name:
+                    self._require_keeper(sender)
+                self._accept_entries(sender, message)
+            case LedgerHeld(size) if self._keeper == self.name:
+                self.clerk.held(self._desk.changes, sender, size)
+            case LedgerHeld():
                 self._require_keeper(sender)
-                self._accept_entries(message)
+                self.former_life.settle()
             case LedgerRefused():
                 self._require_keeper(sender)
                 self._note(self.clerk.declined(self._desk.changes, message))
@@ -532,12 +556,13 @@ class Agent:
             case _:
                 self._machines.received(session, sender, message)
 
-    def _accept_entries(self, message: LedgerEntries) -> None:
+    def _accept_entries(self, sender: str, message: LedgerEntries) -> None:
+        keeps = self._keeper == self.name
         try:
-            self._note(self.clerk.accept(self._desk.changes, message))
+            self._note((self.clerk.adopt if keeps else self.clerk.accept)(self._desk.changes, message))
             self._heed_own_standing()
         except Behind as error:  # a restored backup: ask for what is missing before it
-            self._post(LEDGER_SESSION, self._keeper, LedgerFetch(error.expected_index))
+            self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
         except ForkFound as error:
             log.critical("%s: the keeper has signed two histories: %s", self.name, error)
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
@@ -603,6 +628,8 @@ class Agent:
 
     def _chain(self) -> None:
         """As keeper: chain what members sent, and our own entries of earlier, committed steps."""
+        if self.clerk.catching_up is not None:
+            return  # on top of what we have forgotten, it would be a second history
         batch = [*((self.name, entry) for entry in self.clerk.due_drafts()), *self._appends]
         self._appends = []
         if not batch:

@@ -7,9 +7,12 @@ back in that stream, receipt and all.
 The keeper's own entries take the same way through its journal: signed in one step, chained in the next. An
 entry that was chained but not yet journalled as such is offered again after a crash, and the store recognises
 it by author and number, so nothing is lost or doubled.
+
+Authors keep what they sign until it comes back: a keeper that was restored from a backup has forgotten what it was
+sent, and asks for it again, together with the entries it has chained since (`hansa.agents.restored`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
@@ -18,9 +21,11 @@ from hansa.agents.messages import (
     LedgerAppend,
     LedgerEntries,
     LedgerFetch,
+    LedgerHeld,
     LedgerRefused,
     SignedRow,
 )
+from hansa.agents.restored import CatchingUp
 from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
 from hansa.ledger import (
     Body,
@@ -68,7 +73,16 @@ class Mail:
     """A message the clerk wants sent."""
 
     recipient: str
-    message: LedgerAppend | LedgerEntries | LedgerRefused | LedgerFetch
+    message: LedgerAppend | LedgerEntries | LedgerRefused | LedgerFetch | LedgerHeld
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """An entry of ours that is not on the chain yet, as far as we know."""
+
+    session: str
+    kind: str
+    entry: SignedEntry
 
 
 Outcome = Chained | Declined
@@ -83,7 +97,7 @@ class Clerk:
         keeper: the name of the ledger's keeper, perhaps our own.
         store: our copy.
         charter: (32,) bytes, the pinned fingerprint of the charter.
-        journal: where numbers, drafts and awaited receipts are kept.
+        journal: where numbers and awaited entries are kept.
     """
 
     def __init__(
@@ -105,20 +119,18 @@ class Clerk:
         self._next_seq = max(
             int.from_bytes(meta.get(b"author-seq", b"")), self.standing.next_author_seq(identity.name)
         )
-        self._awaited: dict[int, tuple[str, str]] = {}
+        self._awaited: dict[int, _Awaited] = {}
         for key, value in journal.load("awaited").items():
-            session, kind = unpack_row(value)
-            self._awaited[int.from_bytes(key)] = (session, kind)
-        self._drafts: dict[int, SignedEntry] = {}
-        for key, value in journal.load("draft").items():
-            signed, signature = unpack_row(value)
-            self._drafts[int.from_bytes(key)] = SignedEntry(signed, signature)
-        self._fresh: dict[int, SignedEntry] = {}  # drafts of the step under way
+            session, kind, signed, signature = unpack_row(value)
+            self._awaited[int.from_bytes(key)] = _Awaited(session, kind, SignedEntry(signed, signature))
+        self._fresh: set[int] = set()  # numbers signed in the step under way
         self._unsent: list[SignedRow] = []
         self._pushed = {key.decode(): int.from_bytes(value) for key, value in journal.load("pushed").items()}
         self._seen = self.head
         self._urgent = True  # after a restart: whatever is behind is sent at once
         self._push_due: float | None = None
+        self._asked: dict[str, int] = {}  # who wants the entries from where on
+        self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
 
     @property
     def standing(self) -> Standing:
@@ -169,18 +181,23 @@ class Clerk:
         self._next_seq = number + 1
         changes.put("meta", b"author-seq", self._next_seq.to_bytes(8))
         kind = read_entry(entry.signed).kind
-        self._awaited[number] = (session, kind)
-        changes.put("awaited", number.to_bytes(8), pack_row(session, kind))
+        self._awaited[number] = _Awaited(session, kind, entry)
+        row = pack_row(session, kind, entry.signed, entry.signature)
+        changes.put("awaited", number.to_bytes(8), row)
+        self._fresh.add(number)
         if self._keeper is None:
             self._unsent.append(SignedRow(entry.signed, entry.signature))
-        else:
-            self._fresh[number] = entry
-            changes.put("draft", number.to_bytes(8), pack_row(entry.signed, entry.signature))
 
     def committed(self) -> None:
-        """The step's changes are in the journal: its drafts may be chained from now on."""
-        self._drafts.update(self._fresh)
+        """The step's changes are in the journal: its entries may be chained from now on."""
         self._fresh.clear()
+
+    def send_again(self) -> None:
+        """Have all that is awaited sent to the keeper once more, byte by byte; what it has, it recognises."""
+        if self._keeper is None:
+            self._unsent = [
+                SignedRow(each.entry.signed, each.entry.signature) for each in self._awaited.values()
+            ]
 
     def mail(self, changes: Changes, now_s: float) -> Iterator[Mail]:
         """Yield what this step must send: our entries to the keeper, or the chain's gain to every member.
@@ -190,7 +207,10 @@ class Clerk:
         if self._unsent:
             rows, self._unsent = tuple(self._unsent), []
             yield Mail(self._keeper_name, LedgerAppend(rows))
-        if self._keeper is not None:
+        if self._keeper is None:
+            yield from self._told_to_keeper()
+        elif self.catching_up is None:
+            yield from self._told_to_members(changes)
             behind = self._behind()
             if not behind:
                 return
@@ -215,23 +235,39 @@ class Clerk:
         """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
         return self._push_due
 
-    def _behind(self) -> dict[str, int]:
-        """Return who lacks entries, as far as we have sent them, and up to where to send them.
+    def _told_to_keeper(self) -> Iterator[Mail]:
+        """Tell a keeper that was restored from a backup what it has forgotten."""
+        for name, start in self._asked.items():
+            for rows in self._batches(start, self.head.size):
+                yield Mail(name, LedgerEntries(rows))
+            yield Mail(name, LedgerHeld(self.head.size))
+        self._asked.clear()
 
-        Whoever leaves or is suspended is sent the chain up to the entry that says so, and no further.
-        """
-        size = self.head.size
-        goals = {
-            name: size if member.status == "active" else member.status_at + 1
-            for name, member in self.standing.members.items()
-            if name != self._identity.name
-        }
+    def _told_to_members(self, changes: Changes) -> Iterator[Mail]:
+        asked, self._asked = self._asked, {}
+        for name, start in asked.items():
+            self._pushed[name] = min(start, self._pushed.get(name, 0))
+        goals = {name: self._goal(name) for name in asked}
+        yield from self._pushes(changes, goals)
+        for name, goal in goals.items():
+            yield Mail(name, LedgerHeld(goal))
+
+    def _goal(self, name: str) -> int:
+        """Return how much of the chain a member is sent: up to the entry that suspends it or lets it go."""
+        member = self.standing.members[name]
+        return self.head.size if member.status == "active" else member.status_at + 1
+
+    def _behind(self) -> dict[str, int]:
+        """Return who lacks entries, as far as we have sent them, and up to where to send them."""
+        goals = {name: self._goal(name) for name in self.standing.members if name != self._identity.name}
         return {name: goal for name, goal in goals.items() if self._pushed.get(name, 0) < goal}
 
     # --- as keeper -------------------------------------------------------------------------------------
     def due_drafts(self) -> tuple[SignedEntry, ...]:
-        """Return our own entries of earlier, committed steps, to be chained now (keeper only)."""
-        return tuple(self._drafts.values())
+        """Return our own entries of earlier, committed steps, which a keeper chains now; a member sends its own."""
+        if self._keeper is None:
+            return ()
+        return tuple(each.entry for number, each in self._awaited.items() if number not in self._fresh)
 
     def chain(
         self, changes: Changes, now_s: float, entries: tuple[SignedEntry, ...], authors: tuple[str, ...]
@@ -257,13 +293,20 @@ class Clerk:
 
     def _pushes(self, changes: Changes, goals: dict[str, int]) -> Iterator[Mail]:
         for name, goal in goals.items():
-            start = self._pushed.get(name, 0)
-            while start < goal:
-                rows = self._batch(start, goal)
+            for rows in self._batches(self._pushed.get(name, 0), goal):
                 yield Mail(name, LedgerEntries(rows))
-                start += len(rows)
-            self._pushed[name] = start
-            changes.put("pushed", name.encode(), start.to_bytes(8))
+            self._note_pushed(changes, name, goal)
+
+    def _batches(self, start: int, stop: int) -> Iterator[tuple[ChainedRow, ...]]:
+        """Yield entries, as many as fit into one message each."""
+        while start < stop:
+            rows = self._batch(start, stop)
+            yield rows
+            start += len(rows)
+
+    def _note_pushed(self, changes: Changes, member: str, size: int) -> None:
+        self._pushed[member] = size
+        changes.put("pushed", member.encode(), size.to_bytes(8))
 
     def _batch(self, start: int, stop: int) -> tuple[ChainedRow, ...]:
         rows: list[ChainedRow] = []
@@ -280,15 +323,35 @@ class Clerk:
         return tuple(rows)
 
     def fetch(self, member: str, start: int) -> None:
-        """A member has lost entries (a restored backup, say): push again from there.
+        """Somebody lacks entries (a restored backup, say): the next mail brings them, and says when they end.
 
         Raises:
             PeerError: there is no such entry.
         """
-        if not 0 <= start <= self.head.size:
+        if self._keeper is None:
+            if member != self._keeper_name:
+                raise PeerError(f"{member} asks us for entries, but {self._keeper_name} keeps the ledger")
+            self.send_again()
+        elif self.catching_up is None and not 0 <= start <= self.head.size:
             raise PeerError(f"{member} asks for entries from {start} on; there are {self.head.size}")
-        self._pushed[member] = min(start, self._pushed.get(member, 0))
+        start = max(start, 0)
+        self._asked[member] = min(start, self._asked.get(member, start))
+
+    # --- as keeper, restored ---------------------------------------------------------------------------
+    def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
+        """Take back what a member holds of our chain; errors and outcomes as `accept`."""
+        if self._keeper is None:
+            raise RuntimeError("only the keeper takes entries back")
+        entries = _entries(message)
+        self._keeper.adopt(entries)
+        yield from self._taken_in(changes, entries)
+
+    def held(self, changes: Changes, member: str, size: int) -> None:
+        """A member has told us all it holds."""
+        self._note_pushed(changes, member, max(0, min(size, self.head.size)))
         self._urgent = True
+        if self.catching_up is not None:
+            self.catching_up.answered.add(member)
 
     # --- as member -------------------------------------------------------------------------------------
     def accept(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
@@ -297,41 +360,34 @@ class Clerk:
         Raises:
             LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
         """
-        entries = tuple(
-            ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
-            for row in message.rows
-        )
+        entries = _entries(message)
         self._require_replica().accept(entries)
-        for entry in entries:
-            yield from self._settled(changes, entry)
-        self._note_head(changes)
+        yield from self._taken_in(changes, entries)
 
     def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
         """The keeper refused an entry of ours."""
         yield from self._declined(changes, message.author_seq, message.reason)
 
     # --- both ------------------------------------------------------------------------------------------
+    def _taken_in(self, changes: Changes, entries: Iterable[ChainedEntry]) -> Iterator[Outcome]:
+        for entry in entries:
+            yield from self._settled(changes, entry)
+        self._note_head(changes)
+
     def _settled(self, changes: Changes, entry: ChainedEntry) -> Iterator[Outcome]:
         fields = read_entry(entry.signed)
         if fields.author == self._identity.name:
-            self._drop_draft(changes, fields.author_seq)
             awaited = self._awaited.pop(fields.author_seq, None)
             changes.drop("awaited", fields.author_seq.to_bytes(8))
             if awaited is not None:
-                yield Chained(*awaited)
+                yield Chained(awaited.session, awaited.kind)
 
     def _declined(self, changes: Changes, number: int, reason: str) -> Iterator[Outcome]:
-        if number not in self._awaited:
-            return  # no entry of ours, or one that is settled
-        self._drop_draft(changes, number)
         awaited = self._awaited.pop(number, None)
+        if awaited is None:
+            return  # no entry of ours, or one that is settled
         changes.drop("awaited", number.to_bytes(8))
-        if awaited is not None:
-            yield Declined(*awaited, reason)
-
-    def _drop_draft(self, changes: Changes, number: int) -> None:
-        if self._drafts.pop(number, None) is not None:
-            changes.drop("draft", number.to_bytes(8))
+        yield Declined(awaited.session, awaited.kind, reason)
 
     def _note_head(self, changes: Changes) -> None:
         """Remember the newest head, so that a copy cut short afterwards is found out."""
@@ -357,6 +413,13 @@ def seen_head(journal: Journal) -> Head | None:
         return None
     size, digest = unpack_row(value)
     return Head(size, digest)
+
+
+def _entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
+    return tuple(
+        ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
+        for row in message.rows
+    )
 
 
 def _author_seq(entry: SignedEntry) -> int:

@@ -7,7 +7,7 @@ on yet is journalled, so that every delivery can be acknowledged at once.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hansa.agents.blobs import BlobStore
@@ -48,6 +48,8 @@ PENDING_BYTES = (
 UNCLAIMED_S = 3_600.0  # chunks that no message has asked for by then are dropped
 UNCLAIMED_BYTES = 4 * WINDOW * CHUNK_BYTES  # per sender
 CHUNK_COST = 1_024  # bytes of that which the smallest chunk takes: a file and a row
+
+SKIP_S = 5.0  # a gap that a restored backup may have torn is passed over after this
 
 Stream = tuple[str, int, str]  # sender, incarnation, session
 
@@ -110,6 +112,9 @@ class Intake:
     """Verifies, orders and completes what the transport delivers.
 
     `refused` counts refusals by the name of the error.
+
+    Args:
+        restored_ms: when this agent was restored from a backup, UTC milliseconds since 1970; None: never.
     """
 
     def __init__(
@@ -120,12 +125,15 @@ class Intake:
         blobs: BlobStore,
         journal: Journal,
         former: Callable[[str, float], PublicIdentity | None] = lambda name, now_s: None,
+        restored_ms: int | None = None,
     ) -> None:
         self._identity = identity
         self._federation = federation
         self._lookup = lookup
         self._former = former
         self._blobs = blobs
+        self._restored_ms = restored_ms
+        self._renewed: list[str] = []
         self._journal = journal
         self._released: dict[Stream, deque[Parcel]] = {}
         self._arriving: dict[bytes, _Arriving] = {}
@@ -146,7 +154,8 @@ class Intake:
         held = [_load_message(value) for value in journal.load("held").values()]
         for message in held:
             self._pending[message.header.sender] += len(message.body)
-        self._inbox = Inbox.restore(seen, [message for message in held if _place(message) not in in_order])
+        waiting = [message for message in held if _place(message) not in in_order]
+        self._inbox = Inbox.restore(seen, waiting, restored_ms=self._restored_ms)
         for message in sorted(held, key=_place):
             if _place(message) in in_order:  # only its arrays were not whole yet
                 self._release(message)
@@ -172,24 +181,51 @@ class Intake:
             raise TooFarAhead(
                 f"{message.header.sender} has {PENDING_BYTES >> 20} MiB of messages waiting here"
             )
+        sender, before = message.header.sender, self._inbox.incarnation(message.header.sender)
         match self._inbox.offer(message, now_s):
             case Accepted(released):
-                self._pending[message.header.sender] += len(
-                    message.body
-                )  # those it releases are counted already
-                for each in released:
-                    header = each.header
-                    row = SeenRow(
-                        header.sender, header.incarnation, header.session, header.sequence, each.frame_digest
-                    )
-                    changes.put("seen", _key(each), encode(to_plain(row)))
-                    changes.put("held", _key(each), _dump_message(each))
-                    self._release(each)
+                self._pending[sender] += len(message.body)  # those it releases are counted already
+                self._accept(changes, released)
             case Held():
-                self._pending[message.header.sender] += len(message.body)
+                self._pending[sender] += len(message.body)
                 changes.put("held", _key(message), _dump_message(message))
             case Duplicate():
                 pass  # acknowledged and dropped
+        if -1 < before < self._inbox.incarnation(sender):
+            self._supersede(changes, sender)
+
+    def _accept(self, changes: Changes, released: Iterable[Message]) -> None:
+        for each in released:
+            header = each.header
+            row = SeenRow(
+                header.sender, header.incarnation, header.session, header.sequence, each.frame_digest
+            )
+            changes.put("seen", _key(each), encode(to_plain(row)))
+            changes.put("held", _key(each), _dump_message(each))
+            self._release(each)
+
+    def _supersede(self, changes: Changes, sender: str) -> None:
+        """A peer was restored from a backup: what its former self left unfinished stays so."""
+        for message in self._inbox.drop_stale(sender):
+            self._pending[sender] -= len(message.body)
+            changes.drop("held", _key(message))
+        self._renewed.append(sender)
+
+    def renewed(self) -> list[str]:
+        """Take the peers that have begun a new life since the last call."""
+        renewed, self._renewed = self._renewed, []
+        return renewed
+
+    def next_skip(self) -> float | None:
+        """When `skip_gaps` has something to do, UTC seconds, or None."""
+        return self._inbox.next_skip(SKIP_S)
+
+    def skip_gaps(self, changes: Changes, now_s: float) -> tuple[SequenceGap, ...]:
+        """Release what waits behind messages that only our former self has seen; return what is passed over."""
+        skipped = self._inbox.skip(now_s, SKIP_S)
+        for each in skipped:
+            self._accept(changes, each.released)
+        return tuple(each.gap for each in skipped)
 
     def _open_envelope(self, frame: bytes, now_s: float) -> Message:
         """Verify and open an envelope, be it signed with the keys that its sender had until lately."""

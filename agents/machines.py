@@ -19,6 +19,7 @@ from hansa.agents.errors import JobError
 from hansa.agents.journal import Journal, pack_row, unpack_row
 from hansa.agents.messages import JobAbort, JobSpec, spec_digest
 from hansa.agents.policy import objection, read_settings
+from hansa.agents.restored import PATIENCE_S
 from hansa.agents.workshop import Ended, Workshop, workbench
 from hansa.broker import (
     ArrayRef,
@@ -200,6 +201,14 @@ class Machines:
     def open_jobs(self) -> tuple[str, ...]:
         """Return the jobs that are not over here, in the order in which they came."""
         return tuple(job for job, state in self._jobs.items() if not isinstance(state, Over))
+
+    def leave_all(self, reason: str) -> None:
+        """End every job here; one whose end is on its way to the ledger waits for that, with time to catch up."""
+        for job in self.open_jobs():
+            self.tell_job(job, coordination.Cancel(reason))
+        for job in self.open_jobs():
+            patience_s = coordination.RECEIPT_S + PATIENCE_S
+            self._set_timer((job, "job", "receipt"), self._desk.clock() + patience_s)
 
     def busy(self) -> bool:
         """Whether tasks are under way."""

@@ -146,7 +146,7 @@ class ChainedRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntries:
-    """Keeper to member: what the chain has gained."""
+    """Keeper to member: what the chain has gained. Member to a restored keeper: what it has forgotten."""
 
     rows: tuple[ChainedRow, ...]
 
@@ -161,7 +161,10 @@ class LedgerRefused:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFetch:
-    """Member to keeper: I have the chain up to here; send what follows."""
+    """I have the chain up to here; send what follows, and say when that is all.
+
+    From a member to the keeper, or from a keeper that was restored from a backup to its members.
+    """
 
     start: int
 
@@ -183,6 +186,13 @@ class JoinAnswer:
     reason: str = ""
     password: str = field(default="", repr=False)
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHeld:
+    """Answer to a fetch, after the entries: these were all; I hold so many."""
+
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

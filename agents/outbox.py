@@ -262,6 +262,16 @@ class Outbox:
             del self._sequences[stream]
             changes.drop("sequence", stream)
 
+    def forget_life(self, changes: Changes, recipient: str) -> None:
+        """A peer was restored from a backup: the arrays on their way to its former self have nobody to come to.
+
+        What it had received of them is lost with it, so that its credit for the rest would never come.
+        """
+        for transfer_id, transfer in list(self._transfers.items()):
+            if transfer.recipient == recipient:
+                transfer.received = transfer.count
+                self._settle(changes, transfer_id, transfer)
+
     def next_retry(self) -> float | None:
         """When something whose recipient had no queue is due again, or None."""
         times = [letter.not_before for letter in self._letters.values()]

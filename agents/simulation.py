@@ -3,7 +3,8 @@
 Real agents, real envelopes, real ledger stores; the network, the clock, the executor and the disks are ours.
 Messages are delayed, overtake each other, arrive twice or are lost on the way (the sender's transport then
 reports them lost); agents are killed before and after every journal commit, ledger append, flush, publication
-and acknowledgement, lose what was not durable, and come back later. The same seed gives the same run:
+and acknowledgement, lose what was not durable, and come back later; some come back as an older self, from a
+backup. The same seed gives the same run:
 
     python -m hansa.agents.simulation --seed 17
 """
@@ -29,7 +30,7 @@ from hansa.agents.config import AgentConfig
 from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, from_arrays
 from hansa.agents.home import find_homes
-from hansa.agents.journal import Changes, MemoryJournal
+from hansa.agents.journal import RESTORED, Changes, MemoryJournal, pack_row
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.messages import JobSpec
 from hansa.broker import Identity
@@ -64,6 +65,7 @@ class Harm:
         power: a kill is a power failure: it takes what was written but not fsynced, too.
         absent: agents that never come up.
         vanish: agents that never come back from their first kill; nobody else is killed then.
+        restored: agents that lose their disk once, some time after a backup, and come back from that.
     """
 
     seed: int
@@ -76,6 +78,7 @@ class Harm:
     power: bool = False
     absent: tuple[str, ...] = ()
     vanish: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
 
 
 CALM = Harm(seed=0, crash=0.0, crashes=0, down_s=0.0, delay_s=0.0, duplicate=0.0, lose=0.0)
@@ -93,6 +96,7 @@ class Run:
     refused: dict[str, int]
     trace: tuple[str, ...] = field(repr=False)
     virtual_s: float
+    held: dict[int, set[bytes]] = field(repr=False)  # by index, the hashes that any member ever stored
 
 
 # --- the world ------------------------------------------------------------------------------------------
@@ -230,6 +234,15 @@ class _Files(MemoryFiles):
         self._unsynced.discard(blob_id)
         super().remove(blob_id)
 
+    def copy(self) -> dict[bytes, dict[int, Chunk]]:
+        """Return what is on it."""
+        return {blob_id: dict(chunks) for blob_id, chunks in self._chunks.items()}
+
+    def become(self, chunks: dict[bytes, dict[int, Chunk]]) -> None:
+        """Hold what another one held."""
+        self._chunks = {blob_id: dict(each) for blob_id, each in chunks.items()}
+        self._unsynced.clear()
+
     def fail(self, power: bool) -> None:
         """Lose what the kill takes."""
         self._unsafe.clear()
@@ -247,6 +260,16 @@ class _Journal(MemoryJournal):
         super().commit(changes)
         self._world.may_crash(self._name, "after commit")
 
+    def copy(self) -> dict[str, dict[bytes, bytes]]:
+        """Return all rows."""
+        return {space: dict(rows) for space, rows in self._spaces.items()}
+
+    def become(self, spaces: dict[str, dict[bytes, bytes]], at_ms: int) -> None:
+        """Hold what was backed up, marked as restored."""
+        self._spaces = {space: dict(rows) for space, rows in spaces.items()}
+        space, key = RESTORED
+        self._spaces.setdefault(space, {})[key] = pack_row(at_ms, [])
+
 
 class _Store:
     """A ledger store whose process may be killed around an append."""
@@ -257,6 +280,9 @@ class _Store:
     def append(self, *arguments: Any) -> None:
         self._world.may_crash(self._name, "before append")
         self._store.append(*arguments)
+        if self._name != KEEPER:
+            for entry in arguments[0]:
+                self._world.held.setdefault(entry.index, set()).add(entry.hash)
         self._world.may_crash(self._name, "after append")
 
     def __getattr__(self, name: str) -> Any:
@@ -285,6 +311,15 @@ class _Executor(Executor):
         return future
 
 
+@dataclass(frozen=True, slots=True)
+class _Backup:
+    """What an agent had on its disk at one instant, between two steps."""
+
+    spaces: dict[str, dict[bytes, bytes]]
+    chunks: dict[bytes, dict[int, Chunk]]
+    entries: list[ChainedEntry]
+
+
 @dataclass(slots=True)
 class _Seat:
     """An agent's place: what survives a kill, and the process that may be running."""
@@ -298,6 +333,15 @@ class _Seat:
     transport: _Transport | None = None
     executor: _Executor | None = None
     back_at: float = 0.0
+    backup_in: int = 0  # ticks until it is backed up, and from then until its disk is lost
+    loss_in: int = 0
+    backup: _Backup | None = None
+    restored: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether its agent is up, and knows what its former self did."""
+        return self.agent is not None and self.agent.former_life.settled
 
 
 class _World:
@@ -311,6 +355,7 @@ class _World:
         self.trace: list[str] = []
         self.reports: list[tuple[float, int, _Transport, Outcome]] = []
         self.refused: dict[str, int] = {}
+        self.held: dict[int, set[bytes]] = {}
         self.seats: dict[str, _Seat] = {}
         for home in find_homes(folder):
             identity, config = _keys(home.path.name)
@@ -322,6 +367,8 @@ class _World:
                 f"sqlite:///{home.path / 'ledger.sqlite'}",
             )
             seat.back_at = float("inf") if identity.name in harm.absent else EPOCH_S
+            if identity.name in harm.restored:
+                seat.backup_in, seat.loss_in = self.random.randint(1, 100), self.random.randint(1, 100)
             self.seats[identity.name] = seat
 
     def note(self, text: str) -> None:
@@ -379,6 +426,36 @@ class _World:
         seat.files.fail(self.harm.power)
         seat.agent = seat.transport = seat.executor = None
         seat.back_at = float("inf") if name in self.harm.vanish else self.now + down_s
+
+    def pass_time(self) -> None:
+        """Back up, and lose the disks of, those whose time has come."""
+        for name, seat in self.seats.items():
+            if name not in self.harm.restored or seat.restored or seat.agent is None:
+                continue
+            if seat.backup_in > 0:
+                seat.backup_in -= 1
+                if seat.backup_in == 0:
+                    self.note(f"{name} is backed up")
+                    seat.backup = _Backup(seat.journal.copy(), seat.files.copy(), _entries(seat.url))
+            elif seat.loss_in > 0:
+                seat.loss_in -= 1
+            else:
+                self.restore(name, seat)
+
+    def restore(self, name: str, seat: _Seat) -> None:
+        """Take an agent's disk away, and give it what was backed up."""
+        assert seat.backup is not None
+        self.kill(name, Crashed(f"{name} loses its disk"))
+        seat.journal.become(seat.backup.spaces, int(self.now * 1000))
+        seat.files.become(seat.backup.chunks)
+        path = Path(seat.url.removeprefix("sqlite:///"))
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        store = LedgerStore.open(seat.url)
+        store.append(seat.backup.entries)
+        store.close()
+        seat.restored = True
+        self.crashes.append(f"{name} restored")
 
     def _count_refusals(self, agent: Agent) -> None:
         for kind, count in agent.intake.refused.items():
@@ -459,8 +536,9 @@ def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
         world = _World(harm, folder)
         for _ in range(MAX_STEPS):
             keeper = world.seats[KEEPER].agent
-            if keeper is not None and not keeper.knows(JOB):  # a person types the command again
+            if keeper is not None and _unheard_of(keeper):  # a person types the command again
                 keeper.submit(spec or specification())
+            world.pass_time()
             if world.tick():
                 continue
             later = world.next_event()
@@ -491,12 +569,29 @@ def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
             refused=world.refused,
             trace=tuple(world.trace),
             virtual_s=world.now - EPOCH_S,
+            held=world.held,
         )
 
 
+def _unheard_of(keeper: Agent) -> bool:
+    return not (keeper.knows(JOB) or keeper.clerk.catching_up or JOB in keeper.clerk.standing.jobs)
+
+
 def _over(world: _World) -> bool:
-    up = [seat for seat in world.seats.values() if seat.back_at < float("inf")]
-    return all(seat.agent is not None and seat.agent.outcome(JOB) is not None for seat in up)
+    """Whether the job is over everywhere; who lost its memory of it need only know so."""
+    up = [(name, seat) for name, seat in world.seats.items() if seat.back_at < float("inf")]
+    for name, seat in up:
+        if seat.agent is None or seat.restored != (name in world.harm.restored):
+            return False
+        forgotten = seat.restored and not seat.agent.knows(JOB)
+        if seat.agent.outcome(JOB) is None and not (forgotten and seat.settled and _closed(seat.agent)):
+            return False
+    return True
+
+
+def _closed(agent: Agent) -> bool:
+    job = agent.clerk.standing.jobs.get(JOB)
+    return job is not None and job.status != "open"
 
 
 def _busy(world: _World) -> bool:

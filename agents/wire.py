@@ -42,6 +42,7 @@ _AGENT_KINDS: dict[type, Kind] = {
     messages.LedgerRefused: Kind("ledger.refused", AGENT_SCHEMA, "ledger"),
     messages.LedgerFetch: Kind("ledger.fetch", AGENT_SCHEMA, "ledger"),
     messages.JoinAnswer: Kind("join.answer", AGENT_SCHEMA, "join"),
+    messages.LedgerHeld: Kind("ledger.held", AGENT_SCHEMA, "ledger"),
     messages.ChunkCredit: Kind("transfer.credit", AGENT_SCHEMA, "transfer"),
 }
 

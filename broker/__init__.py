@@ -63,7 +63,7 @@ from hansa.broker.errors import (
     WrongRecipient,
 )
 from hansa.broker.identity import EVERYBODY, Identity, PublicIdentity, check_name
-from hansa.broker.inbox import Accepted, Duplicate, Held, Inbox, SeenRow, SequenceGap
+from hansa.broker.inbox import Accepted, Duplicate, Held, Inbox, SeenRow, SequenceGap, Skipped
 from hansa.broker.memory import MemoryBroker, MemoryTransport
 from hansa.broker.provision import Account, Management, commands, provision, withdraw
 from hansa.broker.records import from_plain, to_plain
@@ -126,6 +126,7 @@ __all__ = [
     "Refused",
     "SeenRow",
     "SequenceGap",
+    "Skipped",
     "StaleIncarnation",
     "SuspendedSender",
     "TooFarAhead",

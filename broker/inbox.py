@@ -6,6 +6,11 @@ came before is a duplicate. It remembers the digest under every number it has re
 session lasts, so that a second message under a used number is told apart: the same again is a duplicate,
 another is equivocation.
 
+The inbox of an agent that was restored from a backup lacks what came to its former self since: its streams have
+gaps that nobody will ever fill. It skips such a gap after a while (`skip`), in every stream until a message
+sent after the restoration has been released there. Should a skipped message come after all, it is accepted
+then, out of its order.
+
 Pure and in memory; time comes in as an argument. The caller's journal keeps one row per released message
 (`SeenRow`) and the held messages themselves, commits them together with what they caused, and gives both
 back to `restore`.
@@ -14,7 +19,7 @@ back to `restore`.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hansa.broker.envelope import Message
+from hansa.broker.envelope import CLOCK_SKEW_MS, Message
 from hansa.broker.errors import Equivocation, StaleIncarnation, TooFarAhead
 
 HOLD_MESSAGES = 1_024  # per stream
@@ -63,14 +68,28 @@ class SequenceGap:
         return f"message {self.missing} of {self.sender}{session} has been missing for {self.waited_s:.0f} s"
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A gap that nobody fills, and what was released behind it."""
+
+    gap: SequenceGap
+    until: int  # the first number after the gap
+    released: tuple[Message, ...]
+
+
 @dataclass(slots=True)
 class _Stream:
-    """One stream: the digests of all released messages, by number, and those held behind a gap."""
+    """One stream: the digests of all released messages, by number, and those held behind a gap.
 
-    digests: list[bytes] = field(default_factory=list)
+    Numbers before `next` without a digest were skipped. `whole`: no gap of it can be older than the restoration.
+    """
+
+    next: int = 0
+    digests: dict[int, bytes] = field(default_factory=dict)
     held: dict[int, Message] = field(default_factory=dict)
     held_bytes: int = 0
     gap_since_s: float | None = None  # None with held messages: restored, the clock starts at the next look
+    whole: bool = False
 
 
 class Inbox:
@@ -81,11 +100,19 @@ class Inbox:
     Args:
         hold_messages: most messages held per stream; also how far ahead a number may be.
         hold_bytes: most bytes of bodies held per stream.
+        restored_ms: when this agent was restored from a backup, UTC milliseconds since 1970; None: never.
     """
 
-    def __init__(self, *, hold_messages: int = HOLD_MESSAGES, hold_bytes: int = HOLD_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        hold_messages: int = HOLD_MESSAGES,
+        hold_bytes: int = HOLD_BYTES,
+        restored_ms: int | None = None,
+    ) -> None:
         self._hold_messages = hold_messages
         self._hold_bytes = hold_bytes
+        self._restored_ms = restored_ms
         self._streams: dict[tuple[str, int, str], _Stream] = {}
         self._incarnations: dict[str, int] = {}  # newest per sender
 
@@ -97,25 +124,28 @@ class Inbox:
         *,
         hold_messages: int = HOLD_MESSAGES,
         hold_bytes: int = HOLD_BYTES,
+        restored_ms: int | None = None,
     ) -> "Inbox":
         """Rebuild an inbox from the journal, in any order of rows.
+
+        Args:
+            restored_ms: as for the class; rows may then leave out what was skipped.
 
         Raises:
             ValueError: rows of one stream that do not count from 0 without a gap, or a held message that
                 is not behind one: not a journal that this class's outcomes led to.
         """
-        inbox = cls(hold_messages=hold_messages, hold_bytes=hold_bytes)
+        inbox = cls(hold_messages=hold_messages, hold_bytes=hold_bytes, restored_ms=restored_ms)
         for row in sorted(rows, key=lambda row: row.sequence):
             stream = inbox._stream(row.sender, row.incarnation, row.session)
-            if row.sequence != len(stream.digests):
-                raise ValueError(
-                    f"journal: {row.sender}'s {row.sequence} follows {len(stream.digests)} others"
-                )
-            stream.digests.append(row.digest)
+            if row.sequence != stream.next and (restored_ms is None or row.sequence < stream.next):
+                raise ValueError(f"journal: {row.sender}'s {row.sequence} follows {stream.next} others")
+            stream.digests[row.sequence] = row.digest
+            stream.next = row.sequence + 1
         for message in held:
             header = message.header
             stream = inbox._stream(header.sender, header.incarnation, header.session)
-            if header.sequence <= len(stream.digests) or header.sequence in stream.held:
+            if header.sequence <= stream.next or header.sequence in stream.held:
                 raise ValueError(
                     f"journal: {header.sender}'s {header.sequence} is held with no gap before it"
                 )
@@ -148,7 +178,7 @@ class Inbox:
             raise StaleIncarnation(
                 f"{header.sender} is in incarnation {newest}, this is from {header.incarnation}"
             )
-        if header.sequence > len(stream.digests):
+        if header.sequence > stream.next:
             self._check_room(stream, message)
             self._adopt(message, stream)
             if not stream.held:
@@ -157,6 +187,9 @@ class Inbox:
             stream.held_bytes += len(message.body)
             return Held()
         self._adopt(message, stream)
+        if header.sequence < stream.next:  # skipped, and here after all
+            stream.digests[header.sequence] = message.frame_digest
+            return Accepted((message,))
         return Accepted(self._release(stream, message, now_s))
 
     def gaps(self, now_s: float, deadline_s: float) -> tuple[SequenceGap, ...]:
@@ -169,12 +202,51 @@ class Inbox:
                 stream.gap_since_s = now_s
             waited_s = now_s - stream.gap_since_s
             if waited_s >= deadline_s:
-                found.append(SequenceGap(sender, session, len(stream.digests), waited_s))
+                found.append(SequenceGap(sender, session, stream.next, waited_s))
         return tuple(found)
 
     def sessions(self) -> set[str]:
         """Return the sessions that messages have come of."""
         return {session for _, _, session in self._streams}
+
+    def next_skip(self, deadline_s: float) -> float | None:
+        """When a gap will have lasted so long that `skip` passes over it, on the clock of `offer`, or None."""
+        waiting = [stream for stream in self._streams.values() if self._skippable(stream)]
+        return min(((stream.gap_since_s or 0.0) + deadline_s for stream in waiting), default=None)
+
+    def skip(self, now_s: float, deadline_s: float) -> tuple[Skipped, ...]:
+        """Pass over the gaps that have lasted for `deadline_s` and that a restoration may have torn."""
+        found = []
+        for (sender, _, session), stream in self._streams.items():
+            if not self._skippable(stream):
+                continue
+            if stream.gap_since_s is None:
+                stream.gap_since_s = now_s
+            waited_s = now_s - stream.gap_since_s
+            if waited_s >= deadline_s:
+                gap = SequenceGap(sender, session, stream.next, waited_s)
+                stream.next = until = min(stream.held)
+                message = stream.held.pop(until)
+                stream.held_bytes -= len(message.body)
+                found.append(Skipped(gap, until, self._release(stream, message, now_s)))
+        return tuple(found)
+
+    def _skippable(self, stream: _Stream) -> bool:
+        return self._restored_ms is not None and bool(stream.held) and not stream.whole
+
+    def incarnation(self, sender: str) -> int:
+        """Return the newest incarnation in which a sender has spoken; -1: it never has."""
+        return self._incarnations.get(sender, -1)
+
+    def drop_stale(self, sender: str) -> tuple[Message, ...]:
+        """Return, and hold no longer, what waits in a sender's earlier incarnations: its gaps stay for ever."""
+        dropped: list[Message] = []
+        for (of, incarnation, _), stream in self._streams.items():
+            if of == sender and incarnation < self._incarnations[sender]:
+                dropped += stream.held.values()
+                stream.held.clear()
+                stream.held_bytes, stream.gap_since_s = 0, None
+        return tuple(dropped)
 
     def forget(self, session: str) -> None:
         """Drop all streams of a session; right once its messages have expired, for then none can return."""
@@ -191,16 +263,16 @@ class Inbox:
         self._streams.setdefault((header.sender, header.incarnation, header.session), stream)
 
     def _known_digest(self, stream: _Stream, sequence: int) -> bytes | None:
-        if sequence < len(stream.digests):
-            return stream.digests[sequence]
         held = stream.held.get(sequence)
-        return None if held is None else held.frame_digest
+        return stream.digests.get(sequence) if held is None else held.frame_digest
 
     def _check_room(self, stream: _Stream, message: Message) -> None:
         header = message.header
-        if header.sequence > len(stream.digests) + self._hold_messages:
+        torn = self._restored_ms is not None and not stream.whole  # how far is no matter then, but how many
+        limit = stream.next + self._hold_messages
+        if (len(stream.held) >= self._hold_messages) if torn else (header.sequence > limit):
             raise TooFarAhead(
-                f"message {header.sequence} of {header.sender} while {len(stream.digests)} is awaited; "
+                f"message {header.sequence} of {header.sender} while {stream.next} is awaited; "
                 f"at most {self._hold_messages} are held"
             )
         if stream.held_bytes + len(message.body) > self._hold_bytes:
@@ -208,10 +280,14 @@ class Inbox:
 
     def _release(self, stream: _Stream, message: Message, now_s: float) -> tuple[Message, ...]:
         released = [message]
-        stream.digests.append(message.frame_digest)
-        while (following := stream.held.pop(len(stream.digests), None)) is not None:
+        while (following := stream.held.pop(stream.next + len(released), None)) is not None:
             stream.held_bytes -= len(following.body)
-            stream.digests.append(following.frame_digest)
             released.append(following)
+        for each in released:
+            stream.digests[each.header.sequence] = each.frame_digest
+        stream.next += len(released)
+        if self._restored_ms is not None:
+            sent_ms = max(each.header.sent_at_ms for each in released)
+            stream.whole |= sent_ms > self._restored_ms + CLOCK_SKEW_MS
         stream.gap_since_s = now_s if stream.held else None  # the next gap starts to wait now
         return tuple(released)

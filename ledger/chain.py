@@ -24,6 +24,7 @@ from hansa.ledger.standing import Standing
 
 CHAIN_DOMAIN = "hansa-chain-v1"
 RECEIPT_DOMAIN = "hansa-receipt-v1"
+ATTEMPTS = 100  # races with another writer lost in a row before something must be wrong
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from hansa.broker.identity import Identity
 from hansa.ledger.bodies import Charter, UnknownBody
-from hansa.ledger.chain import ChainedEntry, Head, Verifier, check_signature, link
+from hansa.ledger.chain import ATTEMPTS, ChainedEntry, Head, Verifier, check_signature, link
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
 from hansa.ledger.errors import HeadMoved, LedgerError, NotTheKeeper, RuleBroken
+from hansa.ledger.replica import Replica
 from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
 CLOCK_SKEW_S = 300.0  # how far ahead of ours an author's clock may run
-ATTEMPTS = 100  # races lost in a row before something must be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,16 @@ class Keeper:
             self._verifier = draft.verifier
             return outcomes
         raise HeadMoved(f"lost {ATTEMPTS} races to another writer on {self._store.address}")
+
+    def adopt(self, entries: Sequence[ChainedEntry]) -> Head:
+        """Take back what we chained in a life that a restored backup does not know of; a member held it.
+
+        Our own receipts prove each entry. Arguments, errors and the head that is returned: as `Replica.accept`.
+        """
+        replica = Replica.of(self._store, self._verifier)
+        replica.accept(entries)
+        self._verifier = replica.verifier
+        return self.head
 
     def _check_head(self) -> None:
         found = self._store.head()

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from hansa.ledger.chain import ChainedEntry, Head, Verifier, check_hash, check_receipt
+from hansa.ledger.chain import ATTEMPTS, ChainedEntry, Head, Verifier, check_hash, check_receipt
 from hansa.ledger.errors import BadEntry, Behind, ForkFound, HeadMoved
-from hansa.ledger.keeper import ATTEMPTS
 from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
@@ -25,6 +24,19 @@ class Replica:
         self._store = store
         self._verifier = Verifier(charter_fingerprint, federation)
         self._catch_up()
+
+    @classmethod
+    def of(cls, store: LedgerStore, verifier: Verifier) -> "Replica":
+        """Return a copy whose store was followed already: `verifier` stands at its head."""
+        replica = cls.__new__(cls)
+        replica._store = store
+        replica._verifier = verifier
+        return replica
+
+    @property
+    def verifier(self) -> Verifier:
+        """What has followed the copy to its head."""
+        return self._verifier
 
     @property
     def head(self) -> Head:

@@ -18,6 +18,7 @@ from hansa.broker import (
     StaleIncarnation,
     TooFarAhead,
 )
+from hansa.broker.envelope import CLOCK_SKEW_MS
 from tests.broker.builders import message
 
 
@@ -190,3 +191,94 @@ def test_a_journal_that_cannot_be_ours_is_refused() -> None:
     for held in ([message(0)], [message(2), message(2)]):
         with pytest.raises(ValueError, match="held with no gap"):
             Inbox.restore([], held)
+
+
+# --- restored from a backup -----------------------------------------------------------------------------
+SENT_MS = message(0).header.sent_at_ms
+LATER_MS = SENT_MS + CLOCK_SKEW_MS + 1
+
+
+def torn(**changes: int) -> Inbox:
+    """Return the inbox of an agent that was restored when the messages below were sent, or else."""
+    return Inbox(restored_ms=SENT_MS, **changes)
+
+
+def test_a_gap_that_a_restoration_may_have_torn_is_passed_over_after_a_while() -> None:
+    inbox = torn()
+    inbox.offer(message(0), 0)
+    for sequence in (4, 3, 7):
+        assert inbox.offer(message(sequence), 10) == Held()
+    assert inbox.next_skip(5) == 15
+    assert inbox.skip(14.9, 5) == ()
+    [skipped] = inbox.skip(15, 5)
+    assert (skipped.gap, skipped.until) == (SequenceGap("alice", "job-1", 1, 5), 3)
+    assert [each.header.sequence for each in skipped.released] == [3, 4]
+    assert [each.until for each in inbox.skip(20, 5)] == [7]  # the next gap has waits of its own
+    assert inbox.next_skip(5) is None
+    assert numbers(inbox.offer(message(8), 20)) == [8]
+
+
+def test_no_gap_is_passed_over_by_an_agent_that_was_never_restored() -> None:
+    inbox = Inbox()
+    inbox.offer(message(1), 0)
+    assert inbox.next_skip(5) is None
+    assert inbox.skip(1e9, 5) == ()
+
+
+def test_what_was_passed_over_is_accepted_once_if_it_comes_after_all() -> None:
+    inbox = torn()
+    inbox.offer(message(5), 0)
+    inbox.skip(5, 5)
+    assert numbers(inbox.offer(message(2), 6)) == [2]
+    assert inbox.offer(message(2), 6) == Duplicate()
+    with pytest.raises(Equivocation):
+        inbox.offer(message(2, "another"), 6)
+    assert numbers(inbox.offer(message(6), 6)) == [6]
+
+
+def test_a_stream_is_whole_again_once_something_sent_after_the_restoration_was_released() -> None:
+    inbox = torn()
+    inbox.offer(message(0, sent_at_ms=LATER_MS, expires_at_ms=LATER_MS + 1), 0)
+    inbox.offer(message(2), 0)
+    assert inbox.skip(1e9, 5) == ()
+    assert len(inbox.gaps(1e9, 5)) == 1
+
+
+def test_a_restored_inbox_takes_rows_with_gaps_and_another_does_not() -> None:
+    rows = [row(message(sequence)) for sequence in (0, 4, 5)]
+    inbox = Inbox.restore(rows, [message(8)], restored_ms=SENT_MS)
+    assert inbox.offer(message(4), 0) == Duplicate()
+    assert numbers(inbox.offer(message(6), 0)) == [6]
+    assert inbox.skip(0, 0)[0].until == 8
+    with pytest.raises(ValueError, match="follows"):
+        Inbox.restore(rows, [])
+    with pytest.raises(ValueError, match="follows"):
+        Inbox.restore([rows[0], rows[0]], [], restored_ms=SENT_MS)
+
+
+def test_a_wait_that_began_before_a_restart_begins_anew() -> None:
+    inbox = Inbox.restore([], [message(3)], restored_ms=SENT_MS)
+    assert inbox.next_skip(5) == 5
+    assert inbox.skip(100, 5) == ()
+    assert inbox.skip(105, 5)[0].until == 3
+
+
+def test_how_far_a_peer_has_come_is_no_matter_to_a_restored_inbox_but_how_much_it_holds() -> None:
+    inbox = torn(hold_messages=3)
+    for sequence in (10_000, 2**62, 20_000):
+        assert inbox.offer(message(sequence), 0) == Held()
+    with pytest.raises(TooFarAhead, match="at most 3"):
+        inbox.offer(message(30_000), 0)
+    assert [each.until for now in (5, 10, 15) for each in inbox.skip(now, 5)] == [10_000, 20_000, 2**62]
+
+
+def test_what_waits_in_a_peers_earlier_life_is_dropped_when_asked_for() -> None:
+    inbox = Inbox()
+    assert inbox.incarnation("alice") == -1
+    inbox.offer(message(2, incarnation=1), 0)
+    inbox.offer(message(2, sender="bob"), 0)
+    inbox.offer(message(0, incarnation=2), 0)
+    assert inbox.incarnation("alice") == 2
+    assert inbox.drop_stale("alice") == (message(2, incarnation=1),)
+    assert inbox.drop_stale("alice") == ()
+    assert [gap.sender for gap in inbox.gaps(1e9, 0)] == ["bob"]

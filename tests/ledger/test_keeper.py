@@ -1,5 +1,6 @@
 """The keeper chains what may be chained, once, and says of the rest why not."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ from hansa.broker.identity import Identity
 from hansa.ledger import (
     EMPTY,
     BadEntry,
+    Behind,
     ChainedEntry,
     Charter,
     DatasetWithdrawn,
+    ForkFound,
     HeadMoved,
     JobAccepted,
     Keeper,
@@ -231,3 +234,45 @@ def test_a_database_that_fails_leaves_the_keeper_as_it_was(
     assert town.keeper.head.size == 1
     assert "bremen" not in town.keeper.standing.members
     assert reasons(town.keeper.append([entry], NOW_S)) == [""]
+
+
+# --- restored from a backup -----------------------------------------------------------------------------
+def test_a_keeper_takes_back_what_it_has_chained_and_lost(town: Town) -> None:
+    town.run_job()
+    entries = town.entries()
+    with closing(LedgerStore.open("sqlite://")) as store:
+        store.append(entries[:3])
+        keeper = Keeper(LUBECK, FEDERATION, store)
+        assert keeper.adopt(entries[1:7]) == entries[6].head
+        assert keeper.adopt(entries[5:]) == town.keeper.head == keeper.head
+        assert keeper.standing.jobs == town.keeper.standing.jobs
+        assert list(store.read()) == entries
+        again = town.sign(BREMEN, CATCH)
+        assert isinstance(keeper.append([again], NOW_S)[0], ChainedEntry)
+
+
+def test_a_keeper_takes_back_nothing_that_it_has_not_chained(town: Town) -> None:
+    town.run_job()
+    entries = town.entries()
+    with closing(LedgerStore.open("sqlite://")) as store:
+        store.append(entries[:3])
+        keeper = Keeper(LUBECK, FEDERATION, store)
+        forged = replace(entries[3], receipt=bytes(64))
+        with pytest.raises(BadEntry, match="receipt is not signed by the keeper"):
+            keeper.adopt([forged])
+        with pytest.raises(Behind):
+            keeper.adopt(entries[5:])
+        assert keeper.head == store.head() == entries[2].head
+
+
+def test_a_keeper_that_has_signed_two_histories_finds_it_out(town: Town) -> None:
+    town.admit_both()
+    entries = town.entries()
+    with closing(LedgerStore.open("sqlite://")) as store:
+        store.append(entries)
+        keeper = Keeper(LUBECK, FEDERATION, store)
+        keeper.append([town.sign(BREMEN, CATCH)], NOW_S)
+        other = town.keeper.append([town.sign(DANZIG, CATCH)], NOW_S)
+        assert isinstance(other[0], ChainedEntry)
+        with pytest.raises(ForkFound):
+            keeper.adopt([other[0]])

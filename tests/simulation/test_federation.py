@@ -132,3 +132,23 @@ def test_a_party_that_vanishes_is_named_and_the_quorum_goes_on(seed: int) -> Non
     assert over.outcome == "finished", f"seed {seed}: {over.reason}"
     ends = {name: run.outcomes[name] for name in ("east", "north")}
     assert all(end is not None and end.outcome == "finished" for end in ends.values()), seed
+
+
+@pytest.mark.parametrize("who", [*PARTIES[:1], KEEPER, "both"])
+@pytest.mark.parametrize("first", range(0, max(SEEDS // 10, GROUP), GROUP))
+def test_a_restored_backup_forks_nothing_loses_nothing_and_every_job_ends_with_a_reason(
+    who: str, first: int
+) -> None:
+    names = (PARTIES[0], KEEPER) if who == "both" else (who,)
+    for seed in range(first, first + GROUP):
+        run = simulate(Harm(seed=seed, restored=names), specification(quorum=2, deadline_s=600.0))
+        context = f"seed {seed}, killed {run.crashes}"
+        assert {f"{name} restored" for name in names} <= set(run.crashes), context
+        said(run)  # every copy verifies, and all are the same
+        assert not run.refused.keys() & {"Equivocation", "ForkFound", "BadEntry"}, context
+        final = run.entries[KEEPER]
+        assert all(hashes == {final[index].hash} for index, hashes in run.held.items()), f"{context}: a fork"
+        kinds = Counter(read_entry(entry.signed).kind for entry in final)
+        assert kinds["job-finished"] + kinds["job-aborted"] == 1, context
+        for name, over in run.outcomes.items():
+            assert (over is not None and over.reason) or name in names, f"{context}: {name}"
