@@ -10,11 +10,10 @@ import hashlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future, InvalidStateError
-from contextlib import ExitStack, suppress
-from typing import Any, TypeVar
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
+from typing import Any
 
 from hansa.agents import coordination, wire
 from hansa.agents.belonging import Belonging
@@ -26,7 +25,7 @@ from hansa.agents.coordination import Over
 from hansa.agents.data import Dataset, new_salt
 from hansa.agents.desk import Desk
 from hansa.agents.doubts import Doubts
-from hansa.agents.errors import AgentError, ConfigError, JobError, JournalError
+from hansa.agents.errors import ConfigError, JobError
 from hansa.agents.forgetting import Forgetting
 from hansa.agents.former_life import FormerLife
 from hansa.agents.herald import Herald
@@ -47,11 +46,11 @@ from hansa.agents.messages import (
 from hansa.agents.outbox import Outbox
 from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.registrar import Registrar
+from hansa.agents.requests import Answer, Requests
 from hansa.agents.restored import renew
 from hansa.agents.tally import Tally, log_event
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
-    BrokerError,
     Equivocation,
     Identity,
     PublicIdentity,
@@ -86,8 +85,6 @@ LINGER_S = 0.03  # patient changes wait so long for others
 IDLE_S = 0.5  # an idle agent looks up this often
 TRANSFER_SESSION = "transfer"
 MOST_COLUMN_BYTES = 32 * 1024  # of column names in one ledger entry
-
-Answer = TypeVar("Answer")
 
 
 class Agent:
@@ -165,10 +162,7 @@ class Agent:
         )
         self._forgetting = Forgetting(journal)
         self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
-        self._commands: deque[Callable[[], None]] = deque()
-        self._answers: list[Callable[[], None]] = []  # to be given once what they speak of is committed
-        self._asked: set[Future[Any]] = set()  # whoever waits for these must not wait for ever
-        self._closed = False
+        self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
         self._step_whole = True
@@ -185,9 +179,7 @@ class Agent:
             if self._step_whole:  # half a step must not be committed
                 self._commit(self._desk.clock(), linger=False)
         finally:
-            self._closed = True
-            for future in list(self._asked):
-                self._never_answered(future)
+            self._requests.close()
             with ExitStack() as each:  # the next even if one fails
                 each.callback(self.clerk.store.close)
                 each.callback(self._journal.close)
@@ -204,12 +196,12 @@ class Agent:
         check_proposal(spec, self.name, self.clerk.standing)
         if self.knows(spec.job):
             raise JobError(f"job {spec.job!r}: a job of this name exists already")
-        self._command(lambda: self._machines.propose(spec))
+        self._requests.add(lambda: self._machines.propose(spec))
 
     def cancel(self, job: str, reason: str) -> None:
         """Abort a job that this agent coordinates, or leave one that it takes part in."""
         clean = reason.encode("utf-8", "replace").decode()
-        self._command(lambda: self._machines.tell_job(job, coordination.Cancel(clean)))
+        self._requests.add(lambda: self._machines.tell_job(job, coordination.Cancel(clean)))
 
     def register(self, dataset: Dataset) -> None:
         """Put a data set's size, columns and commitment on the ledger; its rows stay here.
@@ -230,7 +222,7 @@ class Agent:
             self._desk.changes.put("salt", dataset.name.encode(), salt)
             self._write(LEDGER_SESSION, body)
 
-        self._command(register)
+        self._requests.add(register)
 
     def write(self, body: Body, session: str = LEDGER_SESSION) -> None:
         """Put an entry of one's own on the ledger.
@@ -241,7 +233,7 @@ class Agent:
         sign_entry(
             self._identity, federation=self._federation, author_seq=0, body=body, time_ms=0
         )  # does it fit?
-        self._command(lambda: self._write(session, body))
+        self._requests.add(lambda: self._write(session, body))
 
     def knows(self, job: str) -> bool:
         """Whether this agent proposed the job or was offered it."""
@@ -273,7 +265,7 @@ class Agent:
 
     def busy(self) -> bool:
         """Whether anything is under way here: commands, tasks, entries, mail unsent or unconfirmed."""
-        under_way = self._commands or self._desk.changes or self._machines.busy() or self.clerk.waiting()
+        under_way = self._requests or self._desk.changes or self._machines.busy() or self.clerk.waiting()
         return bool(under_way or not self.outbox.idle)
 
     def posted(self) -> bool:
@@ -282,7 +274,7 @@ class Agent:
         On the agent's own thread only.
         """
         chaining = self._keeper == self.name and self.clerk.waiting()
-        to_do = self._commands or self._desk.changes or chaining or self.clerk.next_due() is not None
+        to_do = self._requests or self._desk.changes or chaining or self.clerk.next_due() is not None
         return self.outbox.idle and not to_do
 
     @property
@@ -310,29 +302,7 @@ class Agent:
         What the request raises comes out of the future, if it is an error that may befall a request; it must
         raise before it changes anything.
         """
-        future: Future[Answer] = Future()
-        self._asked.add(future)
-        future.add_done_callback(self._asked.discard)
-        if self._closed:
-            self._never_answered(future)
-            return future
-
-        def carry_out() -> None:
-            try:
-                answer = request()
-            except (AgentError, BrokerError, LedgerError, ProtocolError, ValueError) as error:
-                if isinstance(error, JournalError | StoreError):
-                    raise  # our own disk
-                future.set_exception(error)
-            else:
-                self._answers.append(lambda: future.set_result(answer))
-
-        self._command(carry_out)
-        return future
-
-    def _never_answered(self, future: "Future[Any]") -> None:
-        with suppress(InvalidStateError):  # answered after all
-            future.set_exception(AgentError(f"{self.name} stopped before it answered; ask again"))
+        return self._requests.ask(request)
 
     def reload(self, config: AgentConfig, datasets: Mapping[str, Callable[[], Dataset]]) -> None:
         """Take another policy and other data sets from here on; jobs under way go on as they were agreed.
@@ -346,10 +316,6 @@ class Agent:
         self._machines.policy = config.policy
         self.datasets.clear()
         self.datasets.update(datasets)
-
-    def _command(self, action: Callable[[], None]) -> None:
-        self._commands.append(action)
-        self._transport.wake()
 
     # --- the loop -----------------------------------------------------------------------------------------
     def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
@@ -408,8 +374,7 @@ class Agent:
         self.outbox.outcomes(self._desk.changes, now, self._transport.outcomes())
         for ended in self._workshop.ended():
             self._machines.ended(ended)
-        while self._commands:
-            self._commands.popleft()()
+        self._requests.carry_out()
         if len(deliveries) < BATCH:  # drained: who is overdue may be blamed now
             self._machines.fire_timers(now)
         self._chain()
@@ -450,9 +415,7 @@ class Agent:
         reject, self._to_reject = self._to_reject, []
         self._transport.acknowledge(acknowledge)
         self._transport.reject(reject)
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            answer()
+        self._requests.answer()
         self._blobs.sweep()
         return bool(changes or acknowledge or reject)
 

@@ -242,7 +242,7 @@ def test_nobody_waits_for_a_task_at_the_end(town: dict[str, Home], monkeypatch: 
         left.append(code)
         release.set()
 
-    monkeypatch.setattr(commands, "TASKS_S", 0.0)
+    monkeypatch.setattr(commands, "TASKS_S", -1.0)
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(Daemon, "run", lambda self: None)
     task = threading.Thread(target=release.wait, name="hansa-task_0")
@@ -250,6 +250,16 @@ def test_nobody_waits_for_a_task_at_the_end(town: dict[str, Home], monkeypatch: 
     hansa("agent", "run", "--home", town["north"].path)
     task.join()
     assert left[0] == 0
+
+
+def test_a_task_that_ends_at_once_is_waited_for(
+    town: dict[str, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Daemon, "run", lambda self: None)
+    task = threading.Timer(0.1, lambda: None)
+    task.name = "hansa-task_0"
+    task.start()
+    assert hansa("agent", "run", "--home", town["north"].path).exit_code == 0
 
 
 class Listener:
@@ -272,7 +282,9 @@ class Listener:
 def test_signals_stop_and_reload_and_leave_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     before = [signal.getsignal(each) for each in commands.SIGNALS]
     listener = Listener()
+    others = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
     with obey_signals(cast(Daemon, listener)):
+        signal.raise_signal(signal.SIGUSR1)  # another's: of no matter here
         signal.raise_signal(signal.SIGHUP)
         until(lambda: listener.reloads == 1, "reloaded")
         signal.raise_signal(signal.SIGHUP)
@@ -280,4 +292,5 @@ def test_signals_stop_and_reload_and_leave_no_trace(caplog: pytest.LogCaptureFix
         assert not listener.stopped.is_set()
         signal.raise_signal(signal.SIGTERM)
         assert listener.stopped.wait(PATIENCE_S)
+    signal.signal(signal.SIGUSR1, others)
     assert [signal.getsignal(each) for each in commands.SIGNALS] == before

@@ -219,7 +219,7 @@ def test_consent_is_to_what_the_ledger_shows_and_to_nobody_else() -> None:
     with found(journalled=False) as local:
         forged = specification(model="mlp", hyperparameters={"hidden": 8, "learning_rate": 0.1})
         east = local.agents["east"]
-        east._command(lambda: east._post("trial", "north", JobOffer(forged)))
+        east._requests.add(lambda: east._post("trial", "north", JobOffer(forged)))
         local.run(specification())
         jobs = local.agents["north"].clerk.standing.jobs
         assert jobs["trial"].coordinator == "aggregator"
