@@ -25,6 +25,7 @@ from hansa.agents.errors import AgentError, AgentNotRunning, BrokerTurnedAway, C
 from hansa.agents.home import CONFIG, LEDGER, PASSWORD, Home, write_whole
 from hansa.agents.local import Member
 from hansa.agents.notify import Notifier
+from hansa.agents.offers import offer
 from hansa.agents.reach import reach
 from hansa.agents.status import Reload, Status, Stop
 from hansa.broker import AmqpTransport
@@ -259,9 +260,11 @@ def test_data_sets_go_on_the_ledger_and_changed_rows_are_told(
         rows.write_text(ROWS)
         running.reload()
         until(lambda: offered(running), "registered")
-        running.reload()  # nothing has changed
-        rows.write_text(ROWS + "d,4,1\n")
+        agent = running.office().agent
         caplog.clear()
+        offer(agent, "people", lambda: home.dataset("people"))
+        assert not caplog.records  # nothing has changed
+        rows.write_text(ROWS + "d,4,1\n")
         running.reload()
         until(lambda: "people has changed since it was registered" in caplog.text, "the change is told")
     assert "hansa data add people --replace" in caplog.text
@@ -273,6 +276,12 @@ def test_nobody_waits_for_an_agent_that_has_stopped(town: dict[str, Home]) -> No
     with at_work(home) as running:  # its keeper is away: the registration is under way when it stops
         until(lambda: running._office, "at work")
         office = running.office()
+        until(lambda: office.ask(office.agent.clerk.waiting), "registering")
+        running.reload()
+        for _ in range(2):  # looked at, and left alone while it is under way
+            office.ask(lambda: None)
+            time.sleep(1.2 * daemon.OFFER_POLL_S)
+        assert len(office.ask(lambda: tuple(office.agent.clerk._awaited))) == 1
     with pytest.raises(AgentError, match="island stopped before it answered"):
         office.ask(lambda: None)
 
