@@ -199,8 +199,9 @@ class Leave:
         agent = office.agent
         if agent.config.federation.keeper == agent.name:
             raise FederationError(f"{agent.name} keeps the ledger, and cannot leave its federation")
-        status = office.ask(lambda: _status(agent, agent.name))
-        if status not in ("active", ""):
+        # Our copy may be about to hear that we were reinstated.
+        if not _until(office, lambda: _status(agent, agent.name) in ("active", ""), ASKED_S):
+            status = office.ask(lambda: _status(agent, agent.name))
             raise FederationError(f"{agent.name} is {status} already")
         for job in office.ask(agent.open_jobs):
             agent.cancel(job, f"{agent.name} leaves the federation")

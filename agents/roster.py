@@ -45,12 +45,13 @@ def read_roster(home: Home, unlock: Callable[[Home], Identity]) -> list[Row]:
         ConfigError: the home belongs to no federation. LedgerError: its copy of the ledger can't be read.
     """
     config = home.config()
+    federation = config.federation
     with closing(home.stored()) as store:
-        verifier = Verifier(bytes.fromhex(config.federation.charter), config.federation.id)
+        verifier = Verifier(bytes.fromhex(federation.charter), federation.id)
         for entry in store.read():
             verifier.accept(entry, signatures=False)  # they were checked when they were written
         rows = list(_members(store, verifier.standing))
-    if config.federation.keeper == config.agent.name and (home.path / JOURNAL).exists():
+    if federation.keeper == config.agent.name and (home.path / JOURNAL).exists():
         with closing(home.journal(unlock(home), read_only=True)) as journal:
             invitations = load_invitations(journal)
         now_ms = int(time.time() * 1000)
