@@ -126,7 +126,7 @@ class Agent:
         self.name = identity.name
         self.config = config
         self.datasets: dict[str, Callable[[], Dataset]] = dict(datasets or {})
-        self._identity = identity
+        self.identity = identity
         self._federation, self._keeper = config.federation.id, config.federation.keeper
         self._journal = journal
         restored = renew(journal)
@@ -231,7 +231,7 @@ class Agent:
             ValueError: the body is too large.
         """
         sign_entry(
-            self._identity, federation=self._federation, author_seq=0, body=body, time_ms=0
+            self.identity, federation=self._federation, author_seq=0, body=body, time_ms=0
         )  # does it fit?
         self._requests.add(lambda: self._write(session, body))
 
@@ -547,7 +547,7 @@ class Agent:
     # --- who asks to join ---------------------------------------------------------------------------------
     def _open_registrar(self) -> Registrar:
         return Registrar(
-            self._identity,
+            self.identity,
             self._federation,
             self._desk,
             lambda: self.clerk.standing,

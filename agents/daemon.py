@@ -27,8 +27,9 @@ from hansa.agents.home import Home
 from hansa.agents.notify import Notifier
 from hansa.agents.offers import offer, settled
 from hansa.agents.office import Office
+from hansa.agents.rekeying import keys_to_come, present_keys
 from hansa.agents.vitals import Vitals, take_vitals
-from hansa.broker import AmqpTransport, BrokerError, Disconnected, Health, Identity
+from hansa.broker import AmqpTransport, BrokerError, Disconnected, Health, Identity, PublicIdentity
 from hansa.ledger import LedgerError, StoreError, StoreMissing
 
 FIRST_PAUSE_S = 0.5
@@ -39,6 +40,14 @@ VITALS_S = 2.0  # a monitor waits so long for the agent; then it is not well
 OFFER_POLL_S = 0.25
 
 log = logging.getLogger("hansa.daemon")
+
+
+class _KeysReplaced(Exception):
+    """The agent must be built anew with other keys."""
+
+    def __init__(self, fresh: Identity) -> None:
+        super().__init__()
+        self.fresh = fresh
 
 
 class Daemon:
@@ -101,6 +110,11 @@ class Daemon:
             raise AgentNotRunning(f"{self._identity.name} is just starting; try again")
         return self._office
 
+    def keys(self) -> PublicIdentity | None:
+        """Return the public half of the agent's keys, or None while it is being built."""
+        office = self._office
+        return None if office is None else office.agent.identity.public
+
     def health(self) -> Health:
         """Say how the connection to the broker is, as of the last beat."""
         return self._health
@@ -149,6 +163,9 @@ class Daemon:
             self._notifier.status(f"our own disk or database failed: {error}")
             self._rest(self._pause_s)
             self._pause_s = min(2 * self._pause_s, MOST_PAUSE_S)
+        except _KeysReplaced as replaced:
+            self._identity = replaced.fresh
+            log.info("%s: the ledger has our new keys; at work with them from here on", self._identity.name)
         except Disconnected as error:
             raise BrokerTurnedAway(
                 f"{error}; is a copy of this home at work elsewhere? One agent runs in one place"
@@ -162,7 +179,7 @@ class Daemon:
             self._office = Office(self._home, agent, transport, self)
             if self._serve:
                 self._offer(agent, agent.datasets)
-            agent.run(self._stop, lambda: self._beat(watch))
+            agent.run(self._stop, lambda: self._beat(agent, watch))
         finally:
             self._office = None
             self._health = Health("connecting", None)
@@ -171,6 +188,9 @@ class Daemon:
 
     def _build(self, executor: Executor) -> tuple[Agent, AmqpTransport]:
         config = self._home.config()
+        fresh = keys_to_come(self._home, self._identity)
+        if fresh is not None:  # the ledger may have them already
+            self._identity.expect(fresh)
         with ExitStack() as undo:
             journal = self._home.journal(self._identity)
             undo.callback(journal.close)
@@ -191,8 +211,11 @@ class Daemon:
             undo.pop_all()
         return agent, transport
 
-    def _beat(self, watch: ConnectionWatch) -> None:
-        """After every step: how is the broker, and a sign of life."""
+    def _beat(self, agent: Agent, watch: ConnectionWatch) -> None:
+        """After every step: are our keys still ours, how is the broker, and a sign of life."""
+        fresh = present_keys(self._home, self._identity, agent)
+        if fresh is not None:
+            raise _KeysReplaced(fresh)
         self._health = watch.look()
         self._notifier.status(describe(self._health))
         self._notifier.alive()

@@ -83,7 +83,7 @@ class ShowApplicant:
         Raises:
             FederationError: nobody asks.
         """
-        _until(office, lambda: _registrar(office.agent).waiting(self.member) is not None, ASKED_S)
+        until(office, lambda: _registrar(office.agent).waiting(self.member) is not None, ASKED_S)
         applicant = _ask_registrar(office, lambda registrar: registrar.asking(self.member)).applicant
         assert applicant is not None  # somebody asks
         return {
@@ -109,7 +109,7 @@ class Admit:
         """
         _ask_registrar(office, lambda registrar: registrar.admit(self.member, self.fingerprint))
         _await_status(office, self.member, "active")
-        return {"arrived": _until(office, lambda: _registrar(office.agent).arrived(self.member), ARRIVED_S)}
+        return {"arrived": until(office, lambda: _registrar(office.agent).arrived(self.member), ARRIVED_S)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Reject:
 
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return nothing of interest; FederationError if nobody asks."""
-        _until(office, lambda: _registrar(office.agent).waiting(self.member) is not None, ASKED_S)
+        until(office, lambda: _registrar(office.agent).waiting(self.member) is not None, ASKED_S)
         _ask_registrar(office, lambda registrar: registrar.reject(self.member, self.reason))
         return {}
 
@@ -157,7 +157,7 @@ class Suspend:
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return once it is on the chain."""
         _require_keeper(office.agent)
-        _write(office, lambda _: MemberSuspended(self.member, self.reason))
+        write(office, lambda _: MemberSuspended(self.member, self.reason))
         _await_status(office, self.member, "suspended")
         return {}
 
@@ -171,7 +171,7 @@ class Reinstate:
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return once it is on the chain; FederationError if the member is not suspended."""
         _require_keeper(office.agent)
-        _write(office, self._body)
+        write(office, self._body)
         _await_status(office, self.member, "active")
         return {}
 
@@ -200,17 +200,17 @@ class Leave:
         if agent.config.federation.keeper == agent.name:
             raise FederationError(f"{agent.name} keeps the ledger, and cannot leave its federation")
         # Our copy may be about to hear that we were reinstated.
-        if not _until(office, lambda: _status(agent, agent.name) in ("active", ""), ASKED_S):
+        if not until(office, lambda: _status(agent, agent.name) in ("active", ""), ASKED_S):
             status = office.ask(lambda: _status(agent, agent.name))
             raise FederationError(f"{agent.name} is {status} already")
         for job in office.ask(agent.open_jobs):
             agent.cancel(job, f"{agent.name} leaves the federation")
-        _until(office, lambda: not agent.open_jobs(), JOBS_S)
-        _write(office, lambda _: MemberLeft(agent.name))
-        return {"chained": _until(office, lambda: _status(agent, agent.name) == "left", CHAINED_S)}
+        until(office, lambda: not agent.open_jobs(), JOBS_S)
+        write(office, lambda _: MemberLeft(agent.name))
+        return {"chained": until(office, lambda: _status(agent, agent.name) == "left", CHAINED_S)}
 
 
-def _write(office: Office, body_of: Callable[[Standing], Body]) -> None:
+def write(office: Office, body_of: Callable[[Standing], Body]) -> None:
     """Write an entry that the rules allow now; RuleBroken says why not."""
     agent = office.agent
 
@@ -244,11 +244,11 @@ def _status(agent: Agent, name: str) -> str:
 
 
 def _await_status(office: Office, name: str, status: str) -> None:
-    if not _until(office, lambda: _status(office.agent, name) == status, CHAINED_S):
+    if not until(office, lambda: _status(office.agent, name) == status, CHAINED_S):
         raise FederationError(f"{name}: the entry is written but not on the chain yet; look at the log")
 
 
-def _until(office: Office, condition: Callable[[], bool], timeout_s: float) -> bool:
+def until(office: Office, condition: Callable[[], bool], timeout_s: float) -> bool:
     """Wait until something holds on the agent's thread; say whether it does."""
     deadline = time.monotonic() + timeout_s
     while not office.ask(condition):

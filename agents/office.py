@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from hansa.agents.agent import Agent
 from hansa.agents.errors import AgentError
 from hansa.agents.home import Home
-from hansa.broker import Health
+from hansa.broker import Health, PublicIdentity
 from hansa.broker.transport import Transport
 
 ANSWER_S = 30.0  # within which an agent answers; a step takes milliseconds, a busy disk perhaps seconds
@@ -31,6 +31,10 @@ class Running(Protocol):
     @property
     def health_url(self) -> str:
         """Where its health and metrics are shown; empty if nowhere."""
+        ...
+
+    def keys(self) -> PublicIdentity | None:
+        """Return the public half of its agent's keys, or None while the agent is being built."""
         ...
 
     def health(self) -> Health:

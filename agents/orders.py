@@ -25,6 +25,7 @@ from hansa.agents.membership import (
     Suspend,
 )
 from hansa.agents.office import Order
+from hansa.agents.rekeying import RevokeKey, RotateKeys
 from hansa.agents.status import Reload, Status, Stop
 
 ORDERS: dict[str, type[Order]] = {
@@ -48,6 +49,8 @@ ORDERS: dict[str, type[Order]] = {
     "suspend": Suspend,
     "reinstate": Reinstate,
     "leave": Leave,
+    "rotate-keys": RotateKeys,
+    "revoke-key": RevokeKey,
 }
 
 

@@ -25,17 +25,27 @@ def unlock(home: Home, file: Path | None = None) -> Identity:
         HomeError: no keys, or the passphrase's file is missing or lies open.
         WrongPassphrase: none, or not the right one.
     """
-    passphrase = _kept(file)
-    if passphrase is not None:
-        return home.identity(passphrase.encode())
+    return unlock_with(home, file)[0]
+
+
+def unlock_with(home: Home, file: Path | None = None) -> tuple[Identity, bytes | None]:
+    """Read a home's keys as `unlock` does; return the passphrase that they needed, too, or None."""
     try:
-        return home.identity()
+        return home.identity(), None
     except WrongPassphrase:
-        if not sys.stdin.isatty():
-            raise WrongPassphrase(
-                f"{home.path / IDENTITY} needs a passphrase: name its file with --passphrase-file or {VARIABLE}"
-            ) from None
-    return home.identity(getpass.getpass(f"Passphrase of {home.path / IDENTITY}: ").encode())
+        passphrase = _kept(file)
+        if passphrase is None:
+            passphrase = _asked(home)
+    secret = passphrase.encode()
+    return home.identity(secret), secret
+
+
+def _asked(home: Home) -> str:
+    if not sys.stdin.isatty():
+        raise WrongPassphrase(
+            f"{home.path / IDENTITY} needs a passphrase: name its file with --passphrase-file or {VARIABLE}"
+        ) from None
+    return getpass.getpass(f"Passphrase of {home.path / IDENTITY}: ")
 
 
 def _kept(file: Path | None) -> str | None:

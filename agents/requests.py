@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from hansa.agents.errors import AgentError, JournalError
+from hansa.agents.errors import AgentError, AgentNotRunning, JournalError
 from hansa.broker import BrokerError
 from hansa.ledger import LedgerError, StoreError
 from hansa.protocols import ProtocolError
@@ -87,4 +87,4 @@ class Requests:
 
     def _never_answered(self, future: "Future[Any]") -> None:
         with suppress(InvalidStateError):  # answered after all
-            future.set_exception(AgentError(f"{self._name} stopped before it answered; ask again"))
+            future.set_exception(AgentNotRunning(f"{self._name} stopped before it answered; ask again"))

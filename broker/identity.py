@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -129,7 +130,7 @@ class Identity:
     Make one with `generate` or `load`.
     """
 
-    __slots__ = ("_former", "_home_seed", "_open_key", "_secrets", "_sign_key", "public")
+    __slots__ = ("_home_seed", "_open_key", "_others", "_secrets", "_sign_key", "public")
 
     public: PublicIdentity
 
@@ -140,7 +141,8 @@ class Identity:
         rest = secrets_[_SECRET_BYTES:]
         self._secrets = secrets_
         self._home_seed = rest[:_SEED_BYTES] or signing
-        self._former = Identity(name, rest[_SEED_BYTES:]) if rest else None
+        # These open, too, but never sign.
+        self._others: tuple[Identity, ...] = (Identity(name, rest[_SEED_BYTES:]),) if rest else ()
         self._sign_key = Ed25519PrivateKey.from_private_bytes(signing)
         self._open_key = hpke.MLKEM768X25519PrivateKey(lattice, curve)
         self.public = PublicIdentity(
@@ -170,12 +172,15 @@ class Identity:
 
     def open(self, sealed: bytes | memoryview, info: bytes) -> bytes:
         """Decrypt what was sealed to us, or to our keys before these, under this `info`; Unopenable otherwise."""
-        try:
-            return _SUITE.decrypt(sealed, self._open_key, info)
-        except (InvalidTag, ValueError):
-            if self._former is not None:
-                return self._former.open(sealed, info)
-            raise Unopenable(f"not sealed to {self.public.short_fingerprint} under this header") from None
+        for keys in (self, *self._others):
+            with suppress(InvalidTag, ValueError):
+                return _SUITE.decrypt(sealed, keys._open_key, info)
+        raise Unopenable(f"not sealed to {self.public.short_fingerprint} under this header")
+
+    def expect(self, fresh: "Identity") -> None:
+        """Open what is sealed to the keys to come, too: others may know them before they are in use here."""
+        if fresh.public not in {keys.public for keys in self._others}:
+            self._others = (*self._others, fresh)
 
     def home_key(self) -> bytes:
         """Derive the 32 bytes that encrypt this agent's journal and files."""

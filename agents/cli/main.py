@@ -16,6 +16,7 @@ from hansa.agents.cli.federation import federation
 from hansa.agents.cli.init import init
 from hansa.agents.cli.job import job
 from hansa.agents.cli.join import join
+from hansa.agents.cli.keys import revoke_key, rotate_keys
 from hansa.agents.cli.ledger import ledger
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.model import model, predict
@@ -57,6 +58,8 @@ main.add_command(broker)
 main.add_command(data)
 main.add_command(demo)
 main.add_command(federation)
+federation.add_command(rotate_keys)
+federation.add_command(revoke_key)
 main.add_command(init)
 main.add_command(join)
 main.add_command(job)

@@ -6,7 +6,7 @@ from typing import Any
 from hansa.agents.home import Home
 from hansa.agents.local import LocalFederation
 from hansa.agents.office import Office, Order
-from hansa.broker import Health
+from hansa.broker import Health, PublicIdentity
 
 
 @dataclass(slots=True)
@@ -16,6 +16,9 @@ class Desk:
     started: float = 0.0
     health_url: str = ""
     reloads: list[str] = field(default_factory=list)
+
+    def keys(self) -> PublicIdentity:
+        raise AssertionError
 
     def health(self) -> Health:
         return Health("ready", None)
