@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hansa.agents import intake, wire
+from hansa.agents import doubts, intake, wire
 from hansa.agents.agent import LINGER_S, Agent
 from hansa.agents.blobs import MemoryFiles
 from hansa.agents.home import Home
@@ -37,6 +37,7 @@ from hansa.agents.messages import (
     JobOffer,
     JobSpec,
     JobStart,
+    JoinAnswer,
     LedgerAppend,
     LedgerEntries,
     LedgerFetch,
@@ -117,6 +118,14 @@ class OpenJournal(MemoryJournal):
 
     def rows(self) -> dict[str, dict[bytes, bytes]]:
         return {space: dict(rows) for space, rows in self._spaces.items() if rows}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_doubts() -> Iterator[None]:
+    """Nothing comes here that explains a stranger: don't wait for it, or rounds run into their deadlines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doubts, "WAIT_S", LINGER_S / 2)
+        yield
 
 
 @dataclass(slots=True)
@@ -952,6 +961,7 @@ EXAMPLES: tuple[object, ...] = (
     LedgerRefused(0, "no"),
     LedgerFetch(0),
     LedgerHeld(3),
+    JoinAnswer(bytes(32), "refused", "no"),
     ChunkCredit(bytes(16), 1),
     RoundOpened(1, bytes(32), (np.zeros((2, 4)), np.zeros(2))),
     Update(1, (np.zeros((2, 4)), np.zeros(2)), 10, Evaluation(5, 0.5, 0.5, "accuracy")),
