@@ -4,11 +4,14 @@ import logging
 
 import pytest
 
-from hansa.agents.errors import JobError
+from hansa.agents import membership
+from hansa.agents.errors import FederationError, JobError
 from hansa.agents.local import LocalFederation
-from hansa.ledger import KeyRevoked, MemberAdmitted, MemberLeft, MemberSuspended
+from hansa.agents.membership import Leave, Reinstate, Suspend
+from hansa.ledger import KeyRevoked, MemberAdmitted, MemberLeft, MemberSuspended, RuleBroken
 from tests.agents.daemons import until
 from tests.agents.federations import found, specification
+from tests.agents.offices import order
 
 LONG = {"rounds": 10_000, "quorum": 2, "round_deadline_s": 30.0, "silence_s": 120.0}
 
@@ -66,3 +69,35 @@ def test_a_member_that_has_left_sees_its_leaving_and_takes_no_job() -> None:
         )
         until(lambda: local.agents["east"].clerk.head == keeper.clerk.head, "east hears all")
         assert north.clerk.head.size < keeper.clerk.head.size  # and who has left hears no more
+
+
+def test_who_leaves_gets_out_of_its_jobs_first() -> None:
+    with found() as local:
+        keeper = local.coordinator
+        keeper.submit(specification("long", settings=LONG))
+        until(local.agents["north"].open_jobs, "at work")
+        assert order(local, "north", Leave()) == {"chained": True}
+        over = local.agents["north"].outcome("long")
+        assert over is not None
+        assert over.reason == "north leaves the federation"
+        assert keeper.intake.refused == {}  # it said so while it might
+        keeper.cancel("long", "enough")
+        until(lambda: keeper.outcome("long") is not None, "the end")
+
+
+def test_an_entry_that_is_not_on_the_chain_in_time_is_said_to_be_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with found() as local:
+        monkeypatch.setattr(membership, "CHAINED_S", -1.0)
+        monkeypatch.setattr(local.coordinator, "_chain", lambda: None)
+        with pytest.raises(FederationError, match="west: the entry is written but not on the chain yet"):
+            order(local, local.keeper, Suspend("west", "dues"))
+
+
+def test_nobody_is_suspended_or_reinstated_against_the_rules() -> None:
+    with found() as local:
+        with pytest.raises(RuleBroken, match="keeps the ledger"):
+            order(local, local.keeper, Suspend(local.keeper, "dues"))
+        with pytest.raises(FederationError, match="only the keeper does that"):
+            order(local, "north", Reinstate("west"))

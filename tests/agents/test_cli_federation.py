@@ -6,6 +6,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from hansa.agents.cli.management import open_management
 from hansa.agents.errors import FederationError, HomeError
 from hansa.agents.home import PASSWORD, Home
 from hansa.agents.invite import read_invite
+from hansa.agents.joining import join as ask_to_join
 from hansa.agents.journal import RESTORED
 from hansa.agents.membership import ShuttableDoors
 from hansa.agents.reach import reach
@@ -27,6 +29,7 @@ from hansa.broker.layout import user
 from hansa.ledger import verify_store
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
+from tests.agents.federations import found
 
 
 @dataclass(slots=True)
@@ -205,6 +208,25 @@ def test_doors_are_shut_once_nobody_needs_them(founded: Desk) -> None:
     )
 
 
+def test_a_door_is_shut_as_soon_as_its_joiner_is_in(founded: Desk) -> None:
+    authority, _ = servers.shared().certificate("ca")
+    founded.done(
+        f"federation invite north --home FOLDER/guild --out FOLDER/north.invite --ca {authority}"
+        f" --broker-url amqps://127.0.0.1:{servers.shared().tls_port}"
+    )
+    founded.done("init FOLDER/bank --name north")
+    bank, invite = founded.home("bank"), read_invite(founded.folder / "north.invite")
+    told: list[str] = []
+    with at_work(founded.home("guild")) as keeper, ThreadPoolExecutor(1) as joiner:
+        until(lambda: ready(keeper), "the keeper")
+        asking = joiner.submit(ask_to_join, bank, bank.identity(), invite, wait_s=60, tell=told.append)
+        until(lambda: told, "it asks")
+        admitted = founded.done("federation admit north --home FOLDER/guild --yes")
+        assert "has not fetched" not in admitted
+        asking.result(60)
+    assert founded.users() == {"aggregator", "north"}
+
+
 def test_who_asks_can_be_turned_away_by_command(founded: Desk) -> None:
     founded.done("federation invite north --home FOLDER/guild --out FOLDER/north.invite")
     founded.done("init FOLDER/bank --name north")
@@ -222,6 +244,11 @@ def test_who_joins_again_begins_a_new_incarnation(founded: Desk) -> None:
     with closing(founded.home("newbank").journal(founded.home("newbank").identity())) as journal:
         space, key = RESTORED
         assert key in journal.load(space)
+    with at_work(founded.home("guild")) as keeper, at_work(founded.home("newbank")):
+        until(lambda: ready(keeper), "the keeper")
+        until(lambda: "north" in founded.done("federation members --home FOLDER/newbank"), "the chain")
+        left = founded.done("federation leave --home FOLDER/newbank --yes")
+        assert "the ledger says so" in left
 
 
 def test_an_invitation_that_cannot_be_written_or_provided_holds_no_longer(founded: Desk) -> None:
@@ -328,3 +355,10 @@ def test_commands_that_need_a_federation_or_a_broker_say_so(desk: Desk) -> None:
     desk.done("init FOLDER/bank --name north")
     assert "belongs to no federation yet" in desk.refused("federation members --home FOLDER/bank")
     assert "no agent's home" in desk.refused("federation members --home FOLDER")
+
+
+def test_a_keeper_without_a_broker_invites_nobody(desk: Desk) -> None:
+    with found(desk.folder / "local"):
+        pass
+    told = desk.refused("federation invite south --home FOLDER/local/aggregator --out FOLDER/south.invite")
+    assert "agent.toml has no [broker]" in told
