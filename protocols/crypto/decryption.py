@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hansa.protocols.crypto.errors import NotInvertible
 from hansa.protocols.crypto.integers import inverse, powmod, powmods
-from hansa.protocols.crypto.keys import SecretKey
+from hansa.protocols.crypto.keys import PublicKey, SecretKey
 
 
 def decrypt_residues(secret: SecretKey, ciphertexts: Sequence[int]) -> list[int]:
@@ -32,14 +32,10 @@ def decrypt_residues(secret: SecretKey, ciphertexts: Sequence[int]) -> list[int]
     ]
 
 
-def decrypt_signed(secret: SecretKey, ciphertexts: Sequence[int]) -> list[int]:
-    """Decrypt to integers in [-(n-1)/2, (n-1)/2].
-
-    Raises:
-        NotInvertible: as `decrypt_residues`.
-    """
-    n, largest = secret.public.n, secret.public.largest
-    return [m - n if m > largest else m for m in decrypt_residues(secret, ciphertexts)]
+def signed(residues: Sequence[int], public: PublicKey) -> list[int]:
+    """Return residues in [0, n) as integers in [-(n-1)/2, (n-1)/2]."""
+    n, largest = public.n, public.largest
+    return [residue - n if residue > largest else residue for residue in residues]
 
 
 def _half(ciphertexts: Sequence[int], prime: int, other: int, exponent: int) -> list[int]:

@@ -12,7 +12,8 @@
     │           ├── ZeroCiphertext    the integer 0
     │           ├── CiphertextTooLarge    c ≥ n²
     │           ├── NotInvertible     gcd(c, n) ≠ 1: the sender knows a factor, or sent noise
-    │           └── WrongKey          made under another key
+    │           ├── WrongKey          made under another key
+    │           └── WrongShape        another shape than the protocol expects here
     ├── ValueError
     │   ├── KeyRefused                bytes or numbers that make no key
     │   ├── EncodingError             NaN, infinity, or beyond the limit that was agreed for this value
@@ -27,6 +28,10 @@ No message quotes a plaintext, an exponent or anything secret; sizes, shapes, po
 """
 
 from hansa.protocols.errors import LocalProtocolError, PeerError
+
+
+class NotBlinded(LocalProtocolError):
+    """Computed ciphertexts were about to be sent without fresh masks."""
 
 
 class CiphertextRefused(PeerError):
@@ -51,6 +56,10 @@ class NotInvertible(CiphertextRefused):
 
 class WrongKey(CiphertextRefused):
     """A ciphertext was made under another key."""
+
+
+class WrongShape(CiphertextRefused):
+    """Encrypted numbers came in another shape than the protocol expects."""
 
 
 class KeyRefused(ValueError):
@@ -79,7 +88,3 @@ class InterchangeUnavailable(ValueError):
 
 class MasksExhausted(RuntimeError):
     """No ready mask is left."""
-
-
-class NotBlinded(LocalProtocolError):
-    """Computed ciphertexts were about to be sent without fresh masks."""

@@ -1,0 +1,57 @@
+"""What do worker processes do for encryption and decryption? Pure functions of plain bytes and arrays.
+
+The caller owns the pool and cuts the work; a worker keeps nothing but tables of masks (`masks.table_for`). The
+multiplication's part is `multiexp.run_piece`, the masks' is `masks.mask_block`.
+"""
+
+from hansa.protocols.crypto.array import EncryptedArray
+from hansa.protocols.crypto.decryption import decrypt_residues
+from hansa.protocols.crypto.digits import Integers
+from hansa.protocols.crypto.fixed import FixedArray
+from hansa.protocols.crypto.integers import to_bytes
+from hansa.protocols.crypto.keys import PublicKey, SecretKey
+from hansa.protocols.crypto.masks import fresh_masks, table_for
+from hansa.protocols.crypto.multiexp import split_bytes
+from hansa.protocols.crypto.stream import SeedStream
+from hansa.protocols.crypto.wire import check
+
+
+def encrypt_block(public: bytes, window_bits: int, integers: Integers, limit: int, seed: bytes) -> bytes:
+    """Encrypt a block of fixed-point integers.
+
+    Args:
+        public: the public key's bytes.
+        window_bits: as `masks.best_window` says.
+        integers: int64, any shape.
+        limit: as a `FixedArray` has it.
+        seed: 32 bytes from `secrets.token_bytes`, never used before.
+
+    Returns:
+        The ciphertexts, row by row, `ciphertext_bytes` each.
+
+    Raises:
+        EncodingError, PlaintextOverflow: an integer beyond the limit, or a limit beyond the key's plaintexts.
+    """
+    key = PublicKey.from_bytes(public)
+    masks = fresh_masks(table_for(key, window_bits), SeedStream(seed))
+    return EncryptedArray.encrypt(key, FixedArray(integers, 0, limit), masks).body()
+
+
+def decrypt_block(secret: bytes, ciphertexts: bytes) -> bytes:
+    """Decrypt a block of ciphertexts.
+
+    Args:
+        secret: the secret key's bytes.
+        ciphertexts: `ciphertext_bytes` each.
+
+    Returns:
+        The residues modulo n, each half as long as a ciphertext; `decryption.signed` reads them as signed.
+
+    Raises:
+        CiphertextRefused: one of them is no ciphertext of this key.
+    """
+    key = SecretKey.from_bytes(secret)
+    numbers = split_bytes(memoryview(ciphertexts), key.public.ciphertext_bytes)
+    check(numbers, key.public)
+    width = key.public.ciphertext_bytes // 2
+    return b"".join(to_bytes(residue, width) for residue in decrypt_residues(key, numbers))
