@@ -29,6 +29,7 @@ from hansa.ledger import (
     verify_store,
 )
 
+JUMPED = 10**6  # no author has written so many; a restored one goes on with the time as its number
 WORD = re.compile("[a-z0-9-]+")
 
 Letter = tuple[str, int, str, str, int]  # sender, incarnation, session, recipient, number
@@ -43,7 +44,8 @@ class Books:
         posted, consumed: messages.
         unconfirmed: (32,) digests of messages that the broker has not answered for.
         digests: of the consumed messages.
-        written: entries, as their authors numbered them.
+        written: entries, as their authors numbered them; of a restored author, whose numbers have jumped, those
+            that are awaited or on somebody's copy.
         awaited: those of them whose receipt has not come.
         chains: by agent, its copy of the ledger.
         trouble: what can't be read, or does not verify.
@@ -96,19 +98,21 @@ def read_books(homes: Mapping[str, Home], *, verify: bool = False) -> Books:
         journal = SqliteJournal(home.path / JOURNAL, home.identity().home_key(), read_only=True)
         meta = journal.load("meta")
         incarnation = int.from_bytes(meta.get(b"incarnation", b""))
-        for stream, next_number in journal.load("sequence").items():
+        for stream, count in journal.load("sequence").items():
             session, recipient = unpack_row(stream)
-            numbers = range(int.from_bytes(next_number))
+            numbers = range(int.from_bytes(count))
             posted |= {(name, incarnation, session, recipient, number) for number in numbers}
         for value in journal.load("seen").values():
             row = from_plain(SeenRow, decode(value))
             consumed.add((row.sender, row.incarnation, row.session, name, row.sequence))
             digests.add(row.digest)
         unconfirmed |= {_digest(unpack_row(value)[1]) for value in journal.load("outbox").values()}
-        written |= {(name, number) for number in range(int.from_bytes(meta.get(b"author-seq", b"")))}
         awaited |= {(name, int.from_bytes(key)) for key in journal.load("awaited")}
+        next_number = int.from_bytes(meta.get(b"author-seq", b""))
+        written |= {(name, number) for number in range(next_number if next_number < JUMPED else 0)}
         journal.close()
         chains[name] = _chain(name, home, verify, trouble)
+    written |= awaited | {_authored(entry) for chain in chains.values() for entry in chain}
     if verify and len(set(chains.values())) > 1:
         sizes = ", ".join(f"{name} {len(chain)}" for name, chain in chains.items())
         trouble.append(f"the copies of the ledger differ: {sizes}")
