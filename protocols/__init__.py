@@ -1,7 +1,14 @@
 """Protocols as pure state machines: typed events in, typed effects out. Imports nothing of the house."""
 
 from hansa.protocols.digest import array_digest, freeze, parameters_digest, remember
-from hansa.protocols.errors import LocalProtocolError, ModelError, PeerError, ProtocolError, UnknownProtocol
+from hansa.protocols.errors import (
+    IdError,
+    LocalProtocolError,
+    ModelError,
+    PeerError,
+    ProtocolError,
+    UnknownProtocol,
+)
 from hansa.protocols.machine import (
     Abort,
     Awaited,
@@ -28,7 +35,7 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.model import Array, Evaluation, FloatArray, Model, ModelShape, check_parameters
 from hansa.protocols.registry import PROTOCOLS, ModelFactory, ModelRegistry, protocol
-from hansa.protocols.workbench import RowlessWorkbench, RowsWorkbench
+from hansa.protocols.workbench import IdsWorkbench, RowlessWorkbench, RowsWorkbench
 
 __all__ = [
     "PROTOCOLS",
@@ -44,6 +51,8 @@ __all__ = [
     "Event",
     "Finish",
     "FloatArray",
+    "IdError",
+    "IdsWorkbench",
     "Keep",
     "LocalProtocolError",
     "Model",

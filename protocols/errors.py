@@ -8,7 +8,8 @@
     │   └── PeerError             a peer sent what its role forbids: reject and record
     └── ValueError
         ├── UnknownProtocol       a job names a protocol that is not in the registry
-        └── ModelError            a job names a model, or a hyperparameter, that is not here
+        ├── ModelError            a job names a model, or a hyperparameter, that is not here
+        └── IdError               our own rows' ids can't be aligned: names the row, never the id
 """
 
 
@@ -30,3 +31,7 @@ class UnknownProtocol(ValueError):
 
 class ModelError(ValueError):
     """No model of that name, or not with these hyperparameters."""
+
+
+class IdError(ValueError):
+    """An id of our own rows is empty, doubled or no text; the message names the rows, never the id."""

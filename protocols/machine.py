@@ -10,7 +10,7 @@ str, bytes, None, numpy arrays, tuples, ``dict[str, T]``, ``Literal``, other rec
 so that a codec directed by their types can store and send them without knowing any protocol.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -156,6 +156,7 @@ class Brief:
         settings: an instance of the protocol's ``settings``.
         seed: the job's seed; every random choice of the machine derives from it.
         start: what an earlier job has kept here (``Keep``), if the settings say to start from it.
+        secret: fresh random bytes of the agent, for this role alone; all its secrets derive from them.
     """
 
     job: str
@@ -166,6 +167,7 @@ class Brief:
     settings: object
     seed: int
     start: object | None = field(default=None, repr=False, compare=False)
+    secret: bytes = field(default=b"", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if list(self.parties) != sorted(set(self.parties)):
@@ -189,6 +191,14 @@ class Workbench(Protocol):
 
     def holdout(self) -> tuple[FloatArray, Array]:
         """Return the rows to evaluate on, disjoint from ``training``; shapes and errors as there."""
+        ...
+
+    def ids(self) -> tuple[Sequence[str], int]:
+        """Return the ids of our rows, in our order, and the number that people give to the first row.
+
+        Raises:
+            LocalProtocolError: this agent lends none.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 
+from hansa.protocols.alignment import spec as alignment
 from hansa.protocols.errors import ModelError, UnknownProtocol
 from hansa.protocols.horizontal import spec as horizontal
 from hansa.protocols.horizontal.training import NO_TORCH
@@ -24,6 +25,8 @@ ModelFactory = Callable[..., Model]
 
 PROTOCOLS: dict[str, ProtocolSpec] = {
     horizontal.FEDAVG.name: horizontal.FEDAVG,
+    alignment.ALIGNMENT.name: alignment.ALIGNMENT,
+    alignment.OVER_THRESHOLD.name: alignment.OVER_THRESHOLD,
 }
 
 

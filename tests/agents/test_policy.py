@@ -112,7 +112,10 @@ def test_a_party_needs_a_name_that_an_agent_can_have() -> None:
 
 
 def test_an_unknown_protocol_is_refused_and_the_known_ones_are_listed() -> None:
-    assert refused(protocol="gossip") == "no protocol 'gossip'; there are horizontal-fedavg"
+    assert (
+        refused(protocol="gossip")
+        == "no protocol 'gossip'; there are alignment, horizontal-fedavg, over-threshold-alignment"
+    )
 
 
 def test_an_unknown_hyperparameter_is_refused_and_the_known_ones_are_listed() -> None:

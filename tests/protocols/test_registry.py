@@ -18,7 +18,10 @@ def test_every_protocol_is_listed_under_its_own_name() -> None:
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownProtocol, match="no protocol 'x'; there are horizontal-fedavg"):
+    with pytest.raises(
+        UnknownProtocol,
+        match="no protocol 'x'; there are alignment, horizontal-fedavg, over-threshold-alignment",
+    ):
         protocol("x")
 
 

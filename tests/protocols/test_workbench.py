@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from hansa.protocols import LocalProtocolError, ModelShape, RowlessWorkbench, RowsWorkbench
+from hansa.protocols import IdsWorkbench, LocalProtocolError, ModelShape, RowlessWorkbench, RowsWorkbench
 from hansa.protocols.horizontal.softmax import SoftmaxRegression
 
 make_model = partial(SoftmaxRegression, ModelShape(2, (0, 1)))
@@ -31,3 +31,20 @@ def test_the_aggregators_bench_has_a_model_and_no_rows() -> None:
         bench.training()
     with pytest.raises(LocalProtocolError, match="no rows to evaluate on"):
         bench.holdout()
+    with pytest.raises(LocalProtocolError, match="no rows, so it has no ids"):
+        bench.ids()
+
+
+def test_a_bench_for_training_lends_no_ids() -> None:
+    rows = (np.ones((1, 2)), np.zeros(1))
+    with pytest.raises(LocalProtocolError, match="lends no ids"):
+        RowsWorkbench(make_model, rows, rows).ids()
+
+
+def test_a_bench_of_ids_lends_them_with_the_first_rows_number_and_nothing_else() -> None:
+    bench = IdsWorkbench(("ann", "bob"), 2)
+    assert bench.ids() == (("ann", "bob"), 2)
+    assert "ann" not in repr(bench)
+    for ask, what in ((bench.model, "model"), (bench.training, "train on"), (bench.holdout, "evaluate on")):
+        with pytest.raises(LocalProtocolError, match=what):
+            ask()

@@ -1,0 +1,117 @@
+"""What do the roles of an alignment say to each other?
+
+Two parties, A and B; either may be the only one to learn the result, and then nobody sends it to the other::
+
+    A  --  Blinded: A's ids under a, in A's secret order    -->  B
+    A  <-- Blinded: B's ids under b, in B's secret order     --  B
+    A  <-- Raised:  A's points under a and b, in A's order   --  B     if A learns the result
+    A  --  Raised:  B's points under a and b, in B's order   --> B     if B learns it
+
+A ring, each list starting at its owner, who alone shuffles it::
+
+    owner -- Passed --> next -- Passed --> ... last -- Tagged --> aggregator
+    owner <-- Positions: which of its points stand in enough lists -- aggregator
+    party --  Missed: I hear nothing from this one             --> aggregator
+
+In both, every party ends with Settled to the aggregator. Every message carries the session, and every list
+travels in numbered blocks of the same length, the last excepted.
+"""
+
+from dataclasses import dataclass
+
+from hansa.protocols.alignment.job import Seat
+from hansa.protocols.errors import PeerError
+from hansa.protocols.model import Array
+
+# Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blinded:
+    """A block of the sender's list, under the sender's key.
+
+    Attributes:
+        size: of the whole list.
+        block: which block, from 0.
+        points: (n, 32) uint8.
+    """
+
+    session: bytes
+    size: int
+    block: int
+    points: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raised:
+    """A block of the recipient's list as it was blinded, raised by the sender: the same points in order."""
+
+    session: bytes
+    block: int
+    points: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passed:
+    """A block of the owner's list on its way round the ring."""
+
+    session: bytes
+    owner: str
+    size: int
+    block: int
+    points: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tagged:
+    """A block of the owner's list, under every party's key: from the last of its way to the aggregator."""
+
+    session: bytes
+    owner: str
+    size: int
+    block: int
+    points: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Positions:
+    """Aggregator to a party: (m,) int64, where in its list the points stand that are in enough lists."""
+
+    session: bytes
+    positions: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Party to aggregator: so many periods of silence from this neighbour; 0 takes an earlier one back."""
+
+    session: bytes
+    whom: str
+    periods: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Party to aggregator: we are done.
+
+    Attributes:
+        rows: how many ids two parties have in common, if both learn it; else None.
+        digest: of these points, so that the aggregator sees that both found the same; else empty.
+    """
+
+    session: bytes
+    rows: int | None
+    digest: bytes
+
+
+Message = Blinded | Raised | Passed | Tagged | Positions | Missed | Settled
+
+
+def check_session(seat: Seat, sender: str, message: Message) -> None:
+    """Refuse what belongs to another job, or to one that others understand otherwise.
+
+    Raises:
+        PeerError: the session is another.
+    """
+    if message.session != seat.session:
+        raise PeerError(f"{sender} sent {type(message).__name__} of another session")
