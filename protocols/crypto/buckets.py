@@ -2,7 +2,8 @@
 
 Every digit of x_i names a bucket, into which c_i is multiplied: one multiplication for each digit, no squarings.
 Then a bucket's product counts as often as its digit says, and running products do that with two multiplications
-for each bucket: Pippenger 1976; Bernstein, Doumen, Lange and Oosterwijk 2012, §4.
+for each bucket, one of which the first number in it has saved. Sources: Pippenger 1976, "On the evaluation of
+powers and related problems"; Bernstein, Doumen, Lange and Oosterwijk 2012, "Faster batch forgery identification".
 
 A negative digit either takes the base's inverse, which costs three multiplications for each base but serves all
 columns, or goes to buckets of its own, which are divided out at the end. Exponents with few different values (a
@@ -65,9 +66,11 @@ def plan(exponents: Integers, *, inverted: bool) -> Plan:
 
 
 def _cost(split: Split, bases: int, signs: int) -> int:
-    filled = min(split.magnitudes, bases * split.windows)  # what nothing falls into costs nothing
+    """Count: what falls into buckets, less the first into each; then the running product and the total."""
+    filled = min(split.magnitudes * signs, bases * split.windows)
+    weighing = filled + split.magnitudes * signs
     dividing = 0 if signs == 1 else split.joining + INVERSION
-    return bases * split.windows + signs * (split.magnitudes + filled) + split.joining + dividing
+    return bases * split.windows - filled + weighing + split.joining + dividing
 
 
 def _common_shift(values: Integers) -> int:

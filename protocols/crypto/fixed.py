@@ -85,14 +85,13 @@ def encode(values: ArrayLike, fraction_bits: int, limit: float) -> FixedArray:
         raise EncodingError(f"{_where(~finite)} is NaN or infinite")
     if (beyond := np.abs(array) > limit).any():
         raise EncodingError(f"{_where(beyond)} is beyond the agreed limit of {limit:g}")
-    scaled_limit = (
-        math.ceil(limit * 2.0**fraction_bits) if math.log2(limit or 1) + fraction_bits < 62 else LARGEST
-    )
-    if scaled_limit >= LARGEST:
+    if (scaled_limit := limit * 2.0**fraction_bits) >= LARGEST:
         raise EncodingError(
             f"a limit of {limit:g} with {fraction_bits} fractional bits does not stay below 2^62"
         )
-    return FixedArray(np.rint(np.ldexp(array, fraction_bits)).astype(np.int64), fraction_bits, scaled_limit)
+    return FixedArray(
+        np.rint(np.ldexp(array, fraction_bits)).astype(np.int64), fraction_bits, math.ceil(scaled_limit)
+    )
 
 
 def decode(integers: ArrayLike, fraction_bits: int) -> NDArray[np.float64]:

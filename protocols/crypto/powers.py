@@ -17,7 +17,7 @@ def plan_rows(matrix: Integers) -> tuple[int, Split]:
     """Return the count of multiplications, and the cut that makes it smallest, for a matrix rows × bases."""
     rows, bases = matrix.shape
     return min(
-        (bases * (rows * split.windows + 2 * split.magnitudes), split)
+        (bases * (rows * split.windows + 2 * split.magnitudes) - rows, split)
         for split in splits(magnitude_bits(matrix))
     )
 
