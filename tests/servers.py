@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,8 @@ from cryptography.x509.oid import NameOID
 START_S = 90.0  # on a machine that is busy with other tests; alone it takes five
 FOLDER_VARIABLE = "HANSA_TEST_SERVERS"  # the run's folder, told by pytest's controller to its workers
 CONTROLLER_VARIABLE = "HANSA_TEST_CONTROLLER"  # its process id: servers end when it does
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 15_000
 ADMINISTRATOR = "guest"
 MISSING = "the tests need RabbitMQ: apt-get install rabbitmq-server (or `make servers` as root)"
 
@@ -162,6 +165,7 @@ def guarded(folder: Path, command: list[str], environment: dict[str, str]) -> in
         process = subprocess.Popen(
             [sys.executable, __file__, os.environ[CONTROLLER_VARIABLE], *command],
             env=environment,
+            cwd=folder,  # where crash dumps go
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -223,16 +227,15 @@ def stop_shared(folder: Path) -> None:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports on loopback that nobody has."""
-    """Return ports of loopback that nobody has just now."""
-    holders = [socket.socket() for _ in range(count)]
-    try:
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        return tuple(holder.getsockname()[1] for holder in holders)
-    finally:
-        for holder in holders:
-            holder.close()
+    """Return ports on loopback that nobody has, nor gets by connecting somewhere: below the system's own choice."""
+    highest = int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else LOWEST_PORT + 10_000
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(LOWEST_PORT, highest)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [] if port in found else [port]
+    return tuple(found)
 
 
 def is_open(port: int) -> bool:

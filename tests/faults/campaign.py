@@ -32,9 +32,9 @@ class Plan:
     only: tuple[str, ...] = ()
     kills: int | None = None
 
-    def wants(self, fault: Fault) -> bool:
-        """Whether this fault is to be tried."""
-        return not self.only or any(word in fault.name for word in self.only)
+    def wants(self, fault: str) -> bool:
+        """Whether a fault of this name is to be tried."""
+        return not self.only or any(word in fault for word in self.only)
 
     def drawn(self, kills: Iterable[Fault]) -> list[Fault]:
         """Return as many ways to kill a process as are to be tried."""
@@ -73,6 +73,8 @@ def on_one_node(folder: Path, plan: Plan, say: Say) -> list[Result]:
 
 def on_a_cluster(folder: Path, plan: Plan, say: Say) -> list[Result]:
     """Try what happens to one node of three."""
+    if not plan.wants(catalogue.NODE_LOST):
+        return []
     with clustered(folder / "cluster") as cluster:
         ports = [node.port for node in cluster.nodes.values()]
         management = cluster.management()
@@ -87,6 +89,8 @@ def on_a_cluster(folder: Path, plan: Plan, say: Say) -> list[Result]:
 
 def on_postgresql(folder: Path, plan: Plan, say: Say) -> list[Result]:
     """Try what happens to a database that ledgers lie in."""
+    if not plan.wants(catalogue.DATABASE_RESTARTED):
+        return []
     node = servers.start(folder / "rabbitmq")
     try:
         with postgres.private() as server:
@@ -105,7 +109,7 @@ def _series(
     where: str, found: Callable[[int], Fleet], faults: Iterable[Fault], plan: Plan, say: Say
 ) -> list[Result]:
     """Try faults on one fleet; a fleet that something unexpected has happened to is replaced."""
-    wanted = [fault for fault in faults if plan.wants(fault)]
+    wanted = [fault for fault in faults if plan.wants(fault.name)]
     results: list[Result] = []
     if not wanted:
         return results

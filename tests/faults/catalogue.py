@@ -19,6 +19,8 @@ from tests.faults.trial import Fault, Harm
 from tests.faults.tripwire import OF_THE_KEEPER, POINTS, Tripwire
 
 BRIEF_S = 3.0
+NODE_LOST = "one node of three lost (the queue's leader), and back"
+DATABASE_RESTARTED = "PostgreSQL restarted under two ledgers"
 SLOW_BYTES_PER_S = 150_000.0
 
 
@@ -178,7 +180,7 @@ def node_lost(cluster: Cluster) -> Fault:
             cluster.restart(leader)
         harm.fleet.until_ready(AGENTS)
 
-    return Fault("one node of three lost (the queue's leader), and back", strike)
+    return Fault(NODE_LOST, strike)
 
 
 def database_restarted(server: postgres.Server) -> Fault:
@@ -192,7 +194,7 @@ def database_restarted(server: postgres.Server) -> Fault:
         postgres.start(Path(server.folder), earlier=server)
         harm.take_time((KEEPER, PARTIES[0]))
 
-    return Fault("PostgreSQL restarted under two ledgers", strike)
+    return Fault(DATABASE_RESTARTED, strike)
 
 
 # --- the network -----------------------------------------------------------------------------------------
