@@ -1,5 +1,6 @@
-"""`hansa demo`: the main job on real data, on this machine alone, or over a broker."""
+"""`hansa demo`: the main job on real data, on this machine alone or over a broker; and its data, to try by hand."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -8,6 +9,14 @@ from rich.console import Console
 from hansa.agents.cli.management import VARIABLE
 
 DEFAULT_FOLDER = Path("hansa-demo")
+
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=7,
+    show_default=True,
+    help="Of the split, and of the training.",
+)
 
 
 @click.group()
@@ -24,9 +33,7 @@ def demo() -> None:
     help="Where the agents' homes and the ledger are left.",
 )
 @click.option("--replace", is_flag=True, help="Remove an earlier demo's folder first.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Of split and training."
-)
+@seed_option
 @click.option("--pot", default="10000.00", show_default=True, help="EUR to share out by data volume.")
 @click.option(
     "--broker",
@@ -52,3 +59,17 @@ def horizontal(
     from hansa.agents.demo.horizontal import run_demo  # loads scikit-learn, which no other command needs
 
     run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())
+
+
+@demo.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@seed_option
+def data(folder: Path, seed: int) -> None:
+    """Write the parties' digits, as the demo splits them, to FOLDER/PARTY/digits.csv."""
+    from hansa.agents.demo.digits import DATASET, write_data  # loads scikit-learn, as above
+
+    written = write_data(folder, seed)
+    for file, rows in written.items():
+        click.echo(f"{file}: {rows} rows")
+    first = shlex.quote(str(next(iter(written))))
+    click.echo(f"next: hansa data add {first} --name {DATASET} --target digit --home HOME")

@@ -98,9 +98,27 @@ def deal(folder: Path, seed: int) -> Counts:
         mine = np.flatnonzero(owner == party)
         frame = pl.DataFrame({"id": [f"image-{row:04d}" for row in mine]})
         columns = [pl.Series(f"p{place:02d}", pixels[mine, place] / 16.0) for place in range(pixels.shape[1])]
-        frame.with_columns(*columns, pl.Series("digit", digits[mine])).write_csv(folder / name / "digits.csv")
+        frame.with_columns(*columns, pl.Series("digit", digits[mine])).write_csv(
+            folder / name / f"{DATASET}.csv"
+        )
         counts[name] = np.bincount(digits[mine], minlength=10)
     return counts
+
+
+def write_data(folder: Path, seed: int) -> dict[Path, int]:
+    """Write each party's rows to ``folder/PARTY/digits.csv``; return how many rows stand in which file.
+
+    Raises:
+        AgentError: one of the files is there already; nothing is written then.
+    """
+    files = [folder / name / f"{DATASET}.csv" for name in PARTIES]
+    for file in files:
+        if file.exists():
+            raise AgentError(f"{file}: exists; name another folder, or remove it")
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    counts = deal(folder, seed)
+    return {file: int(counts[file.parent.name].sum()) for file in files}
 
 
 def specification(plan: Plan, seed: int) -> JobSpec:

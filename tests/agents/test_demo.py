@@ -229,3 +229,24 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     result = demo(tmp_path / "file")
     assert result.exit_code == 2
     assert "is a file" in result.stderr
+
+
+def test_its_data_alone_is_what_the_demo_deals_its_parties(
+    printed: str, folder: Path, tmp_path: Path
+) -> None:
+    result = hansa("demo", "data", tmp_path / "new" / "rows")
+    assert result.exit_code == 0, result.output
+    for name in PARTIES:
+        file = tmp_path / "new" / "rows" / name / "digits.csv"
+        assert f"{file}: {len(file.read_text().splitlines()) - 1} rows" in result.stdout
+        assert file.read_bytes() == (folder / name / "digits.csv").read_bytes()
+    assert re.search(
+        r"^next: hansa data add .*/north/digits.csv --name digits --target digit", result.stdout, re.M
+    )
+
+
+def test_its_data_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "south").mkdir()
+    (tmp_path / "south" / "digits.csv").write_text("mine")
+    refused(hansa("demo", "data", tmp_path), str(tmp_path / "south" / "digits.csv"), "exists")
+    assert files(tmp_path) == {str(tmp_path / "south" / "digits.csv"): b"mine"}
