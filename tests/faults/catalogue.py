@@ -10,9 +10,10 @@ from pathlib import Path
 from pika.adapters.blocking_connection import BlockingChannel
 
 from hansa.broker import parse_key
+from hansa.ledger import LedgerStore
 from tests import postgres, servers
 from tests.cluster import Cluster
-from tests.faults.fleet import AGENTS, KEEPER, PARTIES, ROUNDS
+from tests.faults.fleet import AGENTS, KEEPER, PARTIES, ROUNDS, Stuck
 from tests.faults.reckoning import Ending
 from tests.faults.tap import tapped
 from tests.faults.trial import Fault, Harm
@@ -33,8 +34,8 @@ def dies(who: str, point: str) -> Fault:
     """SIGKILL at a point of an agent's step, in the middle of a round, then a restart."""
 
     def strike(harm: Harm) -> None:
-        wire = Tripwire(point, harm.dice.randrange(2, ROUNDS - 2), harm.dice.randrange(1, 4))
         name = _victim(harm, who)
+        wire = _instant(harm, name, point)
         harm.fleet.stretch(name, wire)
         harm.notes.append(f"{name}: {wire}")
         harm.fleet.until(
@@ -42,11 +43,20 @@ def dies(who: str, point: str) -> Fault:
             f"{name} dies",
         )
         if not harm.fleet.killed(name):
-            harm.notes.append(f"{name} outlived the job, and was killed then")
-            harm.fleet.kill(name)
+            harm.fleet.kill(name)  # the wire must not wait for the next job
+            harm.bring_back(name)
+            raise Stuck(f"{name} outlived the job: nothing was tried")
         harm.bring_back(name)
 
     return Fault(f"{who} killed {point}", strike)
+
+
+def _instant(harm: Harm, name: str, point: str) -> Tripwire:
+    if name != KEEPER and POINTS[point][0] is LedgerStore:
+        return Tripwire(
+            point, harm.dice.randrange(1, ROUNDS // 2), 1
+        )  # it hears of the ledger twice a second
+    return Tripwire(point, harm.dice.randrange(2, ROUNDS - 2), harm.dice.randrange(1, 4))
 
 
 def killed_somewhere(who: str) -> Fault:
