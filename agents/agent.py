@@ -48,6 +48,7 @@ from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.registrar import Registrar
 from hansa.agents.requests import Answer, Requests
 from hansa.agents.restored import renew
+from hansa.agents.rollcall import RollCall
 from hansa.agents.tally import Tally, log_event
 from hansa.agents.workshop import Workshop
 from hansa.broker import (
@@ -148,6 +149,7 @@ class Agent:
         )
         self.outbox.publish(clock())  # before anything is posted: only what is committed may go out
         self.herald = Herald(identity, self._federation, lookup, transport)
+        self.rollcall = RollCall(self._desk, self.herald, transport)
         self.registrar = self._open_registrar() if self._keeper == self.name else None
         self._workshop = Workshop(executor, transport.wake)
         self._machines = Machines(

@@ -146,6 +146,10 @@ class Clerk:
         """Whether entries of ours are not on the chain yet, as far as we know."""
         return bool(self._awaited)
 
+    def awaits(self) -> tuple[str, ...]:
+        """Return the members whose answers we need, as a restored keeper, before we chain anything."""
+        return () if self.catching_up is None else self.catching_up.silent(self.standing)
+
     def lookup(self, name: str) -> PublicIdentity:
         """Return a member's keys.
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from hansa.agents.datasets import AddData, WithdrawData
 from hansa.agents.errors import AgentError
 from hansa.agents.jobs import Awaits, Cancel, Export, Resume, Submit
+from hansa.agents.keeping import GoOn
 from hansa.agents.membership import (
     Admit,
     CloseInvite,
@@ -26,12 +27,15 @@ from hansa.agents.membership import (
 )
 from hansa.agents.office import Order
 from hansa.agents.rekeying import RevokeKey, RotateKeys
+from hansa.agents.rollcall import CallRoll
 from hansa.agents.status import Reload, Status, Stop
 
 ORDERS: dict[str, type[Order]] = {
     "status": Status,
     "stop": Stop,
     "reload": Reload,
+    "call-roll": CallRoll,
+    "go-on": GoOn,
     "data-add": AddData,
     "data-withdraw": WithdrawData,
     "job-submit": Submit,

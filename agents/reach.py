@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from hansa.agents.connection import describe
@@ -37,12 +38,13 @@ class Ask(Protocol):
 
 
 @contextmanager
-def reach(home: Home, *, alone: bool = True) -> Iterator[Ask]:
+def reach(home: Home, *, alone: bool = True, passphrase_file: Path | None = None) -> Iterator[Ask]:
     """Give what carries out orders at a home's agent.
 
     Args:
         alone: without a daemon, run the agent in this process while the block lasts; it waits up to 10 s at the
             end for the broker's confirmations. False: AgentNotRunning then.
+        passphrase_file: for running it; else as `unlock` finds it.
 
     Raises:
         AgentNotRunning, AgentError: nobody could be asked; says what to do.
@@ -62,15 +64,15 @@ def reach(home: Home, *, alone: bool = True) -> Iterator[Ask]:
                         raise
                     time.sleep(POLL_S)
                     continue
-                ask = stack.enter_context(_alone(home))
+                ask = stack.enter_context(_alone(home, passphrase_file))
             yield ask
             return
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[Ask]:
+def _alone(home: Home, passphrase_file: Path | None) -> Iterator[Ask]:
     """Run a home's agent in this process while the block lasts; the caller holds the home."""
-    daemon = Daemon(home, unlock(home), serve=False)
+    daemon = Daemon(home, unlock(home, passphrase_file), serve=False)
     failures: list[Exception] = []
 
     def work() -> None:

@@ -39,6 +39,7 @@ class Status:
             "unroutable": list(vitals.unroutable),
             "refused": vitals.refused,
             "last_refusal": vitals.last_refusal,
+            "awaited": list(vitals.awaited),
         }
 
 

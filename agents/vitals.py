@@ -25,6 +25,7 @@ class Vitals:
         tasks: running or waiting for a worker.
         steps: how many took how long (`tally.STEP_BOUNDS_S`); `step_s` seconds in all.
         journal_bytes: of the journal's files.
+        awaited: whom a keeper that was restored from a backup waits for, before it chains anything.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Vitals:
     steps: tuple[int, ...]
     step_s: float
     journal_bytes: int
+    awaited: tuple[str, ...] = ()
 
     @property
     def jobs_by_status(self) -> dict[str, int]:
@@ -76,6 +78,7 @@ def take_vitals(home: Home, agent: Agent) -> Vitals:
         steps=tuple(agent.tally.steps),
         step_s=agent.tally.step_s,
         journal_bytes=_size(home.path / JOURNAL),
+        awaited=agent.clerk.awaits(),
     )
 
 

@@ -44,6 +44,7 @@ from hansa.ledger.errors import (
     StoreMissing,
     StoreNewer,
 )
+from hansa.ledger.guards import missing_guards, server_clock
 from hansa.ledger.keeper import Keeper, Refusal
 from hansa.ledger.replica import Replica
 from hansa.ledger.shares import Value, largest_remainder, volume_shares
@@ -109,7 +110,9 @@ __all__ = [
     "kind_of",
     "largest_remainder",
     "link",
+    "missing_guards",
     "read_entry",
+    "server_clock",
     "sign_entry",
     "verify_store",
     "volume_shares",

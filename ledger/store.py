@@ -237,6 +237,12 @@ class LedgerStore:
         with self._connected(self._engine) as connection:
             return int(connection.execute(_COUNT, {"stop": stop}).scalar_one())
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Lend a connection in a transaction that writes nothing; StoreError if the database can't be read."""
+        with self._connected(self._engine) as connection:
+            yield connection
+
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()

@@ -180,6 +180,9 @@ def describe(told: dict[str, Any]) -> Iterator[str]:
     yield f"  broker    {broker['state']}{trouble}"
     ledger = told["ledger"]
     yield f"  ledger    {ledger['entries']} entries, head {ledger['head'][:16]}, kept by {told['keeper']}"
+    if told["awaited"]:
+        waits = "restored from a backup; chains nothing before it knows what is held by"
+        yield f"  keeping   {waits} {', '.join(told['awaited'])}"
     members = (name if how == "active" else f"{name} ({how})" for name, how in told["members"].items())
     yield f"  members   {', '.join(members) or 'none'}"
     for job in told["jobs"]:

@@ -11,8 +11,11 @@ import click
 
 from hansa.agents.clerk import seen_head
 from hansa.agents.cli.lines import one_line
+from hansa.agents.cli.options import home_option
 from hansa.agents.errors import AgentError
 from hansa.agents.home import JOURNAL, Home, find_homes
+from hansa.agents.keeping import GoOn
+from hansa.agents.reach import reach
 from hansa.broker import BrokerError, to_plain
 from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerError, decode_body, read_entry, verify_store
 
@@ -82,6 +85,21 @@ def verify(folder: Path, as_json: bool) -> None:
         if not as_json:
             click.echo(f"{bad} of {len(homes)} copies are bad", err=True)
         sys.exit(1)
+
+
+@ledger.command("go-on")
+@home_option
+@click.option(
+    "--without", multiple=True, required=True, metavar="NAME", help="A member that is gone for good."
+)
+def go_on(home: Home, without: tuple[str, ...]) -> None:
+    """Have a keeper that was restored from a backup wait no longer for members that do not answer.
+
+    What only they hold of the ledger is lost then; should one come back with it, it finds two histories.
+    """
+    with reach(home) as ask:
+        awaited = ask(GoOn(without))["awaited"]
+    click.echo(f"still waits for {', '.join(awaited)}" if awaited else "keeps the ledger again")
 
 
 def _verdict(home: Home) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hansa.agents.cli.backup import backup, restore
 from hansa.agents.cli.broker import broker
 from hansa.agents.cli.data import data
 from hansa.agents.cli.demo import demo
+from hansa.agents.cli.doctor import doctor
 from hansa.agents.cli.federation import federation
 from hansa.agents.cli.init import init
 from hansa.agents.cli.job import job
@@ -57,6 +58,7 @@ main.add_command(backup)
 main.add_command(broker)
 main.add_command(data)
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(federation)
 federation.add_command(rotate_keys)
 federation.add_command(revoke_key)

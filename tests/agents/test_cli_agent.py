@@ -181,6 +181,7 @@ def test_status_shows_jobs_refusals_and_missing_queues() -> None:
                 "unroutable": ["south"],
                 "refused": {"BadSignature": 2},
                 "last_refusal": "BadSignature: not signed by south",
+                "awaited": ["west"],
             }
         )
     )
@@ -192,6 +193,7 @@ def test_status_shows_jobs_refusals_and_missing_queues() -> None:
     assert "two: aborted: south left" in lines
     assert "4 unconfirmed; refused: 2 BadSignature; the last: BadSignature: not signed by south" in lines
     assert "no queue  south" in lines
+    assert "chains nothing before it knows what is held by west" in lines
 
 
 def test_run_works_until_it_is_told_to_stop(town: dict[str, Home]) -> None:

@@ -259,3 +259,13 @@ def test_show_says_that_it_has_not_verified(folder: Path) -> None:
     note = "not verified; `hansa ledger verify` checks it\n"
     assert hansa("ledger", "show", folder).stderr == note
     assert hansa("ledger", "show", folder, "--json").stderr == ""
+
+
+def test_going_on_needs_a_broker_to_go_on_with(tmp_path: Path) -> None:
+    with found(tmp_path / "homes"):
+        pass
+    done = CliRunner().invoke(
+        main, ["ledger", "go-on", "--home", str(tmp_path / "homes" / "aggregator"), "--without", "west"]
+    )
+    assert done.exit_code == 1
+    assert "broker: missing" in done.stderr

@@ -14,12 +14,15 @@ from hansa.agents.backup import make_backup, restore_backup
 from hansa.agents.errors import AgentError
 from hansa.agents.home import Home
 from hansa.agents.journal import RESTORED, Changes, MemoryJournal, pack_row
+from hansa.agents.keeping import GoOn
 from hansa.agents.local import LocalFederation
 from hansa.agents.restored import DROPPED, PATIENCE_S, CatchingUp, renew, restoration
+from hansa.agents.status import Status as AskStatus
 from hansa.broker import Identity
 from hansa.ledger import Standing, Verifier, read_entry
 from hansa.ledger.standing import Member, Status
 from tests.agents.federations import found, lender, rows, specification
+from tests.agents.offices import order
 
 PATIENCE = 60.0
 
@@ -220,7 +223,8 @@ def test_a_keeper_chains_nothing_until_its_members_have_answered(
         assert "chains nothing before it knows what west hold" in caplog.text
         with pytest.raises(AgentError, match="no member"):
             keeper.ask(lambda: keeper.former_life.go_on_without(["weest"])).result(PATIENCE)
-        assert keeper.ask(lambda: keeper.former_life.go_on_without(["west"])).result(PATIENCE) == ()
+        assert order(federation, "aggregator", AskStatus())["awaited"] == ["west"]
+        assert order(federation, "aggregator", GoOn(("west",))) == {"awaited": []}
         wait(lambda: not keeper.clerk.waiting())
         assert keeper.clerk.head.size == head.size + 1
         assert "without what west may hold" in caplog.text
