@@ -295,8 +295,8 @@ class EncryptedArray:
         if plain.integers.ndim not in (1, 2) or plain.shape[-1] != inner:
             raise ShapeMismatch(f"{plain.shape} @ {self.shape}: the inner extents have to agree")
         bound = _check_bound(self._bound() * plain.limit * inner, self.public)
-        matrix = plain.integers.reshape(-1, inner)
-        columns = self.ciphertexts.reshape(inner, -1)
+        matrix = np.atleast_2d(plain.integers)
+        columns = self.ciphertexts if self.ndim == 2 else self.ciphertexts[:, np.newaxis]
         outcome = [products(matrix, flat(column), self.public.n_squared) for column in columns.T]
         numbers = objects(
             [number for row in zip(*outcome, strict=True) for number in row],
