@@ -28,7 +28,7 @@ DOMAIN = b"hansa/alignment/point/1\x00"
 
 _P = gmpy2.mpz(2**255 - 19)
 _A = gmpy2.mpz(486_662)
-_LOW_255 = 2**255 - 1
+_LOW_255 = gmpy2.mpz(2**255 - 1)
 
 
 class SmallOrder(ValueError):
@@ -48,14 +48,14 @@ def hash_to_curve(digest: bytes) -> bytes:
     Args:
         digest: what stands for the id in this session, 32 bytes.
     """
-    sha512, jacobi, read = hashlib.sha512, gmpy2.jacobi, int.from_bytes  # the hot loop: a million ids
+    sha512, jacobi, read = hashlib.sha512, gmpy2.jacobi, gmpy2.mpz.from_bytes  # hot: a million ids
     start = DOMAIN + digest
     for attempt in count():
         drawn = sha512(start + attempt.to_bytes(4, "little")).digest()
         for half in (drawn[:32], drawn[32:]):
-            u = gmpy2.mpz(read(half, "little") & _LOW_255)
+            u = read(half, "little") & _LOW_255
             if u < _P and jacobi(u * (u * (u + _A) + 1) % _P, _P) == 1:
-                return int(u).to_bytes(32, "little")
+                return bytes(u.to_bytes(POINT_BYTES, "little"))
     raise AssertionError("there is no end to the attempts")
 
 
