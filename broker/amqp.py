@@ -427,7 +427,7 @@ class AmqpTransport:
         stamp = (int(time_text), nonce) if time_text.isdecimal() else (0, "")
         if stamp > self._stamp:
             self._end("a newer connection took over")
-        elif stamp == self._stamp:
+        elif stamp == self._stamp and not self._alone:  # on a slow broker it comes back more than once
             with self._lock:
                 self._alone = True
                 self._wake()
