@@ -8,7 +8,8 @@
 Every array carries its key, its fractional bits and a bound on its plaintexts' absolute values. The bound follows
 from agreed limits and shapes alone, never from data; an operation after which it could leave ±(n-1)/2 raises
 `PlaintextOverflow` before anything is computed, so that nothing ever wraps. The exception is deliberate:
-`masked` adds residues uniform modulo n, and the result has no bound (None) and decrypts to residues.
+`masked` adds residues uniform modulo n, and the result has no bound (None) and decrypts to residues. An `int` as an
+operand counts as public, since it enters the bound; a private number is encoded, with the limit agreed for it.
 
 `blinded` says whether the ciphertexts' masks are fresh. A computed ciphertext's are not: whoever knows the inputs'
 ciphertexts divides and reads the difference. Selecting and reordering keep it; every computation clears it.
@@ -291,10 +292,7 @@ class EncryptedArray:
         """Return plain @ self, for one or two dimensions on either side."""
         if not isinstance(plain, FixedArray):
             raise _not_plain(plain)
-        inner = self.shape[0] if self.ndim in (1, 2) else -1
-        if plain.integers.ndim not in (1, 2) or plain.shape[-1] != inner:
-            raise ShapeMismatch(f"{plain.shape} @ {self.shape}: the inner extents have to agree")
-        bound = _check_bound(self._bound() * plain.limit * inner, self.public)
+        bound = self.product_bound(plain)
         matrix = np.atleast_2d(plain.integers)
         columns = self.ciphertexts if self.ndim == 2 else self.ciphertexts[:, np.newaxis]
         outcome = [products(matrix, flat(column), self.public.n_squared) for column in columns.T]
@@ -303,6 +301,18 @@ class EncryptedArray:
             plain.shape[:-1] + self.shape[1:],
         )
         return EncryptedArray(self.public, numbers, self.fraction_bits + plain.fraction_bits, bound)
+
+    def product_bound(self, plain: FixedArray) -> int:
+        """Return the bound of plain @ self, which is checked before anything is computed.
+
+        Raises:
+            ShapeMismatch: more than two dimensions, or inner extents that differ.
+            PlaintextOverflow: the result could leave the range of plaintexts.
+        """
+        inner = self.shape[0] if self.ndim in (1, 2) else -1
+        if plain.integers.ndim not in (1, 2) or plain.shape[-1] != inner:
+            raise ShapeMismatch(f"{plain.shape} @ {self.shape}: the inner extents have to agree")
+        return _check_bound(self._bound() * plain.limit * inner, self.public)
 
     def __matmul__(self, plain: FixedArray) -> "EncryptedArray":
         """Return self @ plain."""

@@ -145,11 +145,9 @@ def check(ciphertexts: Sequence[int], public: PublicKey, first: int = 0) -> None
             if ciphertext == 0:
                 raise ZeroCiphertext(f"element {position} is the integer 0, which no encryption gives")
             raise CiphertextTooLarge(f"element {position} is not between 1 and n²")
-    if gcd(product([ciphertext % n for ciphertext in ciphertexts], n), n) == 1:
-        return
-    for position, ciphertext in enumerate(ciphertexts, first):
-        if gcd(ciphertext, n) != 1:
-            raise NotInvertible(f"element {position} shares a factor with the modulus")
+    if gcd(product([ciphertext % n for ciphertext in ciphertexts], n), n) != 1:
+        culprit = next(place for place, each in enumerate(ciphertexts, first) if gcd(each, n) != 1)
+        raise NotInvertible(f"element {culprit} shares a factor with the modulus")
 
 
 class _Reader:

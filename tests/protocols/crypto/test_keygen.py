@@ -5,7 +5,8 @@ from math import gcd
 
 import pytest
 
-from hansa.protocols.crypto.integers import is_prime
+from hansa.protocols.crypto import keygen
+from hansa.protocols.crypto.integers import Randomness, is_prime, random_unit
 from hansa.protocols.crypto.keygen import generate_standard, generate_subgroup
 from hansa.protocols.crypto.keys import KeyKind, SecretKey
 from tests.protocols.crypto.keyring import seeded
@@ -77,7 +78,7 @@ def test_a_key_of_real_size_has_them_too() -> None:
 
 
 def test_three_thousand_bits_take_longer_exponents() -> None:
-    secret = generate_subgroup(3_072, randomness=seeded("3072"))
+    secret = generate_subgroup(3_072, randomness=seeded("x5"))
     check_common(secret, 3_072)
     check_subgroup(secret, 256)
 
@@ -93,3 +94,28 @@ def test_an_unusual_size_needs_a_subgroup_named_and_room_for_it() -> None:
         generate_subgroup(512, randomness=seeded("no"))
     with pytest.raises(ValueError, match="does not fit"):
         generate_subgroup(512, alpha_bits=250, randomness=seeded("no"))
+
+
+def test_equal_primes_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = keygen._layered_prime
+    drawn: list[tuple[int, int, int]] = []
+
+    def repeating(bits: int, alpha_bits: int, randomness: Randomness) -> tuple[int, int, int]:
+        drawn.append(drawn[0] if len(drawn) == 1 else original(bits, alpha_bits, randomness))
+        return drawn[-1]
+
+    monkeypatch.setattr(keygen, "_layered_prime", repeating)
+    check_subgroup(generate_subgroup(160, alpha_bits=24, randomness=seeded("twins")), 24)
+    assert len(drawn) == 4
+
+
+def test_a_generator_that_is_one_modulo_a_prime_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def first_one(modulus: int, randomness: Randomness) -> int:
+        drawn.append(1 if not drawn else random_unit(modulus, randomness))
+        return drawn[-1]
+
+    monkeypatch.setattr(keygen, "random_unit", first_one)
+    check_subgroup(generate_subgroup(160, alpha_bits=24, randomness=seeded("one")), 24)
+    assert len(drawn) == 2

@@ -207,3 +207,11 @@ def test_the_count_is_what_is_multiplied(
     numbers: list[int] = [tally.number(each) for each in bases(matrix.shape[1])]
     assert multiexp.products(matrix, numbers, MODULUS) == expected(matrix, numbers)
     assert abs(tally.products / multiexp.count(matrix) - 1) < within
+
+
+def test_more_workers_than_bases_get_a_piece_for_each_base() -> None:
+    matrix, numbers = np.array([[3, -5]]), bases(2)
+    cut = multiexp.pieces(matrix, multiexp.join_bytes(numbers, WIDTH), int(PUBLIC.n), WIDTH, 5)
+    assert len(cut) == 2
+    outcomes = [(piece, multiexp.run_piece(piece)) for piece in cut]
+    assert multiexp.join(outcomes, 1, MODULUS) == expected(matrix, numbers)
