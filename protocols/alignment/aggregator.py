@@ -7,13 +7,16 @@
 
 It holds no key and no rows. Of a ring it sees the lists under all keys, and so how many ids each set of parties
 shares (2^k numbers); it must not collude with any party. Of two parties it sees nothing but that they are done.
+
+In a ring it also asks everybody now and then for a sign of life: whoever gives none is named. Two parties watch
+each other.
 """
 
 from dataclasses import dataclass, replace
 
 from hansa.protocols.alignment.job import AGGREGATOR, ENDED, AlignmentClosed, Ended, Seat
 from hansa.protocols.alignment.lists import Block, Incoming, blocks_of
-from hansa.protocols.alignment.messages import Missed, Positions, Settled, Tagged, check_session
+from hansa.protocols.alignment.messages import Ask, Here, Positions, Settled, Tagged, check_session
 from hansa.protocols.alignment.tasks import COUNT, Counted, Tags, Tally
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
@@ -36,12 +39,8 @@ from hansa.protocols.machine import (
 )
 
 DEADLINE = "deadline"
-LAST_WORDS = "last-words"
+SILENCE = "silence"
 DIGEST_BYTES = 32
-
-# How often a party must have missed its neighbour before we believe it: by then the neighbour, if it is alive
-# and itself waits in vain, has said so at least once.
-PATIENCE = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +50,14 @@ class Collecting:
     Attributes:
         lists: what has come, by owner in ascending order.
         tags: its blocks, in the same order.
-        missed: by party that waits in vain, for whom.
+        asked: who has been asked and not answered.
         words: who has settled.
     """
 
     seat: Seat
     lists: tuple[Incoming, ...]
     tags: tuple[Tags, ...]
-    missed: dict[str, str]
+    asked: tuple[str, ...]
     words: dict[str, Settled]
 
 
@@ -68,6 +67,7 @@ class Counting:
 
     seat: Seat
     sizes: dict[str, int]
+    asked: tuple[str, ...]
     words: dict[str, Settled]
 
 
@@ -78,6 +78,7 @@ class Concluding:
     seat: Seat
     sizes: dict[str, int]
     common: int | None
+    asked: tuple[str, ...]
     words: dict[str, Settled]
 
 
@@ -94,10 +95,10 @@ def begin(brief: Brief) -> Step[State]:
     seat = Seat.take(brief, AGGREGATOR)
     timer = SetTimer(DEADLINE, seat.deadline_s)
     if seat.is_pair:
-        return Step(Concluding(seat, {}, None, {}), (timer,))
+        return Step(Concluding(seat, {}, None, (), {}), (timer,))
     lists = tuple(Incoming(party) for party in seat.parties)
     tags = tuple(Tags(party, ()) for party in seat.parties)
-    return Step(Collecting(seat, lists, tags, {}, {}), (timer,))
+    return Step(Collecting(seat, lists, tags, (), {}), (timer, SetTimer(SILENCE, seat.silence_s)))
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -116,8 +117,8 @@ def step(state: State, event: Event) -> Step[State]:
             raise PeerError(f"{sender} is not a party of this job")
         case Received(sender, Tagged() as message):
             return _tagged(state, sender, message)
-        case Received(sender, Missed() as message):
-            return _missed(state, sender, message)
+        case Received(sender, Here() as message):
+            return _here(state, sender, message)
         case Received(sender, Settled() as message):
             return _settled(state, sender, message)
         case Received(sender, message):
@@ -153,23 +154,14 @@ def _tagged(state: Running, sender: str, message: Tagged) -> Step[State]:
         return Step(gathered)
     sizes = {each.owner: each.size for each in gathered.lists}
     tally = Tally(gathered.tags, seat.threshold)
-    return Step(Counting(seat, sizes, state.words), (Compute(COUNT, COUNT, tally, 0),))
+    return Step(Counting(seat, sizes, state.asked, state.words), (Compute(COUNT, COUNT, tally, 0),))
 
 
-def _missed(state: Running, sender: str, message: Missed) -> Step[State]:
-    seat = state.seat
-    check_session(seat, sender, message)
-    if seat.is_pair or message.whom != seat.before(sender) or message.periods < 0:
-        raise PeerError(f"{sender} misses {message.whom}, for whom it has not to wait")
-    if not isinstance(state, Collecting):
-        return Step(state)  # it was written before the last list came
-    missed = {who: whom for who, whom in state.missed.items() if who != sender}
-    if message.periods:
-        missed[sender] = message.whom
-    if message.periods >= PATIENCE and message.whom not in missed:
-        silence_s = message.periods * seat.silence_s
-        return _abort(state, f"{message.whom} has been silent for {silence_s:g} s, as {sender} says")
-    return Step(replace(state, missed=missed))
+def _here(state: Running, sender: str, message: Here) -> Step[State]:
+    check_session(state.seat, sender, message)
+    if sender not in state.asked:
+        raise PeerError(f"{sender} answered a question that it was not asked")
+    return Step(replace(state, asked=tuple(name for name in state.asked if name != sender)))
 
 
 def _settled(state: Running, sender: str, message: Settled) -> Step[State]:
@@ -205,8 +197,7 @@ def _computed(state: Running, event: Computed) -> Step[State]:
         for party, positions in zip(seat.parties, counted.positions, strict=True)
         if party in seat.receivers
     )
-    timer = SetTimer(LAST_WORDS, seat.silence_s)
-    return Step(Concluding(seat, state.sizes, counted.common, state.words), (*sends, timer))
+    return Step(Concluding(seat, state.sizes, counted.common, state.asked, state.words), sends)
 
 
 def _proceed(state: Running) -> Step[State]:
@@ -220,25 +211,32 @@ def _proceed(state: Running) -> Step[State]:
         if (one.rows, one.digest) != (two.rows, two.digest):
             return _abort(state, f"{' and '.join(seat.parties)} found different intersections")
         common = one.rows
-    timers = (CancelTimer(DEADLINE), CancelTimer(LAST_WORDS))
+    timers = (CancelTimer(DEADLINE), CancelTimer(SILENCE))
     return Step(Ended(seat), (*timers, Finish(AlignmentClosed(state.sizes, common))))
 
 
 def _overdue(state: Running, name: str) -> Step[State]:
     seat = state.seat
+    unsettled = tuple(party for party in seat.parties if party not in state.words)
+    if name == DEADLINE:
+        return _too_late(state, ", ".join(unsettled))
+    silent = ", ".join(party for party in state.asked if party in unsettled)
+    if silent:
+        return _abort(state, f"no sign of life from {silent} for {seat.silence_s:g} s")
+    asks = tuple(Send(party, Ask(seat.session)) for party in unsettled)
+    return Step(replace(state, asked=unsettled), (*asks, SetTimer(SILENCE, seat.silence_s)))
+
+
+def _too_late(state: Running, unsettled: str) -> Step[State]:
+    within = f"within {state.seat.deadline_s:g} s"
     match state:
-        case Concluding() if name == LAST_WORDS or seat.is_pair:
-            after_s = seat.deadline_s if seat.is_pair else seat.silence_s
-            silent = ", ".join(party for party in seat.parties if party not in state.words)
-            return _abort(state, f"no last word from {silent} within {after_s:g} s")
-        case Collecting() if state.missed:
-            culprits = sorted(set(state.missed.values()) - state.missed.keys()) or sorted(state.missed)
-            return _abort(state, f"{', '.join(culprits)} silent, and {seat.deadline_s:g} s are over")
         case Collecting():
-            owners = ", ".join(each.owner for each in state.lists if not each.complete(seat.block))
-            return _abort(state, f"the lists of {owners} were not round within {seat.deadline_s:g} s")
-        case Counting() | Concluding():
-            return Step(state)  # the end is near: it depends on our task, or has a timer of its own
+            owners = ", ".join(each.owner for each in state.lists if not each.complete(state.seat.block))
+            return _abort(state, f"the lists of {owners} were not round {within}")
+        case Counting():
+            return _abort(state, f"the lists were not counted {within}")
+        case Concluding():
+            return _abort(state, f"no last word from {unsettled} {within}")
 
 
 def _left(state: Running, name: str, reason: str) -> Step[State]:

@@ -11,7 +11,8 @@ A ring, each list starting at its owner, who alone shuffles it::
 
     owner -- Passed --> next -- Passed --> ... last -- Tagged --> aggregator
     owner <-- Positions: which of its points stand in enough lists -- aggregator
-    party --  Missed: I hear nothing from this one             --> aggregator
+    party <-- Ask: are you there?                     --  aggregator
+    party --  Here                                    --> aggregator
 
 In both, every party ends with Settled to the aggregator. Every message carries the session, and every list
 travels in numbered blocks of the same length, the last excepted.
@@ -82,12 +83,17 @@ class Positions:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """Party to aggregator: so many periods of silence from this neighbour; 0 takes an earlier one back."""
+class Ask:
+    """Aggregator to each party of a ring, now and then: are you there?"""
 
     session: bytes
-    whom: str
-    periods: int
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Party to aggregator: yes, at work or waiting."""
+
+    session: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Settled:
     digest: bytes
 
 
-Message = Blinded | Raised | Passed | Tagged | Positions | Missed | Settled
+Message = Blinded | Raised | Passed | Tagged | Positions | Ask | Here | Settled
 
 
 def check_session(seat: Seat, sender: str, message: Message) -> None:

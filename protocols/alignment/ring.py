@@ -8,15 +8,15 @@
 Every list comes from the neighbour before us and goes to the one after, but for the list of the one after:
 we are the last on its way, and send it to the aggregator.
 
-Who is silent? A ring stalls as a whole if one party vanishes. Each party that waits in vain tells the
-aggregator which neighbour it misses; the one that is missed and misses nobody is the one that is gone.
+A ring stalls as a whole if one party vanishes, and nobody in it can tell which: neighbours wait for each other.
+So the aggregator asks all of them now and then, and a party that is not asked any more knows who is gone.
 """
 
 from dataclasses import dataclass, field, replace
 
 from hansa.protocols.alignment.job import ENDED, PARTY, AlignedRows, Ended, Seat, Served, SharedRows
 from hansa.protocols.alignment.lists import Block, Incoming, Outgoing, pending
-from hansa.protocols.alignment.messages import Missed, Passed, Positions, Settled, Tagged, check_session
+from hansa.protocols.alignment.messages import Ask, Here, Passed, Positions, Settled, Tagged, check_session
 from hansa.protocols.alignment.tasks import (
     BLIND,
     PREPARE,
@@ -49,7 +49,9 @@ from hansa.protocols.machine import (
 )
 
 SILENCE = "silence"
-DEADLINE = "deadline"
+
+# The aggregator asks once in each period: so many without a question, and it is gone.
+PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,15 +60,13 @@ class Preparing:
 
     Attributes:
         lists: the others', by owner in ascending order, as they come.
-        heard: whether anything has happened since the timer was set.
-        periods: for how many of its periods nothing has.
+        unasked: periods since the aggregator's last word.
     """
 
     seat: Seat
     secret: bytes = field(repr=False)
     lists: tuple[Incoming, ...]
-    heard: bool
-    periods: int
+    unasked: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +76,7 @@ class Circulating:
     seat: Seat
     secret: bytes = field(repr=False)
     lists: tuple[Incoming, ...]
-    heard: bool
-    periods: int
+    unasked: int
     mine: Outgoing
 
 
@@ -99,8 +98,8 @@ def begin(brief: Brief) -> Step[State]:
     """
     seat = Seat.take(brief, PARTY)
     lists = tuple(Incoming(party) for party in seat.parties if party != seat.me)
-    timers = (SetTimer(SILENCE, seat.silence_s), SetTimer(DEADLINE, seat.deadline_s + seat.silence_s))
-    return Step(Preparing(seat, brief.secret, lists, True, 0), (preparation(seat, brief.secret), *timers))
+    timer = SetTimer(SILENCE, seat.silence_s)
+    return Step(Preparing(seat, brief.secret, lists, 0), (preparation(seat, brief.secret), timer))
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -116,14 +115,16 @@ def step(state: State, event: Event) -> Step[State]:
     match event:
         case Received(sender, Passed() as message):
             return _passed(state, sender, message)
+        case Received(sender, Ask() as message):
+            return _asked(state, sender, message)
         case Received(sender, Positions() as message):
             return _positions(state, sender, message)
         case Received(sender, message):
             raise PeerError(f"{sender} sent {type(message).__name__}, which is not for a party in a ring")
         case Computed():
             return _computed(state, event)
-        case TimerFired(name):
-            return _alarm(state, name)
+        case TimerFired():
+            return _silence(state)
         case PeerLeft(name, reason):
             if name not in (*state.seat.parties, state.seat.coordinator):
                 return Step(state)
@@ -145,14 +146,19 @@ def _passed(state: Preparing | Circulating | Settling, sender: str, message: Pas
     known = next(each for each in state.lists if each.owner == owner)
     taken = known.accept(sender, message.size, index, message.points, seat.block)
     task = raising(_task_id(owner, index), message.points, state.secret)
-    return _heard(replace(state, lists=_with(state.lists, taken)), (task,))
+    return Step(replace(state, lists=_with(state.lists, taken)), (task,))
+
+
+def _asked(state: Preparing | Circulating | Settling, sender: str, message: Ask) -> Step[State]:
+    seat = state.seat
+    _check_aggregator(seat, sender, message)
+    here = (Send(sender, Here(seat.session)),)
+    return Step(state if isinstance(state, Settling) else replace(state, unasked=0), here)
 
 
 def _positions(state: Preparing | Circulating | Settling, sender: str, message: Positions) -> Step[State]:
     seat = state.seat
-    check_session(seat, sender, message)
-    if sender != seat.coordinator:
-        raise PeerError(f"{sender} is not the aggregator {seat.coordinator}")
+    _check_aggregator(seat, sender, message)
     if not seat.receives:
         raise PeerError(f"{sender} sent us positions, which we are not to learn")
     if not isinstance(state, Circulating) or not _through(state):
@@ -197,7 +203,7 @@ def _computed(state: Preparing | Circulating | Settling, event: Computed) -> Ste
 def _start(state: Preparing, prepared: Prepared) -> Step[State]:
     mine, chosen = Outgoing(prepared.labels, prepared.digests).begin()
     tasks = tuple(blinding(block, state.secret) for block in chosen)
-    return Step(Circulating(state.seat, state.secret, state.lists, True, state.periods, mine), tasks)
+    return Step(Circulating(state.seat, state.secret, state.lists, state.unasked, mine), tasks)
 
 
 def _pass_on(state: Preparing | Circulating, incoming: Incoming, block: Block) -> Step[State]:
@@ -209,7 +215,7 @@ def _pass_on(state: Preparing | Circulating, incoming: Incoming, block: Block) -
         send = Send(seat.coordinator, tagged)
     else:
         send = Send(after, Passed(session, of, incoming.size, block.index, block.points))
-    passed = replace(state, lists=_with(state.lists, incoming.finish(block.index)), heard=True)
+    passed = replace(state, lists=_with(state.lists, incoming.finish(block.index)))
     return _proceed(passed, (send,))
 
 
@@ -218,8 +224,7 @@ def _send_ours(state: Circulating, block: Block) -> Step[State]:
     mine, chosen = state.mine.finish(block.index).begin()
     passed = Passed(seat.session, seat.me, mine.size, block.index, block.points)
     tasks = tuple(blinding(each, state.secret) for each in chosen)
-    sent = replace(state, mine=mine, heard=True)
-    return _proceed(sent, (Send(seat.after(seat.me), passed), *tasks))
+    return _proceed(replace(state, mine=mine), (Send(seat.after(seat.me), passed), *tasks))
 
 
 def _proceed(state: Preparing | Circulating, effects: tuple[Effect, ...]) -> Step[State]:
@@ -229,36 +234,13 @@ def _proceed(state: Preparing | Circulating, effects: tuple[Effect, ...]) -> Ste
     return Step(Ended(state.seat), (*effects, _settled(state.seat), Finish(Served())))
 
 
-# -- silence ------------------------------------------------------------------------------------------------
-
-
-def _alarm(state: Preparing | Circulating | Settling, name: str) -> Step[State]:
-    seat = state.seat
-    if name == DEADLINE:
-        return _abort(state, f"no end within {seat.deadline_s:g} s, and no word from {seat.coordinator}")
+def _silence(state: Preparing | Circulating | Settling) -> Step[State]:
     if isinstance(state, Settling):
         return Step(state)
-    timer = SetTimer(SILENCE, seat.silence_s)
-    if state.heard or not _starved(state):
-        return Step(replace(state, heard=False), (timer,))
-    silent = replace(state, periods=state.periods + 1)
-    missed = Missed(seat.session, seat.before(seat.me), silent.periods)
-    return Step(silent, (Send(seat.coordinator, missed), timer))
-
-
-def _heard(state: Preparing | Circulating, effects: tuple[Effect, ...]) -> Step[State]:
-    """Our neighbour has spoken: take back that we missed it."""
-    if state.periods:
-        back = Send(state.seat.coordinator, Missed(state.seat.session, state.seat.before(state.seat.me), 0))
-        effects = (back, *effects)
-    return Step(replace(state, heard=True, periods=0), effects)
-
-
-def _starved(state: Preparing | Circulating) -> bool:
-    """Whether our neighbour owes us a block, and nothing of ours is at work."""
-    if isinstance(state, Preparing) or state.mine.busy() or any(each.busy() for each in state.lists):
-        return False
-    return not _through(state)
+    seat, unasked = state.seat, state.unasked + 1
+    if unasked >= PATIENCE:
+        return _abort(state, f"{seat.coordinator} was silent for {unasked * seat.silence_s:g} s")
+    return Step(replace(state, unasked=unasked), (SetTimer(SILENCE, seat.silence_s),))
 
 
 # -- small things -------------------------------------------------------------------------------------------
@@ -274,6 +256,12 @@ def _raised_for(state: Preparing | Circulating, task_id: str) -> tuple[Incoming,
         if index is not None:
             return each, index
     return None
+
+
+def _check_aggregator(seat: Seat, sender: str, message: Ask | Positions) -> None:
+    check_session(seat, sender, message)
+    if sender != seat.coordinator:
+        raise PeerError(f"{sender} is not the aggregator {seat.coordinator}")
 
 
 def _with(lists: tuple[Incoming, ...], changed: Incoming) -> tuple[Incoming, ...]:

@@ -16,7 +16,7 @@ from hansa.protocols.alignment.job import (
     Served,
     SharedRows,
 )
-from hansa.protocols.alignment.messages import Blinded, Missed, Passed, Positions, Raised, Settled, Tagged
+from hansa.protocols.alignment.messages import Ask, Blinded, Here, Passed, Positions, Raised, Settled, Tagged
 from hansa.protocols.alignment.tasks import TASKS
 from hansa.protocols.machine import ProtocolSpec, RoleSpec
 
@@ -27,7 +27,7 @@ ALIGNMENT = ProtocolSpec(
     version=VERSION,
     settings=AlignmentSettings,
     roles=ROLES,
-    messages=(Blinded, Raised, Passed, Tagged, Positions, Missed, Settled),
+    messages=(Blinded, Raised, Passed, Tagged, Positions, Ask, Here, Settled),
     facts=(),
     results=(AlignedRows, Served, AlignmentClosed),
     tasks=TASKS,
@@ -38,7 +38,7 @@ OVER_THRESHOLD = ProtocolSpec(
     version=VERSION,
     settings=OverThresholdSettings,
     roles=ROLES,
-    messages=(Passed, Tagged, Positions, Missed, Settled),
+    messages=(Passed, Tagged, Positions, Ask, Here, Settled),
     facts=(),
     results=(SharedRows, AlignmentClosed),
     tasks=TASKS,

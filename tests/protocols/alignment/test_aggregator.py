@@ -20,7 +20,7 @@ from hansa.protocols.alignment.aggregator import (
 from hansa.protocols.alignment.curve import blind
 from hansa.protocols.alignment.ids import id_digests
 from hansa.protocols.alignment.job import AlignmentClosed, Ended
-from hansa.protocols.alignment.messages import Blinded, Missed, Positions, Settled, Tagged
+from hansa.protocols.alignment.messages import Ask, Blinded, Here, Positions, Settled, Tagged
 from hansa.protocols.alignment.rehearsal import HUB, rehearse
 from hansa.protocols.alignment.tasks import Inspected
 from hansa.protocols.errors import LocalProtocolError, PeerError, ProtocolError
@@ -57,8 +57,8 @@ def after(state: State, *events: Event) -> State:
     return state
 
 
-def missed(who: str, whom: str, periods: int) -> Received:
-    return Received(who, Missed(SESSION, whom, periods))
+def here(who: str, session: bytes = b"") -> Received:
+    return Received(who, Here(session or SESSION))
 
 
 def settled(who: str, rows: int | None = None, digest: bytes = b"", session: bytes = b"") -> Received:
@@ -68,6 +68,7 @@ def settled(who: str, rows: int | None = None, digest: bytes = b"", session: byt
 COLLECTING: State = begin(rehearse(RING, ONE_BLOCK).briefs[HUB]).state
 PAIRED: State = begin(rehearse(PAIR, ONE_BLOCK).briefs[HUB]).state
 SESSION, PAIR_SESSION = COLLECTING.seat.session, PAIRED.seat.session
+SILENCE = TimerFired("silence")
 COUNTED = Computed("count", next(out for who, _, out in run().tasks if who == HUB))
 COUNTING = after(COLLECTING, tagged("ann"), tagged("bob"), tagged("cat"))
 CONCLUDING = after(COUNTING, COUNTED)
@@ -77,10 +78,13 @@ STATES_HERE: dict[str, State] = {
     "collecting": COLLECTING,
     "one here": after(COLLECTING, tagged("ann")),
     "last": after(COLLECTING, tagged("bob"), tagged("cat")),
-    "missing": after(COLLECTING, missed("ann", "cat", 1)),
+    "asking": after(COLLECTING, SILENCE, here("ann")),
+    "all there": after(COLLECTING, SILENCE, here("ann"), here("bob"), here("cat")),
     "counting": COUNTING,
+    "asked counting": after(COLLECTING, SILENCE, tagged("ann"), tagged("bob"), tagged("cat")),
     "concluding": CONCLUDING,
     "nearly": after(CONCLUDING, settled("ann"), settled("bob")),
+    "asked nearly": after(CONCLUDING, SILENCE, settled("ann"), settled("bob")),
     "ended": after(CONCLUDING, settled("ann"), settled("bob"), settled("cat")),
 }
 EVENTS: dict[str, Event] = {
@@ -91,13 +95,9 @@ EVENTS: dict[str, Event] = {
     "beyond the end": Received("cat", replace(BODY, block=1)),
     "blinded": Received("ann", Blinded(SESSION, 1, 0, BODY.points)),
     "stranger": Received("eve", BODY),
-    "ann misses cat": missed("ann", "cat", 1),
-    "ann misses cat again": missed("ann", "cat", 2),
-    "ann has cat again": missed("ann", "cat", 0),
-    "cat misses bob again": missed("cat", "bob", 2),
-    "bob misses ann again": missed("bob", "ann", 2),
-    "ann misses bob": missed("ann", "bob", 1),
-    "ann misses backwards": missed("ann", "cat", -1),
+    "cat is here": here("cat"),
+    "ann is here": here("ann"),
+    "cat is elsewhere": here("cat", bytes(32)),
     "cat settles": settled("cat"),
     "ann settles": settled("ann"),
     "cat settles elsewhere": settled("cat", session=PAIR_SESSION),
@@ -108,44 +108,34 @@ EVENTS: dict[str, Event] = {
     "miscounted": Computed("count", Inspected()),
     "other task": Computed("prepare", Inspected()),
     "deadline": TimerFired("deadline"),
-    "last words": TimerFired("last-words"),
+    "silence": SILENCE,
     "ann left": PeerLeft("ann", "out of disk"),
     "eve left": PeerLeft("eve", "out of disk"),
 }
 NOT_ENDED = tuple(name for name in STATES_HERE if name != "ended")
-GATHERING = ("collecting", "one here", "last", "missing")
-LATE = ("counting", "concluding", "nearly")
+GATHERING = ("collecting", "one here", "last", "asking", "all there")
+COUNTED_ON = ("counting", "asked counting")
 TASKS = tuple(name for name, event in EVENTS.items() if isinstance(event, Computed))
 MESSAGES = tuple(name for name, event in EVENTS.items() if isinstance(event, Received))
 OUTCOMES: dict[tuple[str, str], type | None] = {
     **{(state, message): PeerError for state in NOT_ENDED for message in MESSAGES},
     **{(state, task): LocalProtocolError for state in NOT_ENDED for task in TASKS},
     **{(state, "eve left"): LocalProtocolError for state in NOT_ENDED},
-    **{(state, "ann left"): Ended for state in NOT_ENDED if state != "nearly"},
-    **{(state, "ann's"): Collecting for state in ("collecting", "missing")},
+    **{(state, "ann left"): Ended for state in NOT_ENDED if "nearly" not in state},
+    **{(state, "ann left"): None for state in NOT_ENDED if "nearly" in state},
+    **{(state, "ann's"): Collecting for state in ("collecting", "asking", "all there")},
     ("last", "ann's"): Counting,
-    **{
-        (state, event): Collecting for state in GATHERING for event in ("ann misses cat", "ann has cat again")
-    },
-    **{
-        (state, event): Ended
-        for state in GATHERING
-        for event in ("ann misses cat again", "cat misses bob again", "bob misses ann again")
-    },
-    ("missing", "bob misses ann again"): Collecting,  # ann waits herself
-    **{
-        (state, event): None
-        for state in LATE
-        for event in EVENTS
-        if "misses cat" in event or "has cat" in event or event.endswith("again")
-    },
-    ("counting", "counted"): Concluding,
-    ("counting", "uncounted"): Ended,
+    **{(state, "deadline"): Ended for state in NOT_ENDED},
+    **{(state, "silence"): type(STATES_HERE[state]) for state in NOT_ENDED},
+    **{(state, "silence"): Ended for state in ("asking", "asked counting", "asked nearly")},
+    **{(state, "cat is here"): type(STATES_HERE[state]) for state in NOT_ENDED if "ask" in state},
+    ("asked counting", "ann is here"): Counting,
+    ("asked nearly", "ann is here"): Concluding,
+    **{(state, "counted"): Concluding for state in COUNTED_ON},
+    **{(state, "uncounted"): Ended for state in COUNTED_ON},
     ("concluding", "cat settles"): Concluding,
     ("concluding", "ann settles"): Concluding,
-    ("nearly", "cat settles"): Ended,
-    **{(state, "deadline"): Ended for state in GATHERING},
-    **{(state, "last words"): Ended for state in (*GATHERING, "concluding", "nearly")},
+    **{(state, "cat settles"): Ended for state in ("nearly", "asked nearly")},
 }
 
 
@@ -177,18 +167,28 @@ def test_the_aggregator_of_two_has_only_to_wait_for_their_last_words() -> None:
     assert taken.effects == (SetTimer("deadline", 900),)
 
 
-def test_positions_go_to_their_owners_and_last_words_get_a_deadline() -> None:
+def test_the_aggregator_of_a_ring_asks_for_signs_of_life() -> None:
+    effects = begin(rehearse(RING, ONE_BLOCK).briefs[HUB]).effects
+    assert effects == (SetTimer("deadline", 900), SetTimer("silence", 60))
+    *asks, timer = step(STATES_HERE["all there"], SILENCE).effects
+    assert asks == [Send(party, Ask(SESSION)) for party in ("ann", "bob", "cat")]
+    assert timer == SetTimer("silence", 60)
+    *asks, _ = step(STATES_HERE["nearly"], SILENCE).effects
+    assert asks == [Send("cat", Ask(SESSION))]
+
+
+def test_positions_go_to_their_owners() -> None:
     effects = step(COUNTING, COUNTED).effects
     sends = only(effects, Send)
     assert [(each.recipient, type(each.message)) for each in sends] == [
         (party, Positions) for party in ("ann", "bob", "cat")
     ]
-    assert only(effects, SetTimer) == [SetTimer("last-words", 60)]
+    assert len(effects) == 3
 
 
 def test_the_result_says_how_many_and_how_long_the_lists_were() -> None:
     *cancels, finish = step(STATES_HERE["nearly"], settled("cat")).effects
-    assert cancels == [CancelTimer("deadline"), CancelTimer("last-words")]
+    assert cancels == [CancelTimer("deadline"), CancelTimer("silence")]
     assert finish == Finish(AlignmentClosed({"ann": 21, "bob": 20, "cat": 22}, 2))
     over = play(RING, OVER_TWO).results[HUB]
     assert over == AlignmentClosed({"ann": 21, "bob": 20, "cat": 22}, 4)
@@ -203,10 +203,11 @@ def test_a_padded_list_does_not_tell_its_length() -> None:
     ("state", "event", "reason"),
     [
         ("counting", "uncounted", "the lists can't be counted: PeerError: no"),
-        ("collecting", "ann misses cat again", "cat has been silent for 120 s, as ann says"),
-        ("missing", "deadline", "cat silent, and 900 s are over"),
+        ("asking", "silence", "no sign of life from bob, cat for 60 s"),
+        ("asked nearly", "silence", "no sign of life from cat for 60 s"),
+        ("counting", "deadline", "the lists were not counted within 900 s"),
         ("one here", "deadline", "the lists of bob, cat were not round within 900 s"),
-        ("nearly", "last words", "no last word from cat within 60 s"),
+        ("nearly", "deadline", "no last word from cat within 900 s"),
         ("counting", "ann left", "ann left: out of disk"),
     ],
 )
@@ -224,8 +225,9 @@ def test_an_abort_says_who_and_why(state: str, event: str, reason: str) -> None:
         ("collecting", "of another session", "cat sent Tagged of another session"),
         ("collecting", "stranger", "eve is not a party of this job"),
         ("collecting", "blinded", "ann sent Blinded, which is not for aggregators"),
-        ("collecting", "ann misses bob", "ann misses bob, for whom it has not to wait"),
-        ("collecting", "ann misses backwards", "ann misses cat, for whom it has not to wait"),
+        ("collecting", "cat is here", "cat answered a question that it was not asked"),
+        ("asking", "ann is here", "ann answered a question that it was not asked"),
+        ("asking", "cat is elsewhere", "cat sent Here of another session"),
         ("collecting", "cat settles", "cat settled before it could know the result"),
         ("nearly", "ann settles", "ann settled twice"),
         ("concluding", "cat settles with a count", "cat settled with a count, against the job's rule"),
@@ -236,26 +238,6 @@ def test_an_abort_says_who_and_why(state: str, event: str, reason: str) -> None:
 def test_a_refusal_says_what_was_wrong(state: str, event: str, message: str) -> None:
     with pytest.raises(PeerError, match=message):
         step(STATES_HERE[state], EVENTS[event])
-
-
-def test_only_who_is_missed_and_misses_nobody_is_gone() -> None:
-    # cat is gone: ann waits for her, bob for ann.
-    state = after(COLLECTING, missed("bob", "ann", 1), missed("ann", "cat", 1), missed("bob", "ann", 2))
-    assert isinstance(state, Collecting)
-    assert step(state, missed("ann", "cat", 2)).effects == (
-        Abort("cat has been silent for 120 s, as ann says"),
-    )
-
-
-def test_who_has_heard_again_misses_nobody() -> None:
-    state = after(COLLECTING, missed("ann", "cat", 1), missed("ann", "cat", 0))
-    assert isinstance(state, Collecting)
-    assert state.missed == {}
-
-
-def test_at_the_deadline_all_who_wait_for_each_other_are_named() -> None:
-    state = after(COLLECTING, missed("ann", "cat", 1), missed("bob", "ann", 1), missed("cat", "bob", 1))
-    assert step(state, TimerFired("deadline")).effects == (Abort("ann, bob, cat silent, and 900 s are over"),)
 
 
 def pair_settles(who: str, rows: int | None, digest: bytes) -> Received:
@@ -282,7 +264,7 @@ def test_two_that_found_something_else_are_not(rows: int, digest: bytes) -> None
         (pair_settles("ann", None, b""), "ann settled without a count"),
         (pair_settles("ann", -1, bytes(32)), "settled on -1 rows"),
         (pair_settles("ann", 2, bytes(31)), "a digest of 31 bytes"),
-        (Received("ann", Missed(PAIR_SESSION, "bob", 1)), "for whom it has not to wait"),
+        (here("ann", PAIR_SESSION), "ann answered a question that it was not asked"),
         (Received("ann", replace(BODY, session=PAIR_SESSION)), "on whose way it is not the last"),
         (Received("bob", replace(BODY, session=PAIR_SESSION)), "list while Concluding"),
     ],

@@ -13,6 +13,7 @@ from hansa.protocols.alignment.messages import Blinded, Raised, Settled, Tagged
 from hansa.protocols.alignment.pair import STATES, Exchanging, Matching, Readying, State, awaited, begin, step
 from hansa.protocols.alignment.party import SPEC
 from hansa.protocols.alignment.rehearsal import HUB, rehearse
+from hansa.protocols.alignment.secret import private_key
 from hansa.protocols.alignment.tasks import Inspected, Points
 from hansa.protocols.errors import LocalProtocolError, PeerError, ProtocolError
 from hansa.protocols.machine import (
@@ -322,7 +323,7 @@ def test_our_own_points_sent_back_as_theirs_are_found_out() -> None:
         if sender == "bob" and isinstance(message, Blinded):
             return [HERS]
         if sender == "bob" and isinstance(message, Raised):
-            key = next(t.inputs.key for who, t, _ in run().tasks if (who, t.function) == ("ann", "raise"))
+            key = private_key(rehearse(PAIR, ONE_BLOCK).briefs["ann"].secret)
             return [replace(message, points=raised(HERS.points, key))]
         return [message]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hansa.protocols.alignment.job import AlignedRows, Ended, Served, SharedRows
-from hansa.protocols.alignment.messages import Blinded, Missed, Passed, Positions, Settled, Tagged
+from hansa.protocols.alignment.messages import Ask, Blinded, Here, Passed, Positions, Settled, Tagged
 from hansa.protocols.alignment.party import SPEC
 from hansa.protocols.alignment.rehearsal import HUB, rehearse
 from hansa.protocols.alignment.ring import (
@@ -90,7 +90,7 @@ STATES_HERE: dict[str, State] = {
     "ahead": after(first(Preparing), ANNS),
     "circulating": first(Circulating),
     "quiet": after(first(Circulating), OURS, SILENCE),
-    "missing": after(first(Circulating), OURS, SILENCE, SILENCE),
+    "unasked": after(first(Circulating), OURS, SILENCE, SILENCE),
     "through": after(first(Circulating), OURS, ANNS, CATS, ANNS_RAISED, CATS_RAISED),
     "settling": first(Settling),
     "ended": first(Ended),
@@ -108,6 +108,9 @@ EVENTS: dict[str, Event] = {
     "positions": Received(HUB, positions()),
     "positions from ann": Received("ann", positions()),
     "positions of another session": Received(HUB, replace(positions(), session=OTHER)),
+    "asked": Received(HUB, Ask(passed("ann").session)),
+    "asked by ann": Received("ann", Ask(passed("ann").session)),
+    "asked elsewhere": Received(HUB, Ask(OTHER)),
     "prepared": Computed("prepare", result("prepare")),
     "unprepared": Computed("prepare", None, "IdError: no"),
     "misprepared": Computed("prepare", Inspected()),
@@ -120,20 +123,23 @@ EVENTS: dict[str, Event] = {
     "unsettled": Computed("settle", None, "PeerError: no"),
     "mis-settled": Computed("settle", Inspected()),
     "silence": SILENCE,
-    "deadline": TimerFired("deadline"),
     "ann left": PeerLeft("ann", "out of disk"),
     "hub left": PeerLeft(HUB, "out of disk"),
     "eve left": PeerLeft("eve", "out of disk"),
 }
 NOT_ENDED = tuple(name for name in STATES_HERE if name != "ended")
-OPEN = ("preparing", "ahead", "circulating", "quiet", "missing", "through")
+OPEN = ("preparing", "ahead", "circulating", "quiet", "unasked", "through")
 TASKS = tuple(name for name, event in EVENTS.items() if isinstance(event, Computed))
 MESSAGES = tuple(name for name, event in EVENTS.items() if isinstance(event, Received))
-OUTCOMES: dict[tuple[str, str], type] = {
+OUTCOMES: dict[tuple[str, str], type | None] = {
     **{(state, message): PeerError for state in NOT_ENDED for message in MESSAGES},
     **{(state, task): LocalProtocolError for state in NOT_ENDED for task in TASKS},
-    **{(state, event): Ended for state in NOT_ENDED for event in ("ann left", "hub left", "deadline")},
-    **{(state, event): Preparing for state in ("preparing", "ahead") for event in ("cat's", "silence")},
+    **{(state, event): Ended for state in NOT_ENDED for event in ("ann left", "hub left")},
+    **{
+        (state, event): Preparing
+        for state in ("preparing", "ahead")
+        for event in ("cat's", "silence", "asked")
+    },
     ("preparing", "ann's"): Preparing,
     **{(state, "prepared"): Circulating for state in ("preparing", "ahead")},
     **{(state, "unprepared"): Ended for state in ("preparing", "ahead")},
@@ -143,10 +149,13 @@ OUTCOMES: dict[tuple[str, str], type] = {
     ("circulating", "not ours"): Ended,
     **{
         (state, event): Circulating
-        for state in ("circulating", "quiet", "missing")
-        for event in ("ann's", "cat's", "silence")
+        for state in ("circulating", "quiet", "unasked")
+        for event in ("ann's", "cat's", "silence", "asked")
     },
+    ("unasked", "silence"): Ended,
     ("through", "silence"): Circulating,
+    ("through", "asked"): Circulating,
+    ("settling", "asked"): None,
     ("through", "positions"): Settling,
     ("settling", "settled"): Ended,
     ("settling", "unsettled"): Ended,
@@ -161,7 +170,8 @@ def test_every_state_meets_every_event(state_name: str, event_name: str) -> None
     if outcome is None:
         taken = step(before, event)
         assert taken.state is before
-        assert taken.effects == ()
+        answered = (state_name, event_name) == ("settling", "asked")
+        assert taken.effects == ((Send(HUB, Here(before.seat.session)),) if answered else ())
     elif issubclass(outcome, ProtocolError):
         with pytest.raises(outcome):
             step(before, event)
@@ -182,10 +192,10 @@ def test_the_role_goes_the_same_way() -> None:
         assert SPEC.step(before, PeerLeft("eve", "no")).state is before, name
 
 
-def test_a_party_begins_with_its_list_and_two_timers() -> None:
+def test_a_party_begins_with_its_list_and_a_timer() -> None:
     taken = begin(rehearse(RING, ONE_BLOCK).briefs["bob"])
     assert [each.function for each in only(taken.effects, Compute)] == ["prepare"]
-    assert only(taken.effects, SetTimer) == [SetTimer("silence", 60), SetTimer("deadline", 960)]
+    assert only(taken.effects, SetTimer) == [SetTimer("silence", 60)]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +205,7 @@ def test_a_party_begins_with_its_list_and_two_timers() -> None:
         ("circulating", "not ours", "block 0 of our list can't be blinded: MemoryError: no"),
         ("ahead", "ann's not raised", "block 0 of ann's list: PeerError: small"),
         ("settling", "unsettled", "the aggregator's answer is no use: PeerError: no"),
-        ("through", "deadline", "no end within 900 s, and no word from hub"),
+        ("unasked", "silence", "hub was silent for 180 s"),
         ("settling", "ann left", "ann left: out of disk"),
     ],
 )
@@ -214,6 +224,8 @@ def test_an_abort_says_who_and_why(state: str, event: str, reason: str) -> None:
         ("settling", "ann's", "block 0 of ann's list when we had all of them"),
         ("through", "positions from ann", "ann is not the aggregator hub"),
         ("through", "positions of another session", "hub sent Positions of another session"),
+        ("quiet", "asked by ann", "ann is not the aggregator hub"),
+        ("quiet", "asked elsewhere", "hub sent Ask of another session"),
         ("quiet", "positions", "positions while Circulating, and not all was passed on"),
         ("preparing", "positions", "positions while Preparing"),
         ("quiet", "blinded", "ann sent Blinded, which is not for a party in a ring"),
@@ -246,23 +258,11 @@ def test_a_list_goes_on_to_the_neighbour_or_as_the_last_to_the_aggregator() -> N
     assert (cats.recipient, type(cats.message)) == (HUB, Tagged)
 
 
-def test_whom_we_miss_is_said_again_with_each_period_and_taken_back() -> None:
-    quiet, missing = STATES_HERE["quiet"], STATES_HERE["missing"]
-    session = quiet.seat.session
-    again = SetTimer("silence", 60)
-    assert step(quiet, SILENCE).effects == (Send(HUB, Missed(session, "ann", 1)), again)
-    assert step(missing, SILENCE).effects == (Send(HUB, Missed(session, "ann", 2)), again)
-    back, _ = step(missing, ANNS).effects
-    assert back == Send(HUB, Missed(session, "ann", 0))
-
-
-@pytest.mark.parametrize("state", ["ahead", "circulating", "through"])
-def test_silence_is_no_fault_while_we_are_at_work_or_the_aggregator_is(state: str) -> None:
-    here = STATES_HERE[state]
-    for _ in range(3):
-        taken = step(here, SILENCE)
-        assert taken.effects == (SetTimer("silence", 60),)
-        here = taken.state
+def test_a_question_is_answered_and_patience_begins_anew() -> None:
+    unasked = STATES_HERE["unasked"]
+    asked = step(unasked, EVENTS["asked"])
+    assert asked.effects == (Send(HUB, Here(unasked.seat.session)),)
+    assert step(asked.state, SILENCE).effects == (SetTimer("silence", 60),)
 
 
 def test_what_is_awaited_is_said_in_words() -> None:
@@ -305,7 +305,7 @@ def test_who_is_not_to_learn_ends_once_all_is_passed_on() -> None:
 @pytest.mark.parametrize("settings", [BLOCKS, OVER_TWO])
 @pytest.mark.parametrize("kind", [Passed, Tagged])
 def test_a_list_that_lost_its_order_on_the_way_is_found_out_by_its_owner(
-    kind: type, settings: Settings
+    kind: type[Passed] | type[Tagged], settings: Settings
 ) -> None:
     def tamper(sender: str, recipient: str, message: Any) -> list[object]:
         if isinstance(message, kind) and message.owner == "ann" and sender != "ann":
