@@ -105,10 +105,7 @@ class ArchiveWriter:
             raise BackupError(f"{name!r:.200}: a file of this name cannot be backed up; rename it")
         info = tarfile.TarInfo(name)
         info.size, info.mode = content.size, 0o600
-        try:
-            self._tar.addfile(info, content)
-        except tarfile.TarError as error:
-            raise BackupError(f"{name}: cannot be backed up: {error}") from None
+        self._tar.addfile(info, content)
         self.files[name] = Stored(content.size, content.digest.hexdigest())
 
 

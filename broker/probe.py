@@ -155,8 +155,7 @@ def _try(connection: pika.BlockingConnection, action: Callable[[BlockingChannel]
         action(channel)
     except exceptions.ChannelClosedByBroker as error:
         return error.reply_code, error.reply_text
-    if channel.is_open:
-        channel.close()
+    channel.close()
     return 0, ""
 
 

@@ -20,12 +20,15 @@ from hansa.agents import archive
 from hansa.agents.archive import ENTRIES, MANIFEST, ArchiveWriter, Manifest
 from hansa.agents.backup import make_backup, restore_backup
 from hansa.agents.cli import main
+from hansa.agents.cli.doctor import CHECKS
+from hansa.agents.doctor import Patient, examine
 from hansa.agents.errors import BackupError, ConfigError, JournalError
 from hansa.agents.home import JOURNAL, Home
 from hansa.agents.journal import RESTORED, Changes, SqliteJournal, mark_restored, unpack_row
 from hansa.agents.sealing import CHUNK_BYTES, MAGIC, SealedReader, SealedWriter
 from hansa.broker import Identity
-from hansa.ledger import LedgerStore, Replica
+from hansa.ledger import LedgerError, LedgerStore, Replica
+from tests import postgres
 from tests.agents.federations import found, specification
 
 LATER_S = 1_900_000_000.0
@@ -37,6 +40,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("town") / "homes"
     with found(folder) as federation:
         assert federation.run(specification()).outcome == "finished"
+    Home(folder / "north").files().write(b"a" * 16, 0, b"a chunk")  # small models leave none
     return folder
 
 
@@ -67,7 +71,8 @@ def test_a_restored_home_holds_what_was_backed_up(
     assert new.config() == home.config()
     assert said(new) == said(home)
     assert not (new.path / ENTRIES).exists()
-    assert sorted(new.files().ids()) == sorted(home.files().ids())
+    assert new.files().ids() == [b"a" * 16]
+    assert new.files().read(b"a" * 16, 0) == b"a chunk"
     with closing(new.journal(new.identity())) as journal, closing(home.journal(home.identity())) as old:
         for space in ("seen", "machine", "result"):
             assert journal.load(space) == old.load(space) != {}
@@ -451,6 +456,31 @@ def test_another_ledger_at_the_address_is_not_touched(
         restore_backup(tmp_path / "file", tmp_path / "new")
     assert said(home) == other_said
     assert not (tmp_path / "new").exists()
+
+
+def test_a_ledger_in_postgresql_comes_along_and_is_found_well(town: Path, tmp_path: Path) -> None:
+    north = Home(town / "north")
+    server = postgres.shared()
+    name = server.create()
+    config = north.config().model_dump(by_alias=True, mode="json", exclude_none=True)
+    home = Home.create(
+        tmp_path / "home", north.identity(), config | {"ledger": {"url": server.address(name)}}
+    )
+    with closing(home.store(create=True)) as store, closing(north.stored()) as entries:
+        store.append(list(entries.read()))
+    looks = [check for check in CHECKS if check.area in ("configuration", "keys", "ledger", "clock")]
+    assert {each.verdict for each in examine(Patient(home), looks)} == {"ok"}
+    make_backup(home, tmp_path / "file")
+    server.drop(name)
+    with pytest.raises(LedgerError):
+        restore_backup(tmp_path / "file", tmp_path / "new")  # the server is there, the database is not
+    assert not (tmp_path / "new").exists()
+    with server.connected("postgres") as connection:
+        connection.autocommit = True
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    restore_backup(tmp_path / "file", tmp_path / "new")
+    assert said(Home(tmp_path / "new")) == said(north)
+    server.drop(name)
 
 
 # --- the mark -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import hansa
 from hansa.agents import doctor, doctor_home, doctor_ledger, doctor_town
+from hansa.agents.clerk import note_head
 from hansa.agents.cli import main
 from hansa.agents.cli.doctor import CHECKS
 from hansa.agents.doctor import Check, Finding, Patient, examine
@@ -22,9 +23,9 @@ from hansa.agents.errors import AgentError
 from hansa.agents.home import IDENTITY, JOURNAL, LEDGER, PASSWORD, Home
 from hansa.agents.journal import Changes
 from hansa.agents.local import LocalFederation, Member
-from hansa.broker import Identity, Management
+from hansa.broker import ConnectionLost, Identity, Management, UnknownAgent
 from hansa.broker.layout import queue, user
-from hansa.ledger import DatasetRegistered, MemberSuspended
+from hansa.ledger import DatasetRegistered, Head, MemberSuspended, StoreError
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
 from tests.agents.towns import connect, found_town, raze_town
@@ -238,6 +239,9 @@ def test_a_policy_that_names_what_is_not_there_is_found(loner: Home) -> None:
     change(loner, lambda document: document.update({"policy": policy}))
     texts = [each.text for each in found(loner, checks=CHECKS[:1]) if each.verdict == "wrong"]
     assert len(texts) == 3
+    joined = {"id": "town", "keeper": "hub", "charter": "5a" * 32}
+    change(loner, lambda document: document.update({"federation": joined}))
+    assert "configuration" in wrong(found(loner, checks=CHECKS[:1]))
     assert "'soft-max'" in texts[1]
     assert "'softmax'" not in texts[1]
 
@@ -407,6 +411,39 @@ def test_the_database_servers_clock_is_held_against_ours(loner: Home, ahead_s: f
     assert not wrong(doctor_ledger.clock(Patient(loner, server_s=20.0)))
 
 
+def test_another_entry_than_was_seen_is_found(homes: dict[str, Home]) -> None:
+    home = homes["north"]
+    with closing(home.journal(home.identity())) as journal:
+        changes = Changes()
+        note_head(changes, Head(5, bytes(32)))
+        journal.commit(changes)
+    assert (
+        "entry 4: this agent has seen another one here" in wrong(found(home, checks=LEDGER_CHECKS))["ledger"]
+    )
+
+
+def test_a_database_that_goes_while_it_is_read_is_found(
+    homes: dict[str, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_store: object) -> None:
+        raise StoreError("the server has gone")
+
+    monkeypatch.setattr(doctor_ledger, "server_clock", gone)
+    assert wrong(found(homes["north"], checks=LEDGER_CHECKS))["ledger"] == "the server has gone"
+
+
+def test_a_journal_that_cannot_be_opened_by_us_is_found(loner: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    loner.journal(loner.identity()).close()
+
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor_home, "_quick_check", refuse)
+    assert "Permission denied" in wrong(found(loner))["journal"]
+    monkeypatch.setattr(doctor_home, "_quick_check", lambda _path: "row 3 missing from index")
+    assert "damaged: row 3 missing" in wrong(found(loner))["journal"]
+
+
 # --- the broker -----------------------------------------------------------------------------------------
 BROKER_CHECKS = [check for check in CHECKS if check.area in ("configuration", "broker", "queues", "rights")]
 
@@ -452,6 +489,31 @@ def test_an_agent_that_cannot_be_run_for_the_roll_call_is_a_finding(
     monkeypatch.setattr(doctor_town, "reach", refuse)
     ill = Patient(homes["north"], status={"pid": 7})
     assert wrong(doctor_town.peers(ill)) == {"peers": "not today"}
+
+
+def test_a_connection_that_is_lost_meanwhile_is_a_finding(
+    homes: dict[str, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_arguments: object) -> None:
+        raise ConnectionLost("cut")
+
+    monkeypatch.setattr(doctor_town, "missing_queues", lost)
+    assert wrong(found(homes["north"], checks=BROKER_CHECKS)) == {"queues": "cut"}
+
+
+def test_who_is_alone_has_no_peers(homes: dict[str, Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def alone(*_arguments: object, **_options: object) -> Iterator[Callable[[object], object]]:
+        yield lambda _order: {"answers": {}, "silent": []}
+
+    monkeypatch.setattr(doctor_town, "reach", alone)
+    [finding] = doctor_town.peers(Patient(homes["north"], status={"pid": 7}))
+    assert (finding.verdict, finding.text) == ("ok", "there are no others")
+
+
+def test_a_finding_about_the_broker_needs_no_federation_to_be_told() -> None:
+    ill = Patient(Home(Path("nowhere")))
+    assert "{agent}" in doctor_town._trouble(ill, "broker", UnknownAgent("no queue")).remedy
 
 
 def test_checks_have_names_of_their_own() -> None:

@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,26 @@ import pytest
 from hansa.agents import intake
 from hansa.agents.agent import Agent
 from hansa.agents.backup import make_backup, restore_backup
+from hansa.agents.desk import Desk
 from hansa.agents.errors import AgentError
+from hansa.agents.former_life import FormerLife
 from hansa.agents.home import Home
 from hansa.agents.journal import RESTORED, Changes, MemoryJournal, pack_row
 from hansa.agents.keeping import GoOn
 from hansa.agents.local import LocalFederation
-from hansa.agents.restored import DROPPED, PATIENCE_S, CatchingUp, renew, restoration
+from hansa.agents.messages import JobAbort, JobLeft, LedgerFetch
+from hansa.agents.restored import (
+    DROPPED,
+    PATIENCE_S,
+    REASON,
+    CatchingUp,
+    Restoration,
+    renew,
+    restoration,
+)
 from hansa.agents.status import Status as AskStatus
 from hansa.broker import Identity
-from hansa.ledger import Standing, Verifier, read_entry
+from hansa.ledger import EMPTY, Body, Head, Job, JobAborted, Standing, Verifier, read_entry
 from hansa.ledger.standing import Member, Status
 from tests.agents.federations import found, lender, rows, specification
 from tests.agents.offices import order
@@ -139,6 +151,59 @@ def test_who_is_gone_for_good_is_not_waited_for() -> None:
     alone = CatchingUp("hub", 0.0)
     alone.go_without(["east", "west"])
     assert alone.over(now, 0.0)
+
+
+# --- what the former self began ---------------------------------------------------------------------------
+@dataclass(slots=True)
+class Played:
+    """Stands for clerk and machines: a ledger's standing, and one job that is known."""
+
+    standing: Standing
+    head: Head = EMPTY
+    catching_up: CatchingUp | None = None
+
+    def knows(self, job: str) -> bool:
+        return job == "known"
+
+    def leave_all(self, reason: str) -> None:
+        return None
+
+    def send_again(self) -> None:
+        return None
+
+
+def test_jobs_of_the_former_self_are_ended_by_their_coordinator_and_left_by_who_accepted() -> None:
+    now = standing(hub="active", north="active", east="active")
+    job = Job("north", "p", "m", "rows", ("east", "hub"), 1, bytes(32), 5)
+    now.jobs = {
+        "ours": job,
+        "known": job,
+        "ended": replace(job, status="finished"),
+        "accepted": replace(job, coordinator="hub", accepted=("east", "north")),
+        "on-offer": replace(job, coordinator="hub", accepted=("east",)),
+    }
+    said: list[tuple[str, str, object]] = []
+    written: list[tuple[str, Body]] = []
+    desk = Desk(
+        "north", lambda: 0.0, lambda *words: said.append(words), lambda job, body: written.append((job, body))
+    )
+    played = Played(now)
+    former = FormerLife(Restoration(7, (), False, False), "hub", desk, played, played)  # type: ignore[arg-type]
+    former.begin()
+    assert said == [("ledger", "hub", LedgerFetch(0))]
+    before = former.settled
+    said.clear()
+    former.say_who_is_awaited()  # nobody: we are no keeper
+    former.settle()
+    assert written == [("ours", JobAborted(job="ours", reason=REASON))]
+    assert said == [
+        ("ours", "east", JobAbort(REASON)),
+        ("ours", "hub", JobAbort(REASON)),
+        ("accepted", "hub", JobLeft(REASON)),
+    ]
+    assert (before, former.settled) == (False, True)
+    former.settle()  # the keeper's answer to a later fetch
+    assert len(written) == 1
 
 
 # --- a federation whose keeper loses its disk -----------------------------------------------------------

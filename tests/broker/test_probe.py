@@ -98,6 +98,14 @@ def test_a_queue_that_anybody_may_consume_from_gives_its_message_back(town: Town
     assert town.peek(queue(NAME, "control")) == [b"hello"]
 
 
+def test_what_the_broker_says_of_a_queue_is_passed_on(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hansa.broker.probe._RESOURCE_LOCKED", 0)
+    with logged_in(town.address(NAME)) as connection:
+        told = list(missing_queues(connection, town.name, NAME))
+    assert told
+    assert all(isinstance(each, ConnectionLost) and " 405 " in str(each) for each in told)
+
+
 def test_a_login_that_is_refused_is_named(town: Town) -> None:
     address = BrokerAddress("127.0.0.1", town.amqp_port, town.name, user(town.name, NAME), "wrong")
     with pytest.raises(AccessRefused), logged_in(address):
