@@ -19,6 +19,7 @@ from hansa.broker import (
     UntrustedBroker,
 )
 
+STANDBY_S = 3.0  # a command that has just ended lets its successor in within this
 REFUSED_S = 5.0  # a broker that refuses us for so long means it
 
 log = logging.getLogger("hansa.connection")
@@ -56,6 +57,7 @@ class ConnectionWatch:
         self._clock = clock
         self._told: tuple[str, type[TransportError] | None] = ("connecting", None)  # no news at the start
         self._refused_at: float | None = None
+        self._standby_at: float | None = None
 
     def look(self) -> Health:
         """Return how the connection is; log it if that is news.
@@ -64,6 +66,8 @@ class ConnectionWatch:
             BrokerTurnedAway: it has refused us for REFUSED_S.
         """
         health = self._connection.health()
+        if self._just_standing_by(health):
+            return health
         news = (health.state, type(health.trouble) if health.trouble else None)
         if news != self._told and news != ("connecting", None):  # a new attempt is no news
             self._told = news
@@ -71,6 +75,15 @@ class ConnectionWatch:
             log.log(level, "%s: %s", self._name, describe(health), extra={"event": f"broker-{health.state}"})
         self._give_up_if_refused(health)
         return health
+
+    def _just_standing_by(self, health: Health) -> bool:
+        """Whether an earlier connection of ours has still to go, which takes a moment and is no news."""
+        if health.state != "standby":
+            self._standby_at = None
+            return False
+        if self._standby_at is None:
+            self._standby_at = self._clock()
+        return self._clock() - self._standby_at < STANDBY_S
 
     def _give_up_if_refused(self, health: Health) -> None:
         if not isinstance(health.trouble, AccessRefused):

@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ MOST_CONNECTIONS = 16
 SILENCE_S = 30.0  # a connection that says nothing for so long is closed
 LEAVE_S = 1.0  # how long orders under way may take to end when the daemon does
 PATH_BYTES = 107  # sun_path, without its terminating zero
+BUILD_S = 10.0  # how long an order waits for an agent that is being built
+POLL_S = 0.05
 
 log = logging.getLogger("hansa.control")
 
@@ -108,12 +111,23 @@ class ControlServer:
         if len(line) > MOST_LINE_BYTES:
             return {"error": f"an order has at most {MOST_LINE_BYTES} bytes"}
         try:
-            return {"answer": carry_out(read_order(line), self._office())}
+            return {"answer": carry_out(read_order(line), self._await_office())}
         except AgentError as error:
             return {"error": str(error)}
         except Exception:
             log.exception("an order failed")
             return {"error": "the agent could not do it, for a reason of its own; its log says more"}
+
+    def _await_office(self) -> Office:
+        """Return what orders are carried out with, once the agent is built; AgentNotRunning if that takes long."""
+        deadline = time.monotonic() + BUILD_S
+        while True:
+            try:
+                return self._office()
+            except AgentNotRunning:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
 
 
 def carry_out(order: Order, office: Office) -> dict[str, Any]:

@@ -103,9 +103,10 @@ class RoleDone:
 
 @dataclass(frozen=True, slots=True)
 class RoleFailed:
-    """The protocol's role gave up here."""
+    """The protocol's role gave up here; `missing` did not answer it."""
 
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +323,9 @@ def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> Job
             raise LocalProtocolError(f"role done while {type(state).__name__}")
         case RoleFailed() | Cancel() if isinstance(state, Finishing):
             return JobStep(state, ())  # too late: the end is on its way to the ledger
-        case RoleFailed(reason) | Cancel(reason):
+        case RoleFailed(reason, missing):
+            return _abort(state, reason, missing)
+        case Cancel(reason):
             return _abort(state, reason)
 
 

@@ -422,8 +422,8 @@ class Machines:
             match effect:
                 case Finish(result):
                     self._finish(session, result)
-                case Abort(reason):
-                    self._give_up(session, reason)
+                case Abort(reason, missing):
+                    self._give_up(session, reason, missing)
                 case Keep(record):
                     self._put_arrays("kept", session, record)
                 case Send() | Record() | SetTimer() | CancelTimer() | Compute():
@@ -447,9 +447,9 @@ class Machines:
         self._desk.changes.drop(space, session.encode())
         self._blobs.use(space, session.encode(), ())
 
-    def _give_up(self, session: str, reason: str) -> None:
+    def _give_up(self, session: str, reason: str, missing: tuple[str, ...] = ()) -> None:
         self._stop_role(session)
-        self.tell_job(session, coordination.RoleFailed(reason))
+        self.tell_job(session, coordination.RoleFailed(reason, missing))
 
     def _stop_role(self, session: str) -> None:
         """Forget a role, its secrets, its tasks and its timers."""

@@ -431,4 +431,4 @@ class AmqpTransport:
             with self._lock:
                 self._alone = True
                 self._wake()
-            log.info("%s is connected to %s", self._name, self._address)
+            log.debug("%s is connected to %s", self._name, self._address)

@@ -86,9 +86,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The role gives up; the agent tells everyone the reason. No later effect follows."""
+    """The role gives up; the agent tells everyone the reason, and who was missing. No later effect follows."""
 
     reason: str
+    missing: tuple[str, ...] = ()
 
 
 Effect = Send | Compute | Record | Keep | SetTimer | CancelTimer | Finish | Abort
@@ -245,11 +246,15 @@ class RoleSpec(Generic[StateT]):
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """Heavy work that ``Compute`` may name: a pure function of inputs, the workbench's rows and a seed."""
+    """Heavy work that ``Compute`` may name: a pure function of inputs, the workbench's rows and a seed.
+
+    ``uses_bench`` is False where it never looks at the bench: it may then run in any process, with none made.
+    """
 
     function: Callable[[Any, Workbench, int], object]
     inputs: type
     result: type
+    uses_bench: bool = True
 
 
 @dataclass(frozen=True, slots=True)

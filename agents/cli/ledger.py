@@ -15,6 +15,7 @@ from hansa.agents.cli.options import home_option
 from hansa.agents.errors import AgentError
 from hansa.agents.home import JOURNAL, Home, find_homes
 from hansa.agents.keeping import GoOn
+from hansa.agents.logs import printable
 from hansa.agents.reach import reach
 from hansa.broker import BrokerError, to_plain
 from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerError, decode_body, read_entry, verify_store
@@ -171,17 +172,12 @@ def _short(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case dict():
-            return "{" + ", ".join(f"{_printable(key)}: {_short(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{printable(key)}: {_short(item)}" for key, item in value.items()) + "}"
         case list() | tuple() if len(value) > 8:
             return f"[{len(value)} items]"
         case list() | tuple():
             return "[" + ", ".join(_short(item) for item in value) + "]"
         case str():
-            return _printable(value)
+            return printable(value)
         case _:
             return str(value)
-
-
-def _printable(text: str) -> str:
-    """Return text without control characters: a member's free text must not steer a terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -359,7 +359,7 @@ def _too_few(
         f"{what}: {len(answered)} of {len(state.seat.parties)} parties answered, "
         f"the quorum is {settings.quorum}; missing: {absent}"
     )
-    return Step(Ended(state.seat), (*before, Abort(reason)))
+    return Step(Ended(state.seat), (*before, Abort(reason, tuple(missing))))
 
 
 def _too_few_left(state: Running, what: str) -> Step[State]:
@@ -371,11 +371,12 @@ def _too_few_left(state: Running, what: str) -> Step[State]:
         state,
         f"{what}: {count - len(gone)} of {count} parties remain, the quorum is {seat.settings.quorum}; "
         f"left: {left}",
+        tuple(sorted(gone)),
     )
 
 
-def _abort(state: State, reason: str) -> Step[State]:
-    return Step(Ended(state.seat), (Abort(reason),))
+def _abort(state: State, reason: str, missing: tuple[str, ...] = ()) -> Step[State]:
+    return Step(Ended(state.seat), (Abort(reason, missing),))
 
 
 # -- small questions ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from hansa.agents.connection import REFUSED_S, ConnectionWatch, describe
+from hansa.agents.connection import REFUSED_S, STANDBY_S, ConnectionWatch, describe
 from hansa.agents.errors import BrokerTurnedAway
 from hansa.broker import (
     AccessRefused,
@@ -49,6 +49,20 @@ def test_every_change_is_told_once(sky: Sky, caplog: pytest.LogCaptureFixture) -
         ("WARNING", "not connected"),
         ("INFO", "connected to the broker"),
     ]
+
+
+def test_an_earlier_connection_of_ours_is_news_only_if_it_does_not_go(
+    sky: Sky, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    watch = ConnectionWatch("north", sky, lambda: now[0])
+    standby = Health("standby", TransportError("another is served"))
+    for now[0], sky.now in ((0.0, standby), (1.0, standby), (2.0, READY), (10.0, standby), (12.0, standby)):
+        watch.look()
+    assert not caplog.records
+    now[0] = 10.0 + STANDBY_S
+    watch.look()
+    assert "another process with these keys" in caplog.text
 
 
 def test_a_broker_that_refuses_for_seconds_ends_the_agent(sky: Sky) -> None:

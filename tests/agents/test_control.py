@@ -183,7 +183,23 @@ def test_an_agent_that_ends_in_the_middle_is_told_from_one_that_refuses(home: Ho
                 client.ask(Status())
 
 
-def test_while_there_is_no_agent_the_order_is_refused(home: Home) -> None:
+def test_an_order_waits_for_an_agent_that_is_being_built(home: Home) -> None:
+    calls = iter([False, False, True])
+
+    def soon() -> Office:
+        if next(calls):
+            return cast(Office, None)
+        raise AgentNotRunning("north is just starting; try again")
+
+    with closing(ControlServer(home, soon)), closing(ControlClient(home)) as client:
+        assert client.ask(Echo("a"))["text"] == "a"
+
+
+def test_while_there_is_no_agent_for_long_the_order_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "BUILD_S", 0.1)
+
     def nobody() -> Office:
         raise AgentNotRunning("north is just starting; try again")
 

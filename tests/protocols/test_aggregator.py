@@ -251,7 +251,8 @@ def test_below_the_quorum_the_job_aborts_and_names_the_missing() -> None:
     assert only(taken.effects, Abort) == [
         Abort(
             "round 1: 1 of 3 parties answered, the quorum is 2; "
-            "missing: bob (no answer in time); cat (left: out of disk)"
+            "missing: bob (no answer in time); cat (left: out of disk)",
+            ("bob", "cat"),
         )
     ]
 
@@ -294,7 +295,9 @@ def test_when_too_few_remain_during_a_task_no_round_is_opened(state: str) -> Non
     assert isinstance(taken.state, Ended)
     number = 1 if state == "preparing" else 3
     assert only(taken.effects, Abort) == [
-        Abort(f"round {number}: 1 of 3 parties remain, the quorum is 2; left: ann (x); bob (y)")
+        Abort(
+            f"round {number}: 1 of 3 parties remain, the quorum is 2; left: ann (x); bob (y)", ("ann", "bob")
+        )
     ]
 
 
