@@ -27,7 +27,7 @@ def backup(file: Path, home: Home, passphrase_file: Path | None) -> None:
     made = make_backup(home, file, _passphrase(passphrase_file))
     manifest = made.manifest
     ledger = f", ledger of {manifest.entries} entries" if manifest.entries else ""
-    click.echo(f"{file}: backup of {manifest.agent}, {made.bytes / 2**20:.1f} MiB{ledger}")
+    click.echo(f"{file}: backup of {manifest.agent}, {_size(made.bytes)}{ledger}")
     for name in manifest.left_out:
         click.echo(f"not in it, since it lies outside the home: {name}", err=True)
     if made.in_clear:
@@ -65,6 +65,10 @@ def restore(file: Path, folder: Path, passphrase_file: Path | None, without: tup
     for name in manifest.left_out:
         click.echo(f"not in the backup: {name}; put it in place", err=True)
     click.echo(f"next: hansa doctor --home {folder}; then hansa agent run --home {folder}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 1024:.0f} KiB"
 
 
 def _passphrase(file: Path | None) -> bytes | None:

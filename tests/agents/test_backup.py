@@ -20,6 +20,7 @@ from hansa.agents import archive
 from hansa.agents.archive import ENTRIES, MANIFEST, ArchiveWriter, Manifest
 from hansa.agents.backup import make_backup, restore_backup
 from hansa.agents.cli import main
+from hansa.agents.cli.backup import _size
 from hansa.agents.cli.doctor import CHECKS
 from hansa.agents.doctor import Patient, examine
 from hansa.agents.errors import BackupError, ConfigError, JournalError
@@ -564,7 +565,8 @@ def run(*words: object) -> Result:
 def test_the_commands_say_what_they_did_and_what_to_watch(home: Home, tmp_path: Path) -> None:
     done = run("backup", tmp_path / "north.backup", "--home", home.path)
     assert done.exit_code == 0, done.output
-    assert "backup of north" in done.stdout
+    assert "backup of north, " in done.stdout
+    assert " KiB" in done.stdout
     assert f"ledger of {len(said(home))} entries" in done.stdout
     assert "holds the keys of north in clear" in done.stderr
     back = run("restore", tmp_path / "north.backup", "--home", tmp_path / "new", "--without", "west")
@@ -572,6 +574,10 @@ def test_the_commands_say_what_they_did_and_what_to_watch(home: Home, tmp_path: 
     assert f"next: hansa doctor --home {tmp_path / 'new'}" in back.stdout
     with closing(Home(tmp_path / "new").journal(home.identity())) as journal:
         assert unpack_row(journal.load("meta")[b"restored"])[1] == ["west"]
+
+
+def test_sizes_are_told_in_units_that_fit() -> None:
+    assert [_size(count) for count in (2_048, 5 * 2**20)] == ["2 KiB", "5.0 MiB"]
 
 
 def test_a_passphrase_comes_from_a_file_that_only_its_owner_reads(home: Home, tmp_path: Path) -> None:
