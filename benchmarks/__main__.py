@@ -31,6 +31,7 @@ SUITES = (
     "payloads",
     "network_round",
     "daemon",
+    "alignment",
     "paillier",
 )
 SUITE = "suite"

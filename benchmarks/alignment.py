@@ -122,7 +122,8 @@ class Drive:
                 case Send(recipient, message):
                     self._events.append((recipient, Received(name, message)))
                 case Compute(task_id, function, inputs):
-                    bench = self._benches[name] if function == "prepare" else IdsWorkbench(())
+                    own = ALIGNMENT.tasks[function].uses_bench
+                    bench = self._benches[name] if own else IdsWorkbench(())
                     self._tasks[self._pool.submit(_task, function, inputs, bench)] = (name, task_id)
                 case Finish(result):
                     self.results[name] = result

@@ -35,6 +35,8 @@ ONE_BLOCK = AlignmentSettings(block=64, silence_s=60, deadline_s=900)
 BLOCKS = AlignmentSettings(block=4, silence_s=60, deadline_s=900)
 OVER_TWO = OverThresholdSettings(2, block=4, silence_s=60, deadline_s=900)
 
+NOTHING: Any = None  # the bench of a task that uses none
+
 Settings = AlignmentSettings | OverThresholdSettings
 
 
@@ -102,7 +104,8 @@ class _Play:
         task = self._rehearsal.spec.tasks[effect.function]
         assert isinstance(effect.inputs, task.inputs)
         try:
-            result = task.function(effect.inputs, self._rehearsal.benches[name], effect.seed)
+            bench = self._rehearsal.benches[name] if task.uses_bench else NOTHING
+            result = task.function(effect.inputs, bench, effect.seed)
         except Exception as error:  # the machine's to judge
             self._events.append((name, Computed(effect.task_id, None, f"{type(error).__name__}: {error}")))
             return
