@@ -2,18 +2,9 @@
 
 With windows of w bits, r has k = ⌈bits / w⌉ digits, and a mask is a product of k table entries: no squarings. The
 table holds k·2^w ciphertexts, and making it costs as many multiplications; so the best width depends on how many
-masks will be wanted (`best_window`). At 2048 bits (an entry: about 600 bytes):
-
-    ========  =============  ======  ==============  ====================
-    window    subgroup key   table   standard key    from this many masks
-    ========  =============  ======  ==============  ====================
-    8 bits    56 products    9 MB    128 products    the first few
-    10 bits   45 products    28 MB   103 products    about 3,000
-    11 bits   41 products    50 MB   94 products     about 10,000
-    12 bits   38 products    93 MB   86 products     about 25,000
-    ========  =============  ======  ==============  ====================
-
-(the table's size is that of a subgroup key; a standard key's is 2.3 times as large.)
+masks will be wanted (`best_window`). At 2048 bits a subgroup key is best off with 8 bits from 800 masks on (55
+multiplications for a mask, 8 MiB), with 10 from 4,100 (44, 26 MiB), with 12 from 24,000 (37, 87 MiB); a standard
+key's masks and tables are 2.3 times as large. Measured, the times follow the counts (docs/paillier.md).
 
 Digits are drawn directly, uniform and independent, which is the same as drawing r uniform in [0, 2^bits).
 """
