@@ -10,14 +10,16 @@ Files are named by blob id, not by digest: chunks may arrive before the message 
 An array is on its maker's disk, fsynced, before anybody is told of it. A receiver's copy is written before it
 is acknowledged, so that it outlives the process, but not waited for: only a power failure can take it, within
 the seconds before the kernel writes it, and most copies are gone by then without ever having cost the disk
-anything. What is kept beyond a job is fsynced (`secure`).
+anything. One that its message has used up before anything is committed is never written at all. What is kept
+beyond a job is fsynced (`secure`).
 """
 
 import os
 import re
+import sys
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,7 +43,7 @@ class ChunkFiles(Protocol):
     """Keeps sealed chunks by (blob id, index)."""
 
     def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
-        """Keep a chunk; a durable one is safe from a power failure after the next flush."""
+        """Keep a chunk: after the next flush it outlives the process, and a durable one a power failure."""
         ...
 
     def secure(self, blob_id: bytes) -> None:
@@ -49,8 +51,8 @@ class ChunkFiles(Protocol):
         ...
 
     def read(self, blob_id: bytes, index: int) -> Chunk: ...
-    def flush(self) -> None:
-        """Make what was written or secured durable."""
+    def flush(self, needless: Collection[bytes] = ()) -> None:
+        """Have everything where `write` and `secure` promise it; not blobs that are `needless`: they go next."""
         ...
 
     def link(self, source: bytes, blob_id: bytes) -> None:
@@ -79,7 +81,7 @@ class MemoryFiles:
         except KeyError:
             raise CorruptBlob(f"blob {blob_id.hex()}: chunk {index} is missing") from None
 
-    def flush(self) -> None:
+    def flush(self, needless: Collection[bytes] = ()) -> None:
         return None
 
     def link(self, source: bytes, blob_id: bytes) -> None:
@@ -95,6 +97,9 @@ class MemoryFiles:
 class DiskFiles:
     """One file per chunk in one folder, fsynced once per batch.
 
+    A durable chunk is written at once, so that the disk is at work while the next is sealed. Any other stays in
+    memory until the flush, or until there are `RECENT_BYTES` newer ones: it may not be needed any more by then.
+
     Args:
         folder: made if missing, for its owner only.
 
@@ -108,6 +113,7 @@ class DiskFiles:
         self._unsafe: set[bytes] = set()  # blobs that a power failure may take
         self._recent: dict[Path, Chunk] = {}  # what was just written is soon read: to send it, to open it
         self._recent_bytes = 0
+        self._unwritten: dict[Path, bytes] = {}  # chunks that are recent and in no file yet: whose they are
         self._held: dict[bytes, set[int]] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,6 +126,32 @@ class DiskFiles:
 
     def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
         path = self._path(blob_id, index)
+        self._held.setdefault(blob_id, set()).add(index)
+        if durable:
+            self._unwritten.pop(path, None)
+            self._await_sync(self._put(path, chunk))
+        else:
+            self._unwritten[path] = blob_id
+            self._unsafe.add(blob_id)
+        self._keep_recent(path, chunk)
+
+    def secure(self, blob_id: bytes) -> None:
+        if blob_id not in self._unsafe:
+            return
+        self._unsafe.discard(blob_id)
+        for index in self._held.get(blob_id, set()):
+            path = self._path(blob_id, index)
+            if self._unwritten.pop(path, None):
+                self._await_sync(self._put(path, self._recent[path]))
+                continue
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except OSError as error:
+                raise JournalError(f"{path}: cannot open the chunk: {error.strerror}") from error
+            self._await_sync(descriptor)
+
+    def _put(self, path: Path, chunk: Chunk) -> int:
+        """Write a chunk to its file, and return that, open."""
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
             try:
@@ -129,37 +161,28 @@ class DiskFiles:
             except OSError:
                 os.close(descriptor)
                 raise
-            self._held.setdefault(blob_id, set()).add(index)
-            self._keep_recent(path, chunk)
-            if durable:
-                self._await_sync(descriptor)
-            else:
-                self._unsafe.add(blob_id)
-                os.close(descriptor)
         except OSError as error:
             raise JournalError(f"{path}: cannot write the chunk: {error.strerror}") from error
-
-    def secure(self, blob_id: bytes) -> None:
-        if blob_id not in self._unsafe:
-            return
-        self._unsafe.discard(blob_id)
-        for index in self._held.get(blob_id, set()):
-            path = self._path(blob_id, index)
-            try:
-                self._await_sync(os.open(path, os.O_RDONLY))
-            except OSError as error:
-                raise JournalError(f"{path}: cannot open the chunk: {error.strerror}") from error
+        return descriptor
 
     def _keep_recent(self, path: Path, chunk: Chunk) -> None:
         self._recent_bytes += len(chunk) - len(self._recent.pop(path, b""))
         self._recent[path] = chunk
         while self._recent_bytes > RECENT_BYTES:
-            self._recent_bytes -= len(self._recent.pop(next(iter(self._recent))))
+            oldest = next(iter(self._recent))
+            self._write_out(oldest)
+            self._recent_bytes -= len(self._recent.pop(oldest))
+
+    def _write_out(self, path: Path) -> None:
+        """See to it that a recent chunk is in its file."""
+        if self._unwritten.pop(path, None):
+            os.close(self._put(path, self._recent[path]))
 
     def _await_sync(self, descriptor: int) -> None:
+        _hasten(descriptor)
         self._unsynced.append(descriptor)
         if len(self._unsynced) >= MAX_OPEN_FILES:
-            self.flush()
+            self._sync_all()
 
     def read(self, blob_id: bytes, index: int) -> Chunk:
         path = self._path(blob_id, index)
@@ -172,7 +195,12 @@ class DiskFiles:
         except OSError as error:
             raise JournalError(f"{path}: cannot read the chunk: {error.strerror}") from error
 
-    def flush(self) -> None:
+    def flush(self, needless: Collection[bytes] = ()) -> None:
+        for path in [path for path, blob_id in self._unwritten.items() if blob_id not in needless]:
+            self._write_out(path)
+        self._sync_all()
+
+    def _sync_all(self) -> None:
         if not self._unsynced:
             return
         try:
@@ -184,15 +212,14 @@ class DiskFiles:
 
     def link(self, source: bytes, blob_id: bytes) -> None:
         for index in self._held.get(source, set()) - self._held.get(blob_id, set()):
-            path = self._path(blob_id, index)
-            try:
-                os.link(self._path(source, index), path)
-            except FileExistsError:
-                pass  # linked before a crash
-            except OSError as error:
-                raise JournalError(f"{path}: cannot link the chunk: {error.strerror}") from error
+            path, from_path = self._path(blob_id, index), self._path(source, index)
+            recent = self._recent.get(from_path)
+            if from_path in self._unwritten:
+                self._unwritten[path] = blob_id
+            else:
+                _link(from_path, path)
             self._held.setdefault(blob_id, set()).add(index)
-            if (recent := self._recent.get(self._path(source, index))) is not None:
+            if recent is not None:
                 self._keep_recent(path, recent)
         self._unsafe.add(blob_id)
 
@@ -201,6 +228,7 @@ class DiskFiles:
         for index in self._held.pop(blob_id, set()):
             path = self._path(blob_id, index)
             self._recent_bytes -= len(self._recent.pop(path, b""))
+            self._unwritten.pop(path, None)
             path.unlink(missing_ok=True)
 
     def ids(self) -> list[bytes]:
@@ -208,6 +236,24 @@ class DiskFiles:
 
     def _path(self, blob_id: bytes, index: int) -> Path:
         return self._folder / f"{blob_id.hex()}.{index}"
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        pass  # linked before a crash
+    except OSError as error:
+        raise JournalError(f"{path}: cannot link the chunk: {error.strerror}") from error
+
+
+def _hasten(descriptor: int) -> None:
+    """Have the kernel begin to write a file that will be fsynced, without waiting for it.
+
+    On Linux the advice that its pages won't be read has that effect: what we read soon is remembered here.
+    """
+    if sys.platform == "linux":
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync(descriptor: int) -> None:
@@ -293,8 +339,8 @@ class BlobStore:
         return self._files.read(blob_id, index)
 
     def flush(self) -> None:
-        """Make all files durable: call before the journal commits references to them."""
-        self._files.flush()
+        """Have all files where they must be: call before the journal commits what names them, and `sweep` after."""
+        self._files.flush(self._unused)
 
     def use(self, space: str, key: bytes, refs: Iterable[ArrayRef]) -> None:
         """Say which blobs the journal row (space, key) needs from now on; none frees it."""

@@ -14,7 +14,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -196,7 +196,7 @@ class _Transport:
 
 
 class _Files(MemoryFiles):
-    """A disk: a kill takes what was meant to be durable and not flushed yet; a power failure, all unsynced."""
+    """A disk: a kill takes what was not flushed yet; a power failure, what was not meant to be durable too."""
 
     def __init__(self, world: "_World", name: str) -> None:
         super().__init__()
@@ -205,20 +205,19 @@ class _Files(MemoryFiles):
         self._unsynced: set[bytes] = set()
 
     def write(self, blob_id: bytes, index: int, chunk: Chunk, durable: bool = True) -> None:
-        if durable:
-            self._unsafe[blob_id, index] = chunk
-        else:
-            super().write(blob_id, index, chunk)  # outlives the process, if not the power
+        self._unsafe[blob_id, index] = chunk
+        if not durable:
             self._unsynced.add(blob_id)
 
     def read(self, blob_id: bytes, index: int) -> Chunk:
         unsafe = self._unsafe.get((blob_id, index))
         return super().read(blob_id, index) if unsafe is None else unsafe
 
-    def flush(self) -> None:
+    def flush(self, needless: Collection[bytes] = ()) -> None:
         for (blob_id, index), chunk in self._unsafe.items():
-            self._world.may_crash(self._name, "flush")
-            super().write(blob_id, index, chunk)
+            if blob_id not in needless:
+                self._world.may_crash(self._name, "flush")
+                super().write(blob_id, index, chunk)
         self._unsafe.clear()
 
     def secure(self, blob_id: bytes) -> None:
@@ -226,6 +225,8 @@ class _Files(MemoryFiles):
 
     def link(self, source: bytes, blob_id: bytes) -> None:
         super().link(source, blob_id)
+        for index in [index for origin, index in self._unsafe if origin == source]:
+            self._unsafe.setdefault((blob_id, index), self._unsafe[source, index])
         self._unsynced.add(blob_id)
 
     def remove(self, blob_id: bytes) -> None:

@@ -513,7 +513,9 @@ def test_a_peers_chunks_are_synced_once_they_are_to_be_kept(tmp_path: Path, sync
 
 
 def test_after_a_restart_nobody_knows_what_was_synced(tmp_path: Path, synced: list[int]) -> None:
-    DiskFiles(tmp_path).write(b"a" * 16, 0, b"chunk", durable=False)
+    earlier = DiskFiles(tmp_path)
+    earlier.write(b"a" * 16, 0, b"chunk", durable=False)
+    earlier.flush()
     files = DiskFiles(tmp_path)
     files.secure(b"a" * 16)
     files.flush()
@@ -523,9 +525,70 @@ def test_after_a_restart_nobody_knows_what_was_synced(tmp_path: Path, synced: li
 def test_a_chunk_that_is_lost_before_it_was_secured_is_a_journal_error(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path)
     files.write(b"a" * 16, 0, b"chunk", durable=False)
+    files.flush()
     (tmp_path / f"{'61' * 16}.0").unlink()
     with pytest.raises(JournalError, match="cannot open the chunk: No such file"):
         files.secure(b"a" * 16)
+
+
+def test_a_peers_chunk_is_in_its_file_after_the_flush_and_not_before(tmp_path: Path) -> None:
+    files = DiskFiles(tmp_path)
+    files.write(b"a" * 16, 0, b"chunk", durable=False)
+    assert list(tmp_path.iterdir()) == []
+    files.flush()
+    assert (tmp_path / f"{'61' * 16}.0").read_bytes() == b"chunk"
+    files.write(b"a" * 16, 0, b"another", durable=False)
+    files.write(b"a" * 16, 0, b"ours")  # at once, and for good
+    assert (tmp_path / f"{'61' * 16}.0").read_bytes() == b"ours"
+    files.flush()
+    assert (tmp_path / f"{'61' * 16}.0").read_bytes() == b"ours"
+
+
+def test_a_peers_chunk_that_its_message_has_used_up_is_never_written(tmp_path: Path) -> None:
+    store = BlobStore(DiskFiles(tmp_path))
+    store.write_chunk(b"a" * 16, 0, b"chunk")
+    store.use_ids("chunk", b"a" * 16, [b"a" * 16])
+    store.use_ids("chunk", b"a" * 16, [])
+    store.flush()
+    assert list(tmp_path.iterdir()) == []
+    store.sweep()
+    store.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_peers_chunk_that_is_not_written_yet_may_be_linked_and_removed(tmp_path: Path) -> None:
+    files = DiskFiles(tmp_path)
+    files.write(b"a" * 16, 0, b"chunk", durable=False)
+    files.link(b"a" * 16, b"b" * 16)
+    files.remove(b"a" * 16)
+    assert files.read(b"b" * 16, 0) == b"chunk"
+    files.flush()
+    assert [file.name for file in tmp_path.iterdir()] == [f"{'62' * 16}.0"]
+    files.link(b"b" * 16, b"c" * 16)
+    assert (tmp_path / f"{'63' * 16}.0").stat().st_nlink == 2
+
+
+def test_what_waits_for_the_flush_is_written_when_it_grows_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "RECENT_BYTES", 10)
+    files = DiskFiles(tmp_path)
+    for index in range(3):
+        files.write(b"a" * 16, index, b"chunk", durable=False)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{'61' * 16}.0"]
+    assert files.read(b"a" * 16, 0) == b"chunk"
+
+
+@pytest.mark.parametrize(("platform", "files"), [("linux", 1), ("darwin", 0)])
+def test_linux_is_asked_to_begin_writing_what_will_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, files: int
+) -> None:
+    hastened: list[int] = []
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("os.posix_fadvise", lambda *asked: hastened.append(asked[0]), raising=False)
+    DiskFiles(tmp_path).write(b"a" * 16, 0, b"chunk")
+    DiskFiles(tmp_path).write(b"b" * 16, 0, b"chunk", durable=False)
+    assert len(hastened) == files
 
 
 def test_a_chunk_that_cannot_be_read_is_a_journal_error(tmp_path: Path) -> None:
