@@ -2,8 +2,9 @@
 
 A `Line` opens a connection, tells its user, and opens another when it ends, for whatever reason: a cut
 network, a broker restarting, a channel the broker closed. There is one way back from everything, which makes
-it the best tested. The pause before each attempt doubles up to `MAX_PAUSE_S`, with full jitter, so that a
-hundred agents do not return in step (Brooker, "Exponential Backoff And Jitter", 2015).
+it the best tested. The pause before each attempt doubles, with full jitter, so that a thousand agents do not
+return in step (Brooker, "Exponential Backoff And Jitter", 2015): up to `SHORT_PAUSE_S` while the outage is young,
+since a broker restarts in seconds and a round waits for the last of its agents, and to `MAX_PAUSE_S` later.
 
 Everything here runs on the transport's own thread.
 """
@@ -11,6 +12,7 @@ Everything here runs on the transport's own thread.
 import logging
 import random
 import ssl
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,7 +22,7 @@ from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils import connection_workflow
 from pika.channel import Channel
 
-from hansa.broker.address import BrokerAddress
+from hansa.broker.address import FRAME_BYTES, BrokerAddress
 from hansa.broker.errors import (
     AccessRefused,
     BrokerUnreachable,
@@ -31,10 +33,16 @@ from hansa.broker.errors import (
 )
 
 FIRST_PAUSE_S = 0.2
+SHORT_PAUSE_S = 2.0
 MAX_PAUSE_S = 10.0
+YOUNG_S = 60.0  # an outage no older than that is young
 REFUSALS = (403, 530)  # AMQP's access-refused and not-allowed: wrong password, no such virtual host
 
 _DICE = random.Random()  # of our own: programs that seed the shared one want to repeat themselves
+
+# Bytes that one read takes from the socket: pika's 4 KiB cost half of a receiver's processor time, since each piece
+# is joined to all of its frame that came before. As many as a frame has: more would be copied when frames are cut.
+READ_BYTES = FRAME_BYTES
 
 log = logging.getLogger(__name__)
 # pika reports every failed attempt some five times, with tracebacks; a line says it once.
@@ -73,6 +81,7 @@ class Line:
         self._failure: TransportError | None = None  # why we closed the connection ourselves
         self._aborted = False
         self._attempts = 0
+        self._away_since: float | None = None  # monotonic; None while the connection does its work
         self._stopped: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -94,7 +103,7 @@ class Line:
 
     def steady(self) -> None:
         """Note that the connection does its work, so that the next pause is short again."""
-        self._attempts = 0
+        self._attempts, self._away_since = 0, None
 
     def fail(self, error: TransportError) -> None:
         """Give this connection up for a new one."""
@@ -131,6 +140,8 @@ class Line:
             self.abort()
 
     def _opened(self, connection: pika.SelectConnection) -> None:
+        # pika has no public way to say so; a version that calls it something else is merely slower.
+        connection._transport._MAX_RECV_BYTES = READ_BYTES  # type: ignore[union-attr]  # it is open: there is one
         connection.add_on_connection_blocked_callback(
             lambda _connection, method: self._user.blocked(str(method.method.reason))
         )
@@ -149,10 +160,18 @@ class Line:
         if self._stopped is not None:
             self._stopped()
             return
-        pause_s = _DICE.uniform(0, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._attempts, 20)))
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        pause_s = _DICE.uniform(0, longest_pause(self._attempts, time.monotonic() - self._away_since))
         self._attempts += 1
         log.warning("%s: %s; next attempt in %.1f s", self._name, error, pause_s)
         self._loop.call_later(pause_s, self.start)
+
+
+def longest_pause(attempts: int, away_s: float) -> float:
+    """Return the seconds that the next attempt may wait at most, after so many in an outage of so long."""
+    most = SHORT_PAUSE_S if away_s <= YOUNG_S else MAX_PAUSE_S
+    return min(most, FIRST_PAUSE_S * 2.0 ** min(attempts, 20))
 
 
 def channel_error(reason: exceptions.ChannelClosedByBroker) -> TransportError:
