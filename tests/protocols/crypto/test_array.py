@@ -55,7 +55,7 @@ PAIRS = mutually_broadcastable_shapes(num_shapes=2, max_dims=2, max_side=3).flat
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PAIRS, FRACTIONS, FRACTIONS)
 def test_sums_and_differences_decrypt_to_sums_and_differences(
     pair: tuple[Integers, Integers], left: int, right: int
@@ -74,7 +74,7 @@ def test_sums_and_differences_decrypt_to_sums_and_differences(
     assert (x + y).fraction_bits == (x + plain).fraction_bits == bits
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PAIRS, FRACTIONS, FRACTIONS)
 def test_products_with_plain_numbers_add_their_fractional_bits(
     pair: tuple[Integers, Integers], left: int, right: int
@@ -86,6 +86,7 @@ def test_products_with_plain_numbers_add_their_fractional_bits(
     assert (x * plain).fraction_bits == left + right
 
 
+@settings(deadline=None)
 @given(integers((2, 2)), SMALL)
 def test_integers_count_as_whole_numbers(values: Integers, number: int) -> None:
     x, a = encrypted(values, 4), values.astype(object)
@@ -105,7 +106,7 @@ MATRICES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)).fl
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(MATRICES)
 def test_matrix_products_agree_with_numpy_from_either_side(pair: tuple[Integers, Integers]) -> None:
     a, b = pair
@@ -124,6 +125,7 @@ def test_a_matrix_product_over_nothing_is_zero() -> None:
     assert same(empty @ encrypted(np.zeros((0,), np.int64)), [0, 0])
 
 
+@settings(deadline=None)
 @given(integers((2, 3)))
 def test_sums_run_along_an_axis_or_over_all(values: Integers) -> None:
     x, a = encrypted(values, 4), values.astype(object)

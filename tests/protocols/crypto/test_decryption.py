@@ -1,7 +1,7 @@
 """Decryption: the short way for ciphertexts of the subgroup, the long one for all others."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.crypto import decryption
@@ -24,6 +24,7 @@ def encrypted(secret: SecretKey, plaintext: int, mask: int) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(plaintext=st.integers(-(2**500), 2**500))
 def test_every_residue_comes_back(kind: KeyKind, plaintext: int) -> None:
     secret = secret_key(kind)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -15,6 +15,7 @@ from hansa.protocols.model import FloatArray
 REALS = arrays(np.float64, array_shapes(max_dims=3), elements=st.floats(-1_000, 1_000))
 
 
+@settings(deadline=None)
 @given(REALS, st.integers(0, 50))
 def test_a_number_comes_back_within_half_a_step(values: FloatArray, bits: int) -> None:
     fixed = encode(values, bits, 1_000.0)
@@ -23,6 +24,7 @@ def test_a_number_comes_back_within_half_a_step(values: FloatArray, bits: int) -
     assert np.abs(fixed.decoded() - values).max() <= 0.5 * 2.0**-bits
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**300), 2**300), max_size=5), st.integers(0, 400))
 def test_large_integers_are_rounded_once(integers: list[int], bits: int) -> None:
     decoded = decode(np.array(integers, dtype=object), bits)

@@ -1,7 +1,7 @@
 """Big numbers: what the rest of the code takes for granted."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.crypto import integers
@@ -10,6 +10,7 @@ from tests.protocols.crypto.keyring import seeded
 PRIME = 2**127 - 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, PRIME - 1)))
 def test_many_are_inverted_as_one_by_one(values: list[int]) -> None:
     assert integers.inverses(values, PRIME) == [pow(value, -1, PRIME) for value in values]
@@ -20,6 +21,7 @@ def test_a_shared_factor_has_no_inverse() -> None:
         integers.inverses([2, 3], 15)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, PRIME)))
 def test_a_product_is_taken_modulo(values: list[int]) -> None:
     expected = 1
@@ -28,6 +30,7 @@ def test_a_product_is_taken_modulo(values: list[int]) -> None:
     assert integers.product(values, PRIME) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**80), st.integers(0, 2**32))
 def test_random_numbers_stay_below_their_limit(limit: int, seed: int) -> None:
     assert 0 <= integers.random_below(limit, seeded(str(seed))) < limit
@@ -53,6 +56,7 @@ def test_a_random_prime_has_its_bits_and_leading_ones(leading_ones: int) -> None
     assert prime >> (96 - leading_ones) == (1 << leading_ones) - 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_bytes_give_the_number_back(value: int) -> None:
     assert integers.from_bytes(integers.to_bytes(integers.big(value), 8)) == value

@@ -47,6 +47,7 @@ ANY = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(exponents(st.integers(-(2**62) + 1, 2**62 - 1)))
 def test_balanced_digits_add_up_and_are_small(values: Integers) -> None:
     for split in splits(magnitude_bits(values)):
@@ -62,7 +63,7 @@ def test_no_values_have_no_bits() -> None:
     assert magnitude_bits(np.zeros((0,), np.int64)) == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(ANY)
 def test_all_ways_give_the_product_of_the_powers(matrix: Integers) -> None:
     numbers = bases(matrix.shape[1])
@@ -76,7 +77,7 @@ def test_all_ways_give_the_product_of_the_powers(matrix: Integers) -> None:
         assert [column.finish() for column in columns] == truth
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(ANY, st.integers(1, 5))
 def test_blocks_of_any_length_add_up(matrix: Integers, length: int) -> None:
     numbers = bases(matrix.shape[1])
@@ -84,7 +85,7 @@ def test_blocks_of_any_length_add_up(matrix: Integers, length: int) -> None:
     assert multiexp.streamed(matrix, blocks, MODULUS) == expected(matrix, numbers)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(ANY, st.integers(1, 7))
 def test_pieces_joined_in_any_order_are_the_whole(matrix: Integers, workers: int) -> None:
     numbers = bases(matrix.shape[1])

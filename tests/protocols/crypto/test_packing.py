@@ -21,6 +21,7 @@ MASKS = masks_for(PUBLIC)
 BOUND = 10**9
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**100), st.data())
 def test_integers_come_back_from_their_slots(bound: int, data: st.DataObject) -> None:
     packing = Packing.of(PUBLIC, bound)
@@ -31,7 +32,7 @@ def test_integers_come_back_from_their_slots(bound: int, data: st.DataObject) ->
     assert packing.unpack_integers(packed.tolist(), len(numbers)) == numbers
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-BOUND, BOUND), min_size=1, max_size=40))
 def test_encrypted_numbers_come_back_from_their_slots(numbers: list[int]) -> None:
     packing = Packing.of(PUBLIC, BOUND)

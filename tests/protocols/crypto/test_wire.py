@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.protocols.crypto.array import EncryptedArray
@@ -35,6 +35,7 @@ AFTER_KEY = len(DOMAIN) + 32
 Change = Callable[[bytes], bytes]
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 4_096),
     st.none() | st.integers(0, int(PUBLIC.largest)),
