@@ -24,6 +24,7 @@ from hansa.agents.data import Dataset
 from hansa.agents.errors import AgentError, AgentNotRunning, BrokerTurnedAway, JournalError
 from hansa.agents.health import HealthServer
 from hansa.agents.home import Home
+from hansa.agents.memory import keep_freed_memory
 from hansa.agents.notify import Notifier
 from hansa.agents.offers import offer, settled
 from hansa.agents.office import Office
@@ -84,6 +85,7 @@ class Daemon:
             BrokerTurnedAway: the broker refuses us, or a newer connection of this agent took over.
             AgentError, BrokerError, LedgerError: what else keeps an agent from starting.
         """
+        keep_freed_memory()
         config = self._home.config()
         federation = config.federation.id
         with ExitStack() as stack:

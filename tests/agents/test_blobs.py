@@ -568,6 +568,25 @@ def test_a_peers_chunk_that_is_not_written_yet_may_be_linked_and_removed(tmp_pat
     assert (tmp_path / f"{'63' * 16}.0").stat().st_nlink == 2
 
 
+def test_a_chunk_that_was_linked_before_a_crash_is_linked_already(tmp_path: Path) -> None:
+    earlier = DiskFiles(tmp_path)
+    earlier.write(b"a" * 16, 0, b"chunk", durable=False)
+    earlier.flush()
+    files = DiskFiles(tmp_path)
+    earlier.link(b"a" * 16, b"b" * 16)
+    files.link(b"a" * 16, b"b" * 16)
+    assert files.read(b"b" * 16, 0) == b"chunk"
+
+
+def test_a_chunk_that_cannot_be_linked_is_a_journal_error(tmp_path: Path) -> None:
+    files = DiskFiles(tmp_path)
+    files.write(b"a" * 16, 0, b"chunk", durable=False)
+    files.flush()
+    (tmp_path / f"{'61' * 16}.0").unlink()
+    with pytest.raises(JournalError, match=r"62\.0: cannot link the chunk: No such file"):
+        files.link(b"a" * 16, b"b" * 16)
+
+
 def test_what_waits_for_the_flush_is_written_when_it_grows_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
