@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 TORCH ?= torch
 
-.PHONY: demo test test-torch servers check format bench soak clean
+.PHONY: demo install test test-torch servers check format bench soak clean
+
+install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/hansa demo horizontal --folder hansa-demo --replace
