@@ -29,7 +29,7 @@ from hansa.protocols.crypto.integers import random_unit
 from hansa.protocols.crypto.interchange import to_phe_public, to_phe_secret
 from hansa.protocols.crypto.keygen import generate_standard, generate_subgroup
 from hansa.protocols.crypto.keys import SecretKey
-from hansa.protocols.crypto.masks import MaskTable, best_window, fresh_masks, table_bytes
+from hansa.protocols.crypto.masks import FreshMasks, MaskTable, best_window, table_bytes
 from hansa.protocols.crypto.packing import Packing
 
 BITS = 2_048
@@ -156,7 +156,7 @@ def encryption(bench: Bench, heu: heu_peer.Figures) -> list[Row]:
         began = time.process_time()
         table = MaskTable(public, window)
         made = time.process_time() - began
-        masks = fresh_masks(table, secrets.token_bytes)
+        masks = FreshMasks(table, secrets.token_bytes)
         contenders[kind] = (
             partial(EncryptedArray.encrypt, public, values, masks),
             values.integers.size,
@@ -177,7 +177,7 @@ def decryption(bench: Bench, heu: heu_peer.Figures) -> list[Row]:
     """Decryption, and what packing makes of it."""
     contenders: dict[str, Timed] = {}
     for secret in (bench.standard, bench.subgroup):
-        masks = fresh_masks(MaskTable(secret.public, 6), secrets.token_bytes)
+        masks = FreshMasks(MaskTable(secret.public, 6), secrets.token_bytes)
         array = EncryptedArray.encrypt(secret.public, encode(np.linspace(-8.0, 8.0, 50), *RESIDUAL), masks)
         numbers = flat(array.ciphertexts)
         contenders[secret.public.kind.name.lower()] = (
@@ -207,7 +207,7 @@ def packing(bench: Bench, secret: SecretKey) -> list[Row]:
     """Gradients packed under encryption: at the arbiter, and with the packing at the party added."""
     public, kind = secret.public, secret.public.kind.name.lower()
     layout = Packing.of(public, PACKED_BOUND)
-    masks = fresh_masks(MaskTable(public, 6), secrets.token_bytes)
+    masks = FreshMasks(MaskTable(public, 6), secrets.token_bytes)
     numbers = objects((index << 60 for index in range(2 * layout.slots)), (2 * layout.slots,))
     array = EncryptedArray.encrypt_integers(public, numbers, 0, PACKED_BOUND, masks)
     packed = layout.pack(array, masks)

@@ -9,11 +9,11 @@ from hansa.protocols.crypto.integers import Randomness
 from hansa.protocols.crypto.keygen import generate_standard, generate_subgroup
 from hansa.protocols.crypto.keys import KeyKind, PublicKey, SecretKey
 from hansa.protocols.crypto.masks import (
+    FreshMasks,
     MaskPool,
     MaskSource,
     MaskTable,
     best_window,
-    fresh_masks,
     table_for,
 )
 from hansa.protocols.crypto.packing import Packing
@@ -22,6 +22,7 @@ from hansa.protocols.crypto.stream import SeedStream
 __all__ = [
     "EncryptedArray",
     "FixedArray",
+    "FreshMasks",
     "KeyKind",
     "MaskPool",
     "MaskSource",
@@ -35,7 +36,6 @@ __all__ = [
     "concatenate",
     "decode",
     "encode",
-    "fresh_masks",
     "generate_standard",
     "generate_subgroup",
     "table_for",

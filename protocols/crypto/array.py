@@ -73,12 +73,13 @@ class EncryptedArray:
         Args:
             public: the key.
             plain: the numbers, with the limit that was agreed for them.
-            masks: makes one fresh mask for each number.
+            masks: for one fresh mask for each number.
             growth: by how much later steps enlarge them, such as rows × the limit of the factors; checked now,
                 before any work.
 
         Raises:
             PlaintextOverflow: limit × growth is beyond the key's plaintexts.
+            WrongKey: the masks are another key's.
         """
         if plain.limit * growth > public.largest:
             raise PlaintextOverflow(
@@ -95,11 +96,12 @@ class EncryptedArray:
 
         Raises:
             PlaintextOverflow: the bound is beyond the key's plaintexts, or an integer beyond the bound.
+            WrongKey: the masks are another key's.
         """
         _check_bound(bound, public)
         if any(abs(each) > bound for each in flat(integers)):
             raise PlaintextOverflow("an integer is beyond the bound stated for it")
-        fresh = objects(masks(integers.size), integers.shape)
+        fresh = objects(_masks_for(public, masks, integers.size), integers.shape)
         hidden = elements.add_plain(fresh, integers, public)
         return cls(public, hidden, fraction_bits, bound, blinded=True)
 
@@ -187,8 +189,12 @@ class EncryptedArray:
     # Fresh masks
 
     def rerandomised(self, masks: MaskSource) -> "EncryptedArray":
-        """Return the same numbers under fresh masks, ready to be sent."""
-        fresh = objects(masks(self.size), self.shape)
+        """Return the same numbers under fresh masks, ready to be sent.
+
+        Raises:
+            WrongKey: the masks are another key's.
+        """
+        fresh = objects(_masks_for(self.public, masks, self.size), self.shape)
         hidden = elements.add(self.ciphertexts, fresh, self.public)
         return EncryptedArray(self.public, hidden, self.fraction_bits, self.bound, blinded=True)
 
@@ -407,6 +413,12 @@ def concatenate(arrays: Sequence[EncryptedArray], axis: int = 0) -> EncryptedArr
     bounds = [each.bound for each in scaled]
     bound = None if None in bounds else max(each._bound() for each in scaled)
     return EncryptedArray(public, joined, bits, bound, all(each.blinded for each in scaled))
+
+
+def _masks_for(public: PublicKey, masks: MaskSource, count: int) -> list[int]:
+    if masks.public != public:
+        raise WrongKey(f"masks of {masks.public!r} for numbers under {public!r}")
+    return masks.take(count)
 
 
 def _check_bound(bound: int, public: PublicKey) -> int:

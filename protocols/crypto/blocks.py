@@ -17,7 +17,7 @@ from hansa.protocols.crypto.errors import ShapeMismatch
 from hansa.protocols.crypto.fixed import FixedArray
 from hansa.protocols.crypto.integers import to_bytes
 from hansa.protocols.crypto.keys import PublicKey, SecretKey
-from hansa.protocols.crypto.masks import fresh_masks, table_for
+from hansa.protocols.crypto.masks import FreshMasks, table_for
 from hansa.protocols.crypto.multiexp import Piece, join, pieces, split_bytes
 from hansa.protocols.crypto.stream import SeedStream
 from hansa.protocols.crypto.wire import check
@@ -40,7 +40,7 @@ def encrypt_block(public: bytes, window_bits: int, integers: Integers, limit: in
         EncodingError, PlaintextOverflow: an integer beyond the limit, or a limit beyond the key's plaintexts.
     """
     key = PublicKey.from_bytes(public)
-    masks = fresh_masks(table_for(key, window_bits), SeedStream(seed))
+    masks = FreshMasks(table_for(key, window_bits), SeedStream(seed))
     return EncryptedArray.encrypt(key, FixedArray(integers, 0, limit), masks).body()
 
 

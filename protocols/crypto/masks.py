@@ -10,23 +10,34 @@ Digits are drawn directly, uniform and independent, which is the same as drawing
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from hansa.protocols.crypto.errors import MasksExhausted
+from hansa.protocols.crypto.errors import MasksExhausted, WrongKey
 from hansa.protocols.crypto.integers import Randomness, big, from_bytes, powmod, random_unit, to_bytes
 from hansa.protocols.crypto.keys import KeyKind, PublicKey
 from hansa.protocols.crypto.stream import SeedStream
-
-# Hands out so many masks, none of them twice.
-MaskSource = Callable[[int], list[int]]
 
 NARROWEST, WIDEST = 4, 14  # window bits; 2 bytes are drawn for each digit
 DEFAULT_MEMORY_BYTES = 128 * 2**20
 ENTRY_OVERHEAD_BYTES = 80  # of a table entry beyond its digits: object, allocator, list slot
 DRAWN_AT_ONCE = 4_096  # masks whose digits are drawn together
+
+
+class MaskSource(Protocol):
+    """Hands out masks of one key, none of them twice."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that the masks belong to; those of another would make every plaintext unreadable."""
+        ...
+
+    def take(self, count: int) -> list[int]:
+        """Return so many masks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -138,11 +149,28 @@ def mask_block(public: bytes, window_bits: int, count: int, seed: bytes) -> byte
         seed: 32 bytes from `secrets.token_bytes`, never used before: the same seed makes the same masks.
 
     Returns:
-        The masks, one after the other, `ciphertext_bytes` each; for `MaskPool.put_block`.
+        The key's fingerprint, then the masks, `ciphertext_bytes` each; for `MaskPool.put_block`.
     """
     key = PublicKey.from_bytes(public)
     masks = table_for(key, window_bits).masks(count, SeedStream(seed))
-    return b"".join(to_bytes(mask, key.ciphertext_bytes) for mask in masks)
+    return key.fingerprint + b"".join(to_bytes(mask, key.ciphertext_bytes) for mask in masks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FreshMasks:
+    """A `MaskSource` that makes every mask when it is asked for."""
+
+    table: MaskTable
+    randomness: Randomness = field(repr=False)
+
+    @property
+    def public(self) -> PublicKey:
+        """The table's key."""
+        return self.table.public
+
+    def take(self, count: int) -> list[int]:
+        """Make so many masks."""
+        return self.table.masks(count, self.randomness)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -156,11 +184,18 @@ class MaskPool:
     Attributes:
         public: the key they belong to.
         spare: makes what is missing on the spot; None to refuse.
+
+    Raises:
+        WrongKey: the spare source is another key's.
     """
 
     public: PublicKey
     spare: MaskSource | None = None
     _ready: deque[int] = field(default_factory=deque, init=False)
+
+    def __post_init__(self) -> None:
+        if self.spare is not None and self.spare.public != self.public:
+            raise WrongKey(f"a pool for {self.public!r} with a spare source for {self.spare.public!r}")
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -176,13 +211,16 @@ class MaskPool:
         """Add what `mask_block` returned.
 
         Raises:
+            WrongKey: masks of another key.
             ValueError: not a whole number of masks.
         """
-        length = self.public.ciphertext_bytes
-        if len(block) % length:
-            raise ValueError(f"{len(block)} bytes are no whole number of masks of {length}")
+        length, start = self.public.ciphertext_bytes, len(self.public.fingerprint)
+        if block[:start] != self.public.fingerprint:
+            raise WrongKey(f"these masks are not {self.public!r}'s")
+        if (len(block) - start) % length:
+            raise ValueError(f"{len(block) - start} bytes are no whole number of masks of {length}")
         view = memoryview(block)
-        self.put(from_bytes(view[start : start + length]) for start in range(0, len(block), length))
+        self.put(from_bytes(view[at : at + length]) for at in range(start, len(block), length))
 
     def take(self, count: int) -> list[int]:
         """Return so many masks, which leave the pool.
@@ -200,9 +238,4 @@ class MaskPool:
         if missing and self.spare is None:
             self._ready.extendleft(reversed(taken))
             raise MasksExhausted(f"{count} masks wanted, {len(taken)} ready, and no source to make more with")
-        return taken + (self.spare(missing) if missing and self.spare is not None else [])
-
-
-def fresh_masks(table: MaskTable, randomness: Randomness) -> MaskSource:
-    """Return a source that makes every mask when it is asked for."""
-    return lambda count: table.masks(count, randomness)
+        return taken + (self.spare.take(missing) if missing and self.spare is not None else [])

@@ -11,7 +11,6 @@ representative around 0, subtracts it and goes on. `guard_bits` leave room for a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hansa.protocols.crypto import elements
 from hansa.protocols.crypto.array import EncryptedArray
 from hansa.protocols.crypto.elements import Objects, objects
 from hansa.protocols.crypto.errors import NotASlot, PlaintextOverflow, ShapeMismatch
@@ -106,6 +105,7 @@ class Packing:
         Raises:
             PlaintextOverflow: the array's bound is not within a slot, or the slots do not fit the key.
             ShapeMismatch: more than one dimension.
+            WrongKey: the masks are another key's.
         """
         if array.ndim != 1:
             raise ShapeMismatch(f"a packing takes one dimension, not shape {array.shape}")
@@ -121,9 +121,10 @@ class Packing:
             for ciphertext in group[-2::-1]:
                 packed = powmod(packed, factor, modulus) * ciphertext % modulus
             results.append(packed)
-        fresh = objects(masks(len(results)), (len(results),))
-        hidden = elements.add(objects(results, (len(results),)), fresh, array.public)
-        return EncryptedArray(array.public, hidden, array.fraction_bits, self.plaintext_bound, blinded=True)
+        packed_array = EncryptedArray(
+            array.public, objects(results, (len(results),)), array.fraction_bits, self.plaintext_bound
+        )
+        return packed_array.rerandomised(masks)
 
     def _packed(self, group: Sequence[int]) -> int:
         plaintext = big(0)

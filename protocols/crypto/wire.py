@@ -35,6 +35,7 @@ COUNT_BYTES = 4
 EXTENT_BYTES = 8
 MOST_DIMENSIONS = 8
 MOST_FRACTION_BITS = 4_096
+MOST_ELEMENTS = 2**32  # numpy makes no array of an absurd shape, even of an empty one
 BLOCK = 4_096  # ciphertexts read together
 
 
@@ -113,6 +114,8 @@ def read_header(
     header = Header(
         fingerprint, fraction_bits, bound, tuple(reader.number(EXTENT_BYTES) for _ in range(dimensions))
     )
+    if math.prod(extent or 1 for extent in header.shape) > MOST_ELEMENTS:
+        raise MalformedFrame(f"a shape of more than {MOST_ELEMENTS:,} elements, but for extents of 0")
     if shape is not None and header.shape != shape:
         raise WrongShape(f"encrypted numbers of shape {header.shape}, expected {shape}")
     if len(reader.rest) != header.elements * public.ciphertext_bytes:

@@ -5,7 +5,7 @@ from functools import cache
 from hansa.protocols.crypto.integers import Randomness
 from hansa.protocols.crypto.keygen import generate_standard, generate_subgroup
 from hansa.protocols.crypto.keys import KeyKind, PublicKey, SecretKey
-from hansa.protocols.crypto.masks import MaskSource, fresh_masks, table_for
+from hansa.protocols.crypto.masks import FreshMasks, MaskSource, table_for
 from hansa.protocols.crypto.stream import SeedStream
 
 BITS = 512
@@ -30,4 +30,4 @@ def secret_key(kind: KeyKind, name: str = "test", bits: int = BITS) -> SecretKey
 
 def masks_for(public: PublicKey, name: str = "masks") -> MaskSource:
     """Return a source of masks from a fixed seed."""
-    return fresh_masks(table_for(public, 5), seeded(name))
+    return FreshMasks(table_for(public, 5), seeded(name))

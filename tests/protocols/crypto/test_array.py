@@ -173,7 +173,7 @@ def test_every_kind_of_key_does_the_same(kind: KeyKind) -> None:
     assert received.decrypt(secret).tolist() == [0.0, -7.5]
 
 
-def test_fresh_masks_change_every_ciphertext_and_no_plaintext() -> None:
+def test_FreshMasks_change_every_ciphertext_and_no_plaintext() -> None:
     x = encrypted(np.arange(5))
     y = x.rerandomised(MASKS)
     assert same(y, np.arange(5))
@@ -263,6 +263,8 @@ def test_other_keys_are_refused_by_name() -> None:
         lambda: x + y,
         lambda: x - y,
         lambda: concatenate([x, y]),
+        lambda: x.rerandomised(masks_for(OTHER.public)),
+        lambda: EncryptedArray.encrypt(PUBLIC, fixed(np.arange(2)), masks_for(OTHER.public)),
         lambda: x.decrypt(OTHER),
         lambda: x.decrypt_residues(OTHER),
     ):

@@ -101,7 +101,7 @@ def test_whoever_sent_residuals_recognises_a_column_by_its_product(public: Publi
     assert not guest.reads_any(masked)
 
 
-def test_packed_numbers_come_with_fresh_masks(public: PublicKey) -> None:
+def test_packed_numbers_come_with_FreshMasks(public: PublicKey) -> None:
     sent = numbers(public, [0.5, -1.5, 2.0, 1.0])
     packed = Packing(64 << 8, 3).pack(sent, masks_for(public, "fresh"))
     assert not Reader(public, sent.ciphertexts.tolist()).reads_any(packed)

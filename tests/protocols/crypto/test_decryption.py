@@ -28,7 +28,7 @@ def encrypted(secret: SecretKey, plaintext: int, mask: int) -> int:
 @given(plaintext=st.integers(-(2**500), 2**500))
 def test_every_residue_comes_back(kind: KeyKind, plaintext: int) -> None:
     secret = secret_key(kind)
-    ciphertext = encrypted(secret, plaintext % secret.public.n, masks_for(secret.public)(1)[0])
+    ciphertext = encrypted(secret, plaintext % secret.public.n, masks_for(secret.public).take(1)[0])
     residues = decrypt_residues(secret, [ciphertext])
     assert residues == [plaintext % secret.public.n] == [plainly(secret, ciphertext)]
     assert signed(residues, secret.public) == [plaintext]
@@ -45,7 +45,7 @@ def test_foreign_masks_under_a_subgroup_key_go_the_long_way(monkeypatch: pytest.
         return original(ciphertext, prime, other)
 
     monkeypatch.setattr(decryption, "_long_way", counted)
-    own = encrypted(secret, 7, masks_for(secret.public)(1)[0])
+    own = encrypted(secret, 7, masks_for(secret.public).take(1)[0])
     foreign = encrypted(secret, 8, pow(12_345, n, modulus))
     assert decrypt_residues(secret, [own, foreign, own]) == [7, 8, 7]
     assert long_ways == [secret.p, secret.q]
@@ -54,7 +54,7 @@ def test_foreign_masks_under_a_subgroup_key_go_the_long_way(monkeypatch: pytest.
 def test_a_mask_in_the_subgroup_modulo_one_prime_only_still_decrypts() -> None:
     secret = secret_key(KeyKind.SUBGROUP)
     p, q, n, modulus = (int(each) for each in (secret.p, secret.q, secret.public.n, secret.public.n_squared))
-    own = int(masks_for(secret.public)(1)[0])
+    own = int(masks_for(secret.public).take(1)[0])
     foreign = pow(54_321, n, modulus)
     half = (own * q * q * pow(q * q, -1, p * p) + foreign * p * p * pow(p * p, -1, q * q)) % modulus
     assert decrypt_residues(secret, [encrypted(secret, 99, half)]) == [99]

@@ -3,9 +3,9 @@
 import pytest
 
 from hansa.protocols.crypto import masks
-from hansa.protocols.crypto.errors import MasksExhausted
+from hansa.protocols.crypto.errors import MasksExhausted, WrongKey
 from hansa.protocols.crypto.keys import KeyKind, PublicKey
-from hansa.protocols.crypto.masks import MaskPool, MaskTable, best_window, fresh_masks, mask_block, table_for
+from hansa.protocols.crypto.masks import FreshMasks, MaskPool, MaskTable, best_window, mask_block, table_for
 from hansa.protocols.crypto.stream import SeedStream
 from tests.protocols.crypto.keyring import KINDS, masks_for, secret_key, seeded
 
@@ -34,7 +34,7 @@ def test_a_mask_is_the_generator_to_the_digits_that_were_drawn(public: PublicKey
 def test_masks_encrypt_nothing_but_zero_and_differ(kind: KeyKind) -> None:
     secret = secret_key(kind)
     p, q, n = int(secret.p), int(secret.q), int(secret.public.n)
-    made = masks_for(secret.public)(20)
+    made = masks_for(secret.public).take(20)
     assert len(set(made)) == 20
     assert all(pow(int(mask), (p - 1) * (q - 1), n * n) == 1 for mask in made)
 
@@ -85,7 +85,7 @@ def test_a_block_from_a_worker_fills_the_pool_and_every_mask_leaves_it_once() ->
 
 def test_an_empty_pool_says_so_and_keeps_what_it_has() -> None:
     pool = MaskPool(SUBGROUP)
-    ready = masks_for(SUBGROUP)(2)
+    ready = masks_for(SUBGROUP).take(2)
     pool.put(ready)
     with pytest.raises(MasksExhausted, match="3 masks wanted, 2 ready"):
         pool.take(3)
@@ -93,12 +93,17 @@ def test_an_empty_pool_says_so_and_keeps_what_it_has() -> None:
 
 
 def test_a_pool_with_a_spare_source_makes_what_is_missing() -> None:
-    pool = MaskPool(SUBGROUP, spare=fresh_masks(table_for(SUBGROUP, 4), seeded("spare")))
-    pool.put(masks_for(SUBGROUP)(1))
+    pool = MaskPool(SUBGROUP, spare=FreshMasks(table_for(SUBGROUP, 4), seeded("spare")))
+    pool.put(masks_for(SUBGROUP).take(1))
     assert len(set(pool.take(3))) == 3
     assert pool.take(0) == []
 
 
-def test_a_torn_block_is_refused() -> None:
+def test_a_torn_block_and_another_keys_are_refused() -> None:
+    block = mask_block(SUBGROUP.to_bytes(), 4, 2, SEED)
     with pytest.raises(ValueError, match="no whole number of masks"):
-        MaskPool(SUBGROUP).put_block(bytes(100))
+        MaskPool(SUBGROUP).put_block(block[:-1])
+    with pytest.raises(WrongKey, match="standard"):
+        MaskPool(STANDARD).put_block(block)
+    with pytest.raises(WrongKey, match="spare"):
+        MaskPool(STANDARD, spare=masks_for(SUBGROUP))

@@ -66,7 +66,7 @@ def test_a_frame_can_be_read_block_by_block() -> None:
     assert blocks[0] + blocks[1] == NUMBERS.ciphertexts.reshape(-1).tolist()
 
 
-def test_what_was_computed_is_not_sent_without_fresh_masks() -> None:
+def test_what_was_computed_is_not_sent_without_FreshMasks() -> None:
     for computed in (NUMBERS + 1, -NUMBERS, NUMBERS * 2, NUMBERS.sum(0), NUMBERS + NUMBERS):
         with pytest.raises(NotBlinded, match="rerandomised"):
             computed.to_bytes()
@@ -84,7 +84,8 @@ def test_what_was_computed_is_not_sent_without_fresh_masks() -> None:
         (lambda f: f[:AFTER_KEY] + b"\xff" + f[AFTER_KEY + 1 :], MalformedFrame, "fractional bits"),
         (lambda f: f[:AFTER_KEY] + bytes(4) + b"\0\0\0\x40" + b"\xff" * 200, MalformedFrame, "bound"),
         (lambda f: f[:AFTER_KEY] + bytes(4) + bytes(4) + b"\x09" + bytes(72), MalformedFrame, "9 dimensions"),
-        (lambda f: f[:AFTER_KEY] + bytes(8) + b"\x01" + b"\xff" * 8, MalformedFrame, "bytes of ciphertexts"),
+        (lambda f: f[:AFTER_KEY] + bytes(8) + b"\x01" + bytes(7) + b"\xff", MalformedFrame, "bytes of ciph"),
+        (lambda f: f[:AFTER_KEY] + bytes(8) + b"\x02" + bytes(8) + b"\xff" * 8, MalformedFrame, "more than"),
         (lambda f: f[: len(DOMAIN)] + bytes(32) + f[AFTER_KEY:], WrongKey, "expected"),
     ],
 )
