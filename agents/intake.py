@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from hansa.agents.blobs import BlobStore
 from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
@@ -201,7 +202,7 @@ class Intake:
                 header.sender, header.incarnation, header.session, header.sequence, each.frame_digest
             )
             changes.put("seen", _key(each), encode(to_plain(row)))
-            changes.put("held", _key(each), _dump_message(each))
+            changes.put_later("held", _key(each), partial(_dump_message, each))  # most are done in this step
             self._release(each)
 
     def _supersede(self, changes: Changes, sender: str) -> None:

@@ -9,7 +9,7 @@ and the place a value stands at is authenticated with it, so that rows cannot be
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,13 +66,18 @@ class Changes:
     __slots__ = ("_rows", "urgent")
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, bytes], bytes | None] = {}
+        self._rows: dict[tuple[str, bytes], bytes | Callable[[], bytes] | None] = {}
         self.urgent = False
 
     def put(self, space: str, key: bytes, value: bytes, patient: bool = False) -> None:
         """Write `value` at (space, key)."""
         self._rows[space, key] = value
         self.urgent |= not patient
+
+    def put_later(self, space: str, key: bytes, value: Callable[[], bytes]) -> None:
+        """Write at (space, key) what `value` gives at the commit; never, if the row is dropped before."""
+        self._rows[space, key] = value
+        self.urgent = True
 
     def drop(self, space: str, key: bytes, patient: bool = False) -> None:
         """Remove (space, key); removing what is not there is no error."""
@@ -84,7 +89,7 @@ class Changes:
 
     def __iter__(self) -> Iterator[tuple[str, bytes, bytes | None]]:
         for (space, key), value in self._rows.items():
-            yield space, key, value
+            yield space, key, value() if callable(value) else value
 
 
 class Journal(Protocol):
@@ -188,10 +193,13 @@ class SqliteJournal:
         return {key: self._open(space, key, value) for key, value in rows}
 
     def commit(self, changes: Changes) -> None:
-        puts = [
-            (space, key, self._seal(space, key, value)) for space, key, value in changes if value is not None
-        ]
-        drops = [(space, key) for space, key, value in changes if value is None]
+        puts: list[tuple[str, bytes, bytes]] = []
+        drops: list[tuple[str, bytes]] = []
+        for space, key, value in changes:
+            if value is None:
+                drops.append((space, key))
+            else:
+                puts.append((space, key, self._seal(space, key, value)))
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("DELETE FROM journal WHERE space = ? AND key = ?", drops)

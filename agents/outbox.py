@@ -303,19 +303,22 @@ class Outbox:
 
     def _publish_letters(self, now_s: float, traffic: Traffic) -> int:
         published = 0
-        for _ in range(len(self._ready[traffic])):
-            letter_id = self._ready[traffic].popleft()
+        ready = self._ready[traffic]
+        early: list[int] = []  # their recipients had no queue a moment ago
+        while ready and self._transport.room() > 0:
+            letter_id = ready.popleft()
             letter = self._letters[letter_id]
-            if letter.not_before > now_s or self._transport.room() <= 0:
-                self._ready[traffic].append(letter_id)
+            if letter.not_before > now_s:
+                early.append(letter_id)
                 continue
             letter.not_before = 0.0
             tag = self._take_tag()
             if not self._hand_over(letter.key, letter.frame, tag):
-                self._ready[traffic].append(letter_id)
-                continue
+                ready.appendleft(letter_id)
+                break
             self._letters_in_flight[tag] = letter_id
             published += 1
+        ready.extendleft(reversed(early))
         return published
 
     def _publish_chunk(self, transfer_id: int, transfer: _Transfer, index: int) -> bool:

@@ -43,6 +43,7 @@ CHUNK = "hansa-chunk-1"
 
 FrameKind: TypeAlias = Literal["envelope", "chunk", "event"]
 
+_SEQUENCES = (list, tuple)  # `list | tuple` would be put together anew for every leaf
 _CHUNK_TYPES = (str, str, str, bytes, int, int)
 _MAX_CHUNKS = MAX_BLOB_BYTES // CHUNK_BYTES
 _MAX_CHUNK_FRAME_BYTES = CHUNK_BYTES + TAG_BYTES + 1_024
@@ -62,15 +63,7 @@ def detach(plain: Plain, keep: Callable[[Array], ArrayRef], least_bytes: int = D
 
 def refs(plain: Plain) -> tuple[ArrayRef, ...]:
     """Return the references in a value, in order; the same blob may come more than once."""
-    found: list[ArrayRef] = []
-
-    def note(leaf: Plain) -> Plain:
-        if isinstance(leaf, ArrayRef):
-            found.append(leaf)
-        return leaf
-
-    _map_leaves(plain, note)
-    return tuple(found)
+    return tuple(leaf for leaf in _leaves(plain) if isinstance(leaf, ArrayRef))
 
 
 def attach(plain: Plain, load: Callable[[ArrayRef], Array]) -> Plain:
@@ -81,9 +74,19 @@ def attach(plain: Plain, load: Callable[[ArrayRef], Array]) -> Plain:
 def _map_leaves(plain: Plain, change: Callable[[Plain], Plain]) -> Plain:
     if isinstance(plain, dict):
         return {key: _map_leaves(item, change) for key, item in plain.items()}
-    if isinstance(plain, list | tuple):
+    if isinstance(plain, _SEQUENCES):
         return [_map_leaves(item, change) for item in plain]
     return change(plain)
+
+
+def _leaves(plain: Plain) -> Iterator[Plain]:
+    if isinstance(plain, dict):
+        plain = list(plain.values())
+    if isinstance(plain, _SEQUENCES):
+        for item in plain:
+            yield from _leaves(item)
+    else:
+        yield plain
 
 
 # --- sealing and opening ---------------------------------------------------------------------------------

@@ -62,6 +62,16 @@ def test_a_new_journal_is_empty(make: Make) -> None:
     assert make().load("machine") == {}
 
 
+def test_what_is_put_later_is_made_at_the_commit_and_not_at_all_if_it_is_dropped_before(make: Make) -> None:
+    journal, gathered, rows = make(), Changes(), iter([b"row"])  # a second one would be an error
+    gathered.put_later("held", b"a", lambda: next(rows))
+    gathered.put_later("held", b"b", lambda: next(rows))
+    gathered.drop("held", b"a")
+    assert gathered.urgent
+    journal.commit(gathered)
+    assert journal.load("held") == {b"b": b"row"}
+
+
 def test_what_is_committed_is_loaded(make: Make) -> None:
     journal = make()
     journal.commit(changes(("machine", b"a", b"1"), ("timer", b"a", b"2"), ("machine", b"b", b"")))
