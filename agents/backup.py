@@ -23,7 +23,7 @@ import hansa
 from hansa.agents.archive import ENTRIES, ArchiveWriter, Manifest, Readable, fits, unpack
 from hansa.agents.config import AgentConfig
 from hansa.agents.errors import BackupError, HomeError
-from hansa.agents.home import CHUNKS, CONFIG, IDENTITY, JOURNAL, Home
+from hansa.agents.home import CHUNKS, CONFIG, IDENTITY, JOURNAL, Home, sync_folder
 from hansa.agents.journal import copy_journal, mark_restored, pack_row, unpack_row
 from hansa.agents.sealing import MAGIC, SealedReader, SealedWriter
 from hansa.broker import BrokerError, Identity
@@ -66,7 +66,7 @@ def make_backup(home: Home, file: Path, passphrase: bytes | None = None) -> Made
             manifest = _write(home, config, draft, Path(scratch), passphrase)
         size = draft.stat().st_size
         os.link(draft, file)  # unlike a rename, fails if the name is taken
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     except OSError as error:
         raise BackupError(f"{file}: cannot be written: {error.strerror or error}") from None
     finally:
@@ -106,9 +106,9 @@ def restore_backup(
         _check(home, manifest, file.name)
         mark_restored(staging / JOURNAL, at_ms, without)
         _restore_ledger(home, manifest, file.name)
-        _sync_folder(staging)
+        sync_folder(staging)
         staging.rename(folder)
-        _sync_folder(folder.absolute().parent)
+        sync_folder(folder.absolute().parent)
     except OSError as error:
         raise BackupError(f"{error.filename or folder}: {error.strerror}") from None
     finally:
@@ -274,11 +274,3 @@ def _entries(source: Path, name: str) -> Iterator[ChainedEntry]:
                     yield ChainedEntry(index, previous, signed, signature, digest, receipt)
                 case _:
                     raise BackupError(f"{name}: altered: an entry of its ledger is malformed")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

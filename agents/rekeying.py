@@ -6,16 +6,14 @@ Whatever stops in between, `hansa federation rotate-keys` again goes on: the sam
 on the chain already is not written twice. The keys before stay in the key file, to open what is still on its way.
 """
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hansa.agents.agent import Agent
 from hansa.agents.errors import AgentNotRunning, FederationError, HomeError
-from hansa.agents.home import IDENTITY, Home
+from hansa.agents.home import IDENTITY, Home, sync_folder
 from hansa.agents.membership import CHAINED_S, POLL_S, until, write
 from hansa.agents.office import Office
 from hansa.broker import Identity, IdentityMissing, PublicIdentity
@@ -107,7 +105,7 @@ def put_in_place(home: Home, fresh: Identity, passphrase: bytes | None) -> None:
     draft.unlink(missing_ok=True)
     fresh.save(draft, passphrase)
     draft.replace(home.path / IDENTITY)
-    _sync(home.path)
+    sync_folder(home.path)
     (home.path / NEXT).unlink(missing_ok=True)
 
 
@@ -154,11 +152,3 @@ def _announce(agent: Agent, fresh: Identity) -> None:
     check_body(now, agent.name, body)
     agent.identity.expect(fresh)  # the keeper's answer will be sealed to them
     agent.write(body)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

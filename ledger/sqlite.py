@@ -4,7 +4,9 @@ In WAL mode, waiting for the disk at every commit (synchronous=FULL). A writer t
 waits `BUSY_S` for another one to commit.
 """
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
@@ -26,10 +28,12 @@ def path_of(url: URL) -> Path | None:
 
 def engine_for(url: URL) -> Engine:
     """Return an engine for a file, or for a database in memory."""
-    if path_of(url) is None:  # one database in memory is one connection
+    path = path_of(url)
+    if path is None:  # one database in memory is one connection
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
         engine = create_engine(url, connect_args={"timeout": BUSY_S})
+        event.listen(engine, "do_connect", lambda *_: _make_private(path))
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -73,6 +77,15 @@ def failure(address: str, error: Exception) -> StoreError:
     if isinstance(error, OperationalError | ProgrammingError | sqlite3.OperationalError):
         return StoreError(f"{address}: {words}")
     return StoreCorrupt(f"{address}: {words}")
+
+
+def _make_private(path: Path) -> None:
+    """Make the file that SQLite would make with the umask's mode; -wal and -shm take the mode of their file.
+
+    One that is there keeps its mode: somebody may have let a reader in.
+    """
+    with suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:

@@ -1,5 +1,6 @@
 """A ledger in an SQLite file: where it may lie, how it is locked, and what its cells may hold."""
 
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -74,6 +75,24 @@ def test_a_ledger_is_made_in_a_file_that_is_not_there_yet(tmp_path: Path) -> Non
     LedgerStore.open(tmp_path / "new.sqlite").close()
     with closing(LedgerStore.open(f"sqlite:///{tmp_path / 'new.sqlite'}", create=False)) as store:
         assert store.head() == EMPTY
+
+
+def test_nobody_else_reads_a_ledger_unless_its_owner_lets_them(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    with closing(LedgerStore.open(path)) as store:
+        store.append(CHAIN)
+        files = sorted(tmp_path.iterdir())
+        assert [file.name for file in files] == ["new.sqlite", "new.sqlite-shm", "new.sqlite-wal"]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    path.chmod(0o640)
+    LedgerStore.open(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_ledger_that_cannot_be_made_is_told_by_its_address(path: Path) -> None:
+    (path.parent / "folder").mkdir()
+    with pytest.raises(StoreError, match="folder"):
+        LedgerStore.open(path.parent / "folder")
 
 
 def test_commits_wait_for_the_disk(path: Path) -> None:
