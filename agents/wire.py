@@ -51,7 +51,8 @@ def _kinds(protocols: Iterable[ProtocolSpec]) -> dict[type, Kind]:
     kinds = dict(_AGENT_KINDS)
     for spec in protocols:
         for message in spec.messages:
-            kinds[message] = Kind(f"{spec.name}.{message.__name__}", spec.version, "role")
+            # Protocols that share a message speak of it by the first one's name.
+            kinds.setdefault(message, Kind(f"{spec.name}.{message.__name__}", spec.version, "role"))
     return kinds
 
 

@@ -71,6 +71,16 @@ from hansa.broker.inbox import HOLD_MESSAGES
 from hansa.broker.topics import Traffic
 from hansa.ledger import Job, LedgerStore, MemberSuspended
 from hansa.protocols import Evaluation
+from hansa.protocols.alignment.messages import (
+    Ask,
+    Blinded,
+    Here,
+    Passed,
+    Positions,
+    Raised,
+    Settled,
+    Tagged,
+)
 from hansa.protocols.digest import array_digest
 from hansa.protocols.horizontal.fedavg import Evaluated, ModelReady, RoundOpened, Update
 from tests.agents.federations import PARTIES, found, rows, specification
@@ -967,6 +977,14 @@ EXAMPLES: tuple[object, ...] = (
     Update(1, (np.zeros((2, 4)), np.zeros(2)), 10, Evaluation(5, 0.5, 0.5, "accuracy")),
     ModelReady(bytes(32), (np.zeros((2, 4)), np.zeros(2))),
     Evaluated(Evaluation(5, 0.5, 0.5, "accuracy")),
+    Blinded(bytes(32), 17, 0, np.zeros((17, 32), dtype=np.uint8)),
+    Raised(bytes(32), 0, np.zeros((17, 32), dtype=np.uint8)),
+    Passed(bytes(32), "west", 17, 0, np.zeros((17, 32), dtype=np.uint8)),
+    Tagged(bytes(32), "west", 17, 0, np.zeros((17, 32), dtype=np.uint8)),
+    Positions(bytes(32), np.arange(17)),
+    Ask(bytes(32)),
+    Here(bytes(32)),
+    Settled(bytes(32), 1, bytes(32)),
 )
 
 
