@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hansa.agents.cli.keys import revoke_key, rotate_keys
 from hansa.agents.cli.management import management_options
 from hansa.agents.cli.options import home_option
 from hansa.agents.errors import ConfigError, FederationError
@@ -41,6 +42,10 @@ TYPE_THEM = (
 @click.group()
 def federation() -> None:
     """Found a federation, let members in and out, or leave one."""
+
+
+federation.add_command(rotate_keys)
+federation.add_command(revoke_key)
 
 
 @federation.command()

@@ -1,71 +1,100 @@
-"""One command for people. Errors are one clear line and a non-zero exit, never a traceback."""
+"""One command for people. Errors are one clear line and a non-zero exit, never a traceback.
+
+A command's module is imported when the command is typed: help, version and mistakes are answered at once, without
+loading an agent.
+"""
 
 import io
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
 import hansa
-from hansa.agents.cli.agent import agent
-from hansa.agents.cli.backup import backup, restore
-from hansa.agents.cli.broker import broker
-from hansa.agents.cli.data import data
-from hansa.agents.cli.demo import demo
-from hansa.agents.cli.doctor import doctor
-from hansa.agents.cli.federation import federation
-from hansa.agents.cli.init import init
-from hansa.agents.cli.job import job
-from hansa.agents.cli.join import join
-from hansa.agents.cli.keys import revoke_key, rotate_keys
-from hansa.agents.cli.ledger import ledger
 from hansa.agents.cli.lines import one_line
-from hansa.agents.cli.model import model, predict
-from hansa.agents.errors import AgentError
-from hansa.broker import BrokerError
-from hansa.ledger import LedgerError
-from hansa.protocols import ProtocolError
+
+# Command: the module here that has it, and the first line of its help.
+COMMANDS = {
+    "agent": ("agent", "Run the agent of a home, and see how it is."),
+    "backup": ("backup", "Write the home into FILE: keys, configuration, journal, ledger."),
+    "broker": (
+        "broker",
+        "Give a federation its place on a RabbitMQ broker, by the management API or by lines to type.",
+    ),
+    "data": ("data", "Offer data sets to the federation, and withdraw them."),
+    "demo": ("demo", "See hansa at work on real data."),
+    "doctor": (
+        "doctor",
+        "Look for what is wrong with a home, from its key file to its peers, and say what helps.",
+    ),
+    "federation": ("federation", "Found a federation, let members in and out, or leave one."),
+    "init": ("init", "Make an agent's home in FOLDER: new keys, and an agent.toml to fill in."),
+    "job": ("job", "Have models trained, and follow how it goes."),
+    "join": (
+        "join",
+        "Ask to be let in, with the invitation in FILE, and set this home up once the keeper says yes.",
+    ),
+    "ledger": ("ledger", "Show and verify the ledger of an agent's home, or of a folder of homes."),
+    "model": ("model", "Trained models."),
+    "predict": (
+        "model",
+        "Score ROWS (CSV or Parquet) with MODEL, a file of `hansa model export`; nothing leaves this machine.",
+    ),
+    "restore": ("backup", "Make a home of the backup in FILE, in place of the one that was lost."),
+}
+ERRORS = (
+    ("hansa.agents.errors", "AgentError"),
+    ("hansa.broker.errors", "BrokerError"),
+    ("hansa.ledger.errors", "LedgerError"),
+    ("hansa.protocols.errors", "ProtocolError"),
+)
 
 
-class _OneLineErrors(click.Group):
-    """Turns the house's errors, and the system's, into one line on stderr."""
+class _Commands(click.Group):
+    """Imports the command that is typed, and turns errors of the house and the system into one line on stderr."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(name)), rest
+
+    def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(
                 stream, io.TextIOWrapper
             ):  # a name the terminal can't show must not end the command
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(context)
-        except (AgentError, BrokerError, LedgerError, ProtocolError) as error:
-            raise click.ClickException(str(error)) from error
+            return super().invoke(ctx)
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(1) from None
         except OSError as error:
             raise click.ClickException(one_line(error)) from error
+        except Exception as error:
+            if not isinstance(error, _told()):
+                raise
+            raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+def load(name: str) -> click.Command:
+    """Import a command of `COMMANDS`."""
+    command: click.Command = getattr(import_module(f"hansa.agents.cli.{COMMANDS[name][0]}"), name)
+    return command
+
+
+def _told() -> tuple[type[Exception], ...]:
+    """Return the errors whose text is for people, of the rooms that are loaded: others have raised none."""
+    return tuple(getattr(sys.modules[room], name) for room, name in ERRORS if room in sys.modules)
+
+
+@click.group(
+    cls=_Commands,
+    commands=[click.Command(name, help=line) for name, (_, line) in COMMANDS.items()],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(hansa.__version__, prog_name="hansa")
 def main() -> None:
     """Train one model on data that never leaves its owners, and keep one ledger of who contributed what."""
-
-
-main.add_command(agent)
-main.add_command(backup)
-main.add_command(broker)
-main.add_command(data)
-main.add_command(demo)
-main.add_command(doctor)
-main.add_command(federation)
-federation.add_command(rotate_keys)
-federation.add_command(revoke_key)
-main.add_command(init)
-main.add_command(join)
-main.add_command(job)
-main.add_command(ledger)
-main.add_command(model)
-main.add_command(predict)
-main.add_command(restore)

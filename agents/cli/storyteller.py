@@ -18,6 +18,15 @@ from hansa.agents.watch import Seen, Waiting
 BAR = 30  # signs of a score of 1
 
 
+def shows(console: Console, text: str) -> bool:
+    """Whether a console can print a text."""
+    try:
+        text.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def since(time_s: float) -> str:
     """Return a moment for a script."""
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -34,7 +43,7 @@ class Storyteller:
     def __init__(self, console: Console, progress: JobProgress) -> None:
         self._console = console
         self._progress = progress
-        self._full = "█" if _shows(console, "█") else "#"
+        self._full = "█" if shows(console, "█") else "#"
 
     def tell(self, seen: Iterator[Seen]) -> None:
         """Print everything seen, then how it ended."""
@@ -159,11 +168,3 @@ def _clock() -> str:
 
 def _list(value: Any) -> list[Any]:
     return list(value)
-
-
-def _shows(console: Console, text: str) -> bool:
-    try:
-        text.encode(console.encoding)
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
+from hansa.agents.cli.storyteller import shows
 from hansa.agents.errors import AgentError
 from hansa.agents.messages import JobSpec, Setting
 from hansa.ledger import largest_remainder
@@ -215,11 +216,3 @@ def print_shares(console: Console, rows: Mapping[str, int], pot_minor: int) -> N
         )
     table.add_row("pot", str(total), "", f"{pot_minor / CURRENCY_UNITS:,.2f}", style="dim")
     console.print(table)
-
-
-def shows(console: Console, text: str) -> bool:
-    try:
-        text.encode(console.encoding)
-    except UnicodeEncodeError:
-        return False
-    return True

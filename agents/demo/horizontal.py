@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from hansa.agents.cli.storyteller import shows
 from hansa.agents.demo.digits import (
     DATASET,
     PARTIES,
@@ -29,7 +30,6 @@ from hansa.agents.demo.digits import (
     print_figures,
     print_members,
     print_shares,
-    shows,
     specification,
 )
 from hansa.agents.demo.folder import FOUNDING, MARKER, clear, print_farewell
