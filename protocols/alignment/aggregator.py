@@ -138,7 +138,7 @@ def _tagged(state: Running, sender: str, message: Tagged) -> Step[State]:
     seat, owner = state.seat, message.owner
     check_session(seat, sender, message)
     if owner not in seat.parties or seat.before(owner) != sender:
-        raise PeerError(f"{sender} sent a list of {owner}, on whose way it is not the last")
+        raise PeerError(f"{sender} sent a list of {owner:.40}, on whose way it is not the last")
     if not isinstance(state, Collecting):
         raise PeerError(f"{sender} sent block {message.block} of {owner}'s list while {type(state).__name__}")
     place = seat.parties.index(owner)

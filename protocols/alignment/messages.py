@@ -18,11 +18,13 @@ In both, every party ends with Settled to the aggregator. Every message carries 
 travels in numbered blocks of the same length, the last excepted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hansa.protocols.alignment.job import Seat
 from hansa.protocols.errors import PeerError
 from hansa.protocols.model import Array
+
+MOST_BITS = 64  # of a size or number
 
 # Records that hold arrays compare by identity (eq=False), since `==` on arrays has no single answer.
 
@@ -117,7 +119,11 @@ def check_session(seat: Seat, sender: str, message: Message) -> None:
     """Refuse what belongs to another job, or to one that others understand otherwise.
 
     Raises:
-        PeerError: the session is another.
+        PeerError: the session is another; or a number has more than 64 bits, which no list needs, and which
+            Python might refuse to write into the error's text.
     """
     if message.session != seat.session:
         raise PeerError(f"{sender} sent {type(message).__name__} of another session")
+    values = (getattr(message, each.name) for each in fields(message))
+    if any(isinstance(value, int) and value.bit_length() > MOST_BITS for value in values):
+        raise PeerError(f"{sender} sent {type(message).__name__} with a number beyond {MOST_BITS} bits")

@@ -140,7 +140,7 @@ def _passed(state: Preparing | Circulating | Settling, sender: str, message: Pas
     if sender != seat.before(seat.me):
         raise PeerError(f"{sender} passed on a list; ours come from {seat.before(seat.me)}")
     if owner == seat.me or owner not in seat.parties:
-        raise PeerError(f"{sender} passed on a list of {owner}, which does not come this way")
+        raise PeerError(f"{sender} passed on a list of {owner:.40}, which does not come this way")
     if isinstance(state, Settling):
         raise PeerError(f"{sender} sent block {index} of {owner}'s list when we had all of them")
     known = next(each for each in state.lists if each.owner == owner)
