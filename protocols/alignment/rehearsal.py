@@ -1,4 +1,4 @@
-"""An alignment small enough to be played a thousand times: for the tests and the demo's first look."""
+"""An alignment small enough to be played a thousand times: for the tests and the benchmark."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
