@@ -27,6 +27,9 @@ Name = Annotated[str, AfterValidator(check_name)]
 Fingerprint = Annotated[str, AfterValidator(_check_fingerprint)]
 Section = TypeVar("Section", bound=BaseModel)
 
+ANY = "*"
+KEEPER = "keeper"  # among coordinators: the federation's, never an agent of this name
+
 DATABASES = ("sqlite:///", "postgresql+psycopg://")
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -156,12 +159,19 @@ class DataSection(_Section):
 
 
 class PolicySection(_Section):
-    """`[policy]`: which jobs this organisation consents to; `"*"` allows any."""
+    """`[policy]`: which jobs this organisation consents to; `"*"` allows any.
 
-    protocols: tuple[str, ...] = ("*",)
-    models: tuple[str, ...] = ("*",)
-    coordinators: tuple[str, ...] = ("*",)
-    datasets: tuple[str, ...] = ("*",)
+    Attributes:
+        coordinators: who may propose them; `"keeper"` is whoever keeps the federation's ledger, whatever its name.
+        protocols, models: what they may run.
+        datasets: of those under ``[data]``; nothing else is ever served.
+        minimum_parties: with fewer, a model could tell one party's rows to another; quorums count, too.
+    """
+
+    coordinators: tuple[str, ...] = (KEEPER,)
+    protocols: tuple[str, ...] = (ANY,)
+    models: tuple[str, ...] = (ANY,)
+    datasets: tuple[str, ...] = (ANY,)
     minimum_parties: int = Field(default=2, ge=1, strict=True)
 
 
@@ -174,7 +184,7 @@ class AgentConfig(_Section):
     daemon: DaemonSection = DaemonSection()
     ledger: LedgerSection = LedgerSection()
     data: dict[Name, DataSection] = {}
-    policy: PolicySection = PolicySection()
+    written_policy: PolicySection = Field(default=PolicySection(), alias="policy")
 
     @model_validator(mode="after")
     def _keeper_is_an_aggregator(self) -> "AgentConfig":
@@ -182,6 +192,16 @@ class AgentConfig(_Section):
         if keeps and "aggregator" not in self.agent.roles:
             raise ValueError("agent.roles must name 'aggregator': this agent is the keeper of the ledger")
         return self
+
+    @property
+    def policy(self) -> PolicySection:
+        """The policy, with the keeper's name where it says "keeper"; without a federation, that is nobody."""
+        written = self.written_policy
+        if KEEPER not in written.coordinators:
+            return written
+        keeper = () if self.membership is None else (self.membership.keeper,)
+        named = tuple(name for name in written.coordinators if name != KEEPER)
+        return written.model_copy(update={"coordinators": keeper + named})
 
     @property
     def federation(self) -> FederationSection:

@@ -124,7 +124,9 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             seed=self.seed,
         )
         registry = ModelRegistry({MODEL: self._model})
-        members = [Member(name, datasets={DATASET: _constant(dataset)}) for name, dataset in rows.items()]
+        # Whoever runs all parties in one process may set a quorum that a party of its own would refuse.
+        policy = {"policy": {"minimum_parties": min(quorum, 2)}}
+        members = [Member(name, "", {DATASET: _constant(dataset)}, policy) for name, dataset in rows.items()]
         folder = None if self.folder is None else Path(self.folder)
         with LocalFederation.found(
             members, folder=folder, journalled=folder is not None, registry=registry

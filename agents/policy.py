@@ -4,7 +4,7 @@ from collections.abc import Collection
 from math import isfinite
 from typing import Any, get_type_hints
 
-from hansa.agents.config import PolicySection
+from hansa.agents.config import ANY, PolicySection
 from hansa.agents.errors import JobError
 from hansa.agents.messages import JobSpec
 from hansa.agents.workshop import shape_of
@@ -12,7 +12,7 @@ from hansa.broker import MalformedMessage, Plain, check_name, from_plain
 from hansa.ledger import Standing
 from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
 
-ANY = "*"
+__all__ = ["ANY", "allowance", "check_proposal", "check_spec", "objection", "read_settings"]
 
 
 def objection(
@@ -35,7 +35,24 @@ def objection(
         check_spec(spec, registry)
     except JobError as error:
         return str(error)
+    quorum = getattr(read_settings(protocol(spec.protocol), spec), "quorum", None)
+    if quorum is not None and quorum < policy.minimum_parties:
+        return f"our policy asks for at least {policy.minimum_parties} parties, the job's quorum for {quorum}"
     return None
+
+
+def allowance(policy: PolicySection) -> str:
+    """Return which jobs a policy lets this organisation take part in, in one line for its operator."""
+
+    def which(allowed: Collection[str], what: str) -> str:
+        return f"any {what}" if ANY in allowed else f"{what} {' or '.join(allowed) or 'none'}"
+
+    whose = "anybody" if ANY in policy.coordinators else " or ".join(policy.coordinators) or "nobody"
+    return (
+        f"takes part in jobs of {whose}, with {which(policy.protocols, 'protocol')}, "
+        f"{which(policy.models, 'model')} and {which(policy.datasets, 'data set')} of [data], "
+        f"and at least {policy.minimum_parties} parties: [policy] in agent.toml says so"
+    )
 
 
 def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:

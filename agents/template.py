@@ -3,16 +3,16 @@
 import tomlkit
 
 EXAMPLES = """
-# The rest is for you to fill in. A line that begins with '#' is an example: remove the sign to make it count.
+# A line that begins with '#' is an example: remove the sign to make it count.
 # `hansa agent reload` has a running agent read policy and data sets again.
 
 [policy]
-# Which jobs this organisation takes part in; "*" allows any.
-# protocols = ["horizontal-fedavg"]
-# models = ["softmax", "mlp"]
-# coordinators = ["aggregator"]
-# datasets = ["patients"]
-minimum_parties = 2  # fewer, and a model could tell one party's rows to another
+# Which jobs this organisation takes part in. "*" allows any; name some instead to allow only these.
+coordinators = ["keeper"]  # who may propose them: "keeper" is whoever keeps the federation's ledger
+protocols = ["*"]
+models = ["*"]             # or, say, ["softmax", "mlp"]
+datasets = ["*"]           # any that has a section below
+minimum_parties = 2        # fewer, and a model could tell one party's rows to another
 
 # One section for each data set; its rows never leave this machine.
 # [data.patients]

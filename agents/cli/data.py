@@ -15,6 +15,7 @@ from hansa.agents.follow import read_standing
 from hansa.agents.home import CONFIG, Home
 from hansa.agents.jobfile import column_count
 from hansa.agents.logs import printable
+from hansa.agents.policy import allowance
 from hansa.agents.reach import reach
 from hansa.broker import check_name
 
@@ -142,6 +143,9 @@ def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
         f"  features: {names}{more}",
         "  the ledger shows how many rows, these names and a salted commitment; the rows stay here",
     ]
+    config = home.config()
+    if config.membership is not None:
+        lines.append(f"  {config.agent.name} {allowance(config.policy)}")
     match registered:
         case True:
             return [*lines, "  registered"]

@@ -9,6 +9,7 @@ from hansa.agents.home import Home
 from hansa.agents.invite import read_invite
 from hansa.agents.joining import join as ask_to_join
 from hansa.agents.passphrase import unlock
+from hansa.agents.policy import allowance
 
 
 @click.command()
@@ -34,4 +35,5 @@ def join(file: Path, home: Home, wait_s: float) -> None:
     click.echo(f"{identity.name}: fingerprint of our keys        {identity.public.fingerprint}")
     ask_to_join(home, identity, invite, wait_s=wait_s, tell=click.echo)
     click.echo(f"{identity.name} belongs to {invite.federation} now")
+    click.echo(f"  it {allowance(home.config().policy)}")
     click.echo(f"next: hansa agent run --home {home.path}")

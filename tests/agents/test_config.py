@@ -86,8 +86,19 @@ def test_what_a_file_leaves_out_has_a_default() -> None:
         None,
         0.2,
     )
-    assert config.policy.protocols == config.policy.models == config.policy.coordinators == ("*",)
+    assert config.policy.protocols == config.policy.models == config.policy.datasets == ("*",)
+    assert config.policy.coordinators == (config.federation.keeper,)
     assert config.policy.minimum_parties == 2
+
+
+def test_the_keeper_is_a_role_in_a_policy_and_never_an_agent_of_that_name() -> None:
+    rules = {"coordinators": ["bremen", "keeper"]}
+    assert AgentConfig.model_validate({**LEAST, "policy": rules}).policy.coordinators == (
+        LEAST["federation"]["keeper"],
+        "bremen",
+    )
+    lonely = {key: value for key, value in LEAST.items() if key != "federation"}
+    assert AgentConfig.model_validate(lonely).policy.coordinators == ()
 
 
 def test_a_configuration_cannot_be_changed_after_it_was_checked() -> None:

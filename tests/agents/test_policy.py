@@ -9,7 +9,7 @@ import pytest
 from hansa.agents.config import PolicySection
 from hansa.agents.errors import JobError
 from hansa.agents.messages import JobSpec, Setting
-from hansa.agents.policy import check_spec, objection, read_settings
+from hansa.agents.policy import allowance, check_spec, objection, read_settings
 from hansa.broker import MalformedMessage
 from hansa.protocols import ModelRegistry, protocol
 from hansa.protocols.horizontal.fedavg import FedAvgSettings
@@ -33,7 +33,8 @@ REGISTRY = ModelRegistry()
 
 
 def asked(spec: JobSpec = SPEC, /, **policy: Any) -> str | None:
-    return objection(spec, "hub", PolicySection(**policy), {"loans", "cards"}, REGISTRY)
+    rules = PolicySection(**{"coordinators": ("hub",), **policy})
+    return objection(spec, "hub", rules, {"loans", "cards"}, REGISTRY)
 
 
 def refused(**fields: Any) -> str:
@@ -48,8 +49,16 @@ def refused(**fields: Any) -> str:
 
 
 # --- policy ---------------------------------------------------------------------------------------------
-def test_the_default_policy_takes_any_sound_job() -> None:
+def test_the_default_policy_takes_any_sound_job_of_the_keeper() -> None:
     assert asked() is None
+
+
+def test_the_default_policy_takes_no_job_of_another_member() -> None:
+    assert asked(coordinators=PolicySection().coordinators) == "our policy does not allow coordinator 'hub'"
+
+
+def test_whoever_allows_any_coordinator_says_so() -> None:
+    assert asked(coordinators=("*",)) is None
 
 
 def test_a_policy_that_names_everything_takes_exactly_that() -> None:
@@ -83,7 +92,28 @@ def test_a_name_is_allowed_whole_or_not_at_all() -> None:
 def test_a_job_for_fewer_parties_than_the_policy_asks_for_is_refused() -> None:
     expected = "our policy asks for at least 3 parties, the job for 2"
     assert asked(minimum_parties=3) == expected
-    assert asked(replace(SPEC, minimum_parties=3), minimum_parties=3) is None
+    whole = replace(SPEC, minimum_parties=3, settings={**SETTINGS, "quorum": 3})
+    assert asked(whole, minimum_parties=3) is None
+
+
+def test_a_job_that_would_go_on_with_fewer_parties_than_the_policy_asks_for_is_refused() -> None:
+    all_three = replace(SPEC, minimum_parties=3)
+    expected = "our policy asks for at least 3 parties, the job's quorum for 2"
+    assert asked(all_three, minimum_parties=3) == expected
+    assert asked(replace(all_three, settings={**SETTINGS, "quorum": 3}), minimum_parties=3) is None
+
+
+def test_a_policy_is_told_in_one_line() -> None:
+    assert allowance(PolicySection(coordinators=("hub",))) == (
+        "takes part in jobs of hub, with any protocol, any model and any data set of [data], "
+        "and at least 2 parties: [policy] in agent.toml says so"
+    )
+    named = PolicySection(models=("mlp", "softmax"), datasets=("loans",), coordinators=("*",), protocols=())
+    assert allowance(named) == (
+        "takes part in jobs of anybody, with protocol none, model mlp or softmax and data set loans of [data], "
+        "and at least 2 parties: [policy] in agent.toml says so"
+    )
+    assert "jobs of nobody" in allowance(PolicySection(coordinators=()))
 
 
 def test_a_job_on_a_data_set_that_is_not_here_is_refused() -> None:
