@@ -48,7 +48,8 @@ class Limits:
 
 
 LIMITS = Limits()
-MAX_INT_BYTES = 2_048  # an integer's two's complement: four times a 4096-bit modulus
+# Above the square of a 4096-bit modulus, and below 4,300 digits: more Python will not print, not even in an error.
+MAX_INT_BYTES = 1_536
 
 _ARRAY, _INT, _REF = 1, 2, 3
 _SCALARS: frozenset[type] = frozenset({type(None), bool, int, float, str, bytes})

@@ -1,6 +1,7 @@
 """The codec: one encoding per value, hostile bytes refused by name, memory bounded."""
 
 import math
+import sys
 import tracemalloc
 from typing import Any
 
@@ -242,3 +243,7 @@ def test_memory_stays_below_a_hundred_bytes_per_byte(bomb: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 100 * len(data) + 2**20
+
+
+def test_the_largest_integer_can_be_quoted_in_an_error() -> None:
+    assert len(str(LARGEST)) < sys.get_int_max_str_digits()
