@@ -3,9 +3,12 @@
 A message is sealed when it is posted and never again: after a crash the same bytes go out, since a second
 sealing under the same sequence would look like equivocation. Its large arrays go beside it, chunk by chunk,
 never more than the receiver's credit allows.
+
+A message goes out even when it has expired meanwhile, once: what is left out would be a gap in its stream, while
+one that comes too late is refused by its recipient and takes its place there.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -33,7 +36,8 @@ from hansa.broker.chunks import ArrayRef, ChunkFrame
 from hansa.broker.transport import Outcome, Transport
 
 EXPIRY_S = 7 * 86_400.0  # outlives a job; phase deadlines belong to the machines
-UNROUTABLE_RETRY_S = 5.0
+UNROUTABLE_RETRY_S = 5.0  # at first
+MAX_RETRY_S = 300.0
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class _Letter:
     key: str
     frame: bytes
     not_before: float = 0.0  # the recipient had no queue: try again then
+    pause_s: float = 0.0  # and after this
 
     @property
     def recipient(self) -> str:
@@ -92,6 +97,7 @@ class Outbox:
         self._transport = transport
         self._detach_bytes = detach_bytes
         self._letters: dict[int, _Letter] = {}
+        self._unconfirmed: Counter[str] = Counter()  # letters by recipient
         self._transfers: dict[int, _Transfer] = {}
         self._ready: dict[Traffic, deque[int]] = {"control": deque(), "data": deque()}
         self._letters_in_flight: dict[int, int] = {}  # transport tag -> letter
@@ -106,8 +112,7 @@ class Outbox:
         for key, value in journal.load("outbox").items():
             letter_id = int.from_bytes(key)
             routing, frame = unpack_row(value)
-            self._letters[letter_id] = letter = _Letter(routing, frame)
-            self._ready[letter.traffic].append(letter_id)
+            self._take_letter(letter_id, _Letter(routing, frame))
             self._next_id = max(self._next_id, letter_id + 1)
         for key, value in journal.load("transfer").items():
             transfer_id = int.from_bytes(key)
@@ -128,6 +133,10 @@ class Outbox:
     def waiting(self) -> int:
         """How many messages are not confirmed yet."""
         return len(self._letters)
+
+    def unconfirmed(self, recipient: str) -> int:
+        """How many messages to somebody are not confirmed yet."""
+        return self._unconfirmed[recipient]
 
     def post(self, changes: Changes, now_s: float, session: str, recipient: str, message: object) -> None:
         """Seal a message for one peer and put it, with its arrays, into this step's changes.
@@ -174,8 +183,20 @@ class Outbox:
         traffic: Traffic = "data" if arrays else "control"
         letter = _Letter(routing_key(self._identity.name, recipient, traffic), frame)
         changes.put("outbox", letter_id.to_bytes(8), pack_row(letter.key, letter.frame))
+        self._take_letter(letter_id, letter)
+
+    def _take_letter(self, letter_id: int, letter: _Letter) -> None:
         self._letters[letter_id] = letter
-        self._ready[traffic].append(letter_id)
+        self._ready[letter.traffic].append(letter_id)
+        self._unconfirmed[letter.recipient] += 1
+
+    def _drop_letter(self, changes: Changes, letter_id: int) -> None:
+        letter = self._letters.pop(letter_id)
+        self._unconfirmed[letter.recipient] -= 1
+        if not self._unconfirmed[letter.recipient]:
+            del self._unconfirmed[letter.recipient]
+        self.unroutable.discard(letter.recipient)
+        changes.drop("outbox", letter_id.to_bytes(8), patient=True)
 
     def _begin_transfer(self, changes: Changes, ref: ArrayRef, recipient: str) -> None:
         transfer = _Transfer(ref.blob_id, recipient, ref.chunk_count)
@@ -205,18 +226,12 @@ class Outbox:
 
     def _letter_outcome(self, changes: Changes, now_s: float, letter_id: int, status: str) -> None:
         letter = self._letters[letter_id]
-        if status == "confirmed":
-            del self._letters[letter_id]
-            changes.drop("outbox", letter_id.to_bytes(8), patient=True)
-            self.unroutable.discard(letter.recipient)
-            return
-        if status == "unroutable" and self._gone(letter.recipient):
-            del self._letters[letter_id]
-            changes.drop("outbox", letter_id.to_bytes(8), patient=True)
-            self.unroutable.discard(letter.recipient)
+        if status == "confirmed" or (status == "unroutable" and self._gone(letter.recipient)):
+            self._drop_letter(changes, letter_id)
             return
         if status == "unroutable":
-            letter.not_before = now_s + UNROUTABLE_RETRY_S
+            letter.pause_s = min(2 * letter.pause_s, MAX_RETRY_S) or UNROUTABLE_RETRY_S
+            letter.not_before = now_s + letter.pause_s
             self.unroutable.add(letter.recipient)
         self._ready[letter.traffic].append(letter_id)
 
@@ -281,31 +296,30 @@ class Outbox:
     def publish(self, now_s: float) -> int:
         """Hand to the transport what it has room for; return how many. Call after the commit.
 
-        Messages without arrays go first, so that an abort never waits behind gigabytes, and messages with arrays
-        after them.
+        Messages without arrays go first, so that an abort never waits behind gigabytes; the others each after its
+        own arrays, so that the recipient can act on it, and let go of them, before the next one's arrive.
         """
-        control = self._publish_letters(now_s, "control")
-        return control + self._publish_chunks(now_s) + self._publish_letters(now_s, "data")
-
-    def _publish_chunks(self, now_s: float) -> int:
-        published = 0
+        published = self._publish_letters(now_s, "control")
         for transfer_id, transfer in self._transfers.items():
-            if transfer.not_before > now_s:
-                continue
+            published += self._publish_letters(now_s, "data", posted_before=transfer_id)
+            published += self._publish_chunks(now_s, transfer_id, transfer)
+        return published + self._publish_letters(now_s, "data")
+
+    def _publish_chunks(self, now_s: float, transfer_id: int, transfer: _Transfer) -> int:
+        published = 0
+        if transfer.not_before <= now_s:
             transfer.not_before = 0.0
             for index in sendable(transfer.count, transfer.sent, transfer.received):
-                if self._transport.room() <= 0:
-                    return published
-                if not self._publish_chunk(transfer_id, transfer, index):
-                    return published
+                if self._transport.room() <= 0 or not self._publish_chunk(transfer_id, transfer, index):
+                    break
                 published += 1
         return published
 
-    def _publish_letters(self, now_s: float, traffic: Traffic) -> int:
+    def _publish_letters(self, now_s: float, traffic: Traffic, posted_before: int | None = None) -> int:
         published = 0
         ready = self._ready[traffic]
         early: list[int] = []  # their recipients had no queue a moment ago
-        while ready and self._transport.room() > 0:
+        while ready and (posted_before is None or ready[0] < posted_before) and self._transport.room() > 0:
             letter_id = ready.popleft()
             letter = self._letters[letter_id]
             if letter.not_before > now_s:
