@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hansa.agents.config import AgentConfig
+from hansa.agents.errors import AgentError
 from hansa.agents.home import Home
-from hansa.broker import BrokerAddress, Identity
-from hansa.ledger import Standing
+from hansa.broker import BrokerAddress, BrokerError, Identity
+from hansa.ledger import LedgerError, Standing
 
 TIMEOUT_S = 5.0  # of one check
 
@@ -102,9 +103,13 @@ def _made(patient: Patient, check: Check) -> list[Finding]:
     def look() -> None:
         try:
             found.extend(check.look(patient))
+        except (AgentError, BrokerError, LedgerError, OSError) as error:
+            found.append(Finding(check.area, "wrong", str(error), "see the other findings first"))
         except Exception as error:  # a check that fails is a finding, and no reason to miss the others
-            kind = type(error).__name__
-            found.append(Finding(check.area, "wrong", f"the check itself failed: {kind}: {error}"))
+            text = f"the check itself failed: {type(error).__name__}: {error}"
+            found.append(
+                Finding(check.area, "wrong", text, "a fault of hansa's own: report it with this line")
+            )
         finally:
             done.set()
 

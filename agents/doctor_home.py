@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import hansa
 from hansa.agents.config import AgentConfig
 from hansa.agents.control import ControlClient
 from hansa.agents.doctor import Finding, Patient
@@ -21,7 +23,7 @@ from hansa.agents.errors import (
     JournalError,
     WrongPassphrase,
 )
-from hansa.agents.home import CONFIG, IDENTITY, JOURNAL
+from hansa.agents.home import CONFIG, IDENTITY, JOURNAL, Home
 from hansa.agents.passphrase import unlock
 from hansa.agents.policy import ANY
 from hansa.agents.status import Status
@@ -130,12 +132,7 @@ def agent(patient: Patient) -> Iterator[Finding]:
         )
         return
     else:
-        yield Finding("agent", "ok", f"runs as process {told['pid']}, hansa {told['version']}")
-        if told["awaited"]:
-            waits = f"restored from a backup, chains nothing before {', '.join(told['awaited'])} answer"
-            yield Finding(
-                "agent", "wrong", waits, "start their agents, or: hansa ledger go-on --without NAME"
-            )
+        yield from _at_work(home, told)
         return
     try:
         with home.held():
@@ -153,6 +150,20 @@ def agent(patient: Patient) -> Iterator[Finding]:
         yield Finding("agent", "note", "not running", f"hansa agent run --home {home.path}")
 
 
+def _at_work(home: Home, told: dict[str, Any]) -> Iterator[Finding]:
+    """Look at what a running agent told; one that was started before an upgrade tells less, or something else."""
+    version = str(told.get("version", "unknown"))
+    if version != hansa.__version__ or not {"pid", "awaited"} <= told.keys():
+        text = f"runs hansa {version} still, while {hansa.__version__} is installed"
+        again = f"restart the agent: hansa agent stop --home {home.path}, then hansa agent run"
+        yield Finding("agent", "wrong", text, again)
+        return
+    yield Finding("agent", "ok", f"runs as process {told['pid']}, hansa {version}")
+    if told["awaited"]:
+        waits = f"restored from a backup, chains nothing before {', '.join(told['awaited'])} answer"
+        yield Finding("agent", "wrong", waits, "start their agents, or: hansa ledger go-on --without NAME")
+
+
 def journal(patient: Patient) -> Iterator[Finding]:
     """Look into the journal: does it open with our keys, is it whole, may it be written?"""
     path = patient.home.path / JOURNAL
@@ -160,7 +171,7 @@ def journal(patient: Patient) -> Iterator[Finding]:
         yield Finding("journal", "note", "none yet: this agent has never run")
         return
     yield from unwritable("journal", path)
-    remedy = "restore the home from a backup: hansa restore"
+    remedy = restore_remedy(patient)
     try:
         whole = _quick_check(path)
         if patient.identity is not None:
@@ -176,6 +187,13 @@ def journal(patient: Patient) -> Iterator[Finding]:
         yield Finding("journal", "wrong", f"{path}: damaged: {whole:.200}", remedy)
     else:
         yield Finding("journal", "ok", f"{path}: {'opens, and ' if patient.identity else ''}is whole")
+
+
+def restore_remedy(patient: Patient) -> str:
+    """Return what helps what cannot be read; a backup only where the disk itself is well."""
+    if "disk" not in patient.healthy:
+        return "see to the disk first, then ask the doctor again: what lies on it is whole, perhaps"
+    return "restore the home from a backup: hansa restore"
 
 
 def _quick_check(path: Path) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hansa.agents.clerk import seen_head
 from hansa.agents.doctor import Finding, Patient
-from hansa.agents.doctor_home import unwritable
+from hansa.agents.doctor_home import restore_remedy, unwritable
+from hansa.agents.errors import JournalError
 from hansa.agents.home import JOURNAL
 from hansa.ledger import (
     BadEntry,
@@ -30,7 +31,7 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     try:
         store = patient.home.stored()
     except StoreMissing as error:
-        yield Finding("ledger", "wrong", str(error), "restore a backup: hansa restore")
+        yield Finding("ledger", "wrong", str(error), restore_remedy(patient))
         return
     except LedgerError as error:
         yield Finding("ledger", "wrong", str(error), "see that the database runs, and [ledger] in agent.toml")
@@ -87,8 +88,11 @@ def _look_into(patient: Patient, store: LedgerStore) -> Iterator[Finding]:
 def _seen(patient: Patient) -> Head | None:
     if patient.identity is None or not (patient.home.path / JOURNAL).exists():
         return None
-    with closing(patient.home.journal(patient.identity, read_only=True)) as journal:
-        return seen_head(journal)
+    try:
+        with closing(patient.home.journal(patient.identity, read_only=True)) as journal:
+            return seen_head(journal)
+    except JournalError:  # told where the journal was looked at
+        return None
 
 
 def clock(patient: Patient) -> Iterator[Finding]:

@@ -194,6 +194,12 @@ def test_a_check_that_hangs_or_fails_hides_no_other(tmp_path: Path) -> None:
     def fine(_patient: Patient) -> Iterator[Finding]:
         yield Finding("fine", "ok", "well")
 
+    def refuse(_patient: Patient) -> Iterator[Finding]:
+        yield from ()
+        raise OSError(28, "No space left on device", "journal.sqlite")
+
+    [refused] = examine(patient(tmp_path), [Check("full", refuse)])
+    assert "No space left on device: 'journal.sqlite'" in wrong([refused])["full"]
     checks = [
         Check("slow", hang, (), 0.1),
         Check("broken", fail),
@@ -312,6 +318,11 @@ def test_an_agent_that_answers_in_error_or_waits_for_others_is_found(
     assert "did not answer" in wrong(found(loner, checks=CHECKS[3:4]))["agent"]
     Client.told = {"pid": 7, "version": hansa.__version__, "awaited": ["west"]}
     assert "before west answer" in wrong(found(loner, checks=CHECKS[3:4]))["agent"]
+    for told in ({"pid": 7, "version": "0.0.9"}, {"pid": 7, "version": hansa.__version__}, {}):
+        Client.told = told
+        [finding] = found(loner, checks=CHECKS[3:4])
+        assert f"while {hansa.__version__} is installed" in finding.text
+        assert "restart the agent: hansa agent stop" in finding.remedy
 
 
 def test_a_journal_that_is_damaged_or_of_other_keys_is_found(loner: Home) -> None:
@@ -328,6 +339,18 @@ def test_a_journal_that_is_damaged_or_of_other_keys_is_found(loner: Home) -> Non
     assert str(loner.path / JOURNAL) in wrong(found(loner))["journal"]
     (loner.path / JOURNAL).write_text("no database" * 100)
     assert str(loner.path / JOURNAL) in wrong(found(loner))["journal"]
+
+
+def test_no_backup_is_advised_where_the_disk_is_at_fault(
+    loner: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (loner.path / JOURNAL).write_text("no database" * 100)
+    checks = [check for check in CHECKS if check.area in ("keys", "disk", "journal")]
+    [remedy] = [each.remedy for each in found(loner, checks=checks) if each.area == "journal"]
+    assert "hansa restore" in remedy
+    monkeypatch.setattr(doctor_home, "LOW_BYTES", 2**60)
+    [remedy] = [each.remedy for each in found(loner, checks=checks) if each.area == "journal"]
+    assert remedy.startswith("see to the disk first")
 
 
 # --- the ledger -----------------------------------------------------------------------------------------
@@ -367,6 +390,13 @@ def cut(home: Home, size: int) -> None:
 def test_a_copy_that_was_cut_short_is_found(homes: dict[str, Home]) -> None:
     cut(homes["north"], 4)
     assert "has seen 7 entries, 4 are left" in wrong(found(homes["north"], checks=LEDGER_CHECKS))["ledger"]
+
+
+def test_a_journal_that_cannot_be_read_hides_nothing_of_the_ledger(homes: dict[str, Home]) -> None:
+    (homes["north"].path / JOURNAL).write_text("no database" * 100)
+    findings = found(homes["north"], checks=LEDGER_CHECKS)
+    assert wrong(findings) == {}
+    assert verdicts(findings)["ledger"] == "ok"
 
 
 def test_a_long_ledger_is_left_to_the_whole_verification(
