@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ LEAVE_S = 1.0  # how long orders under way may take to end when the daemon does
 PATH_BYTES = 107  # sun_path, without its terminating zero
 BUILD_S = 10.0  # how long an order waits for an agent that is being built
 POLL_S = 0.05
+PAUSE_S = 0.5  # after a connection that could not be taken, for want of descriptors, threads or memory
 
 log = logging.getLogger("hansa.control")
 
@@ -53,12 +54,14 @@ class ControlServer:
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._threads: set[threading.Thread] = set()
         self._connections: set[socket.socket] = set()
+        self._closing = threading.Event()
         self._listener = _listen(self._path)
         self._acceptor = threading.Thread(target=self._accept, name="hansa-control", daemon=True)
         self._acceptor.start()
 
     def close(self) -> None:
         """Answer what is being carried out, refuse the rest, and remove the socket."""
+        self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)  # ends `accept`, which `close` alone does not
         self._acceptor.join()
         self._listener.close()
@@ -70,27 +73,40 @@ class ControlServer:
             thread.join(LEAVE_S)
 
     def _accept(self) -> None:
-        while True:
+        failing = False
+        while not self._closing.is_set():
             try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            if not self._free.acquire(blocking=False):
-                self._turn_away(connection, "too many connections at once; try again")
-            elif (user := _user_of(connection)) not in (os.geteuid(), 0):
-                self._free.release()
+                self._receive(self._listener.accept()[0])
+                failing = False
+            except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: no thread could be started
+                if not failing and not self._closing.is_set():
+                    log.error("the control socket could not take an order: %s; trying again", error)
+                failing = True
+                self._closing.wait(PAUSE_S)
+
+    def _receive(self, connection: socket.socket) -> None:
+        """Have a thread serve a connection, or turn it away."""
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            user = _user_of(connection)
+            if user not in (os.geteuid(), 0):
                 log.warning("turned user %d away from the control socket", user)
                 self._turn_away(connection, "only the agent's own user may give it orders")
-            else:
-                thread = threading.Thread(
-                    target=self._serve, args=(connection,), name="hansa-order", daemon=True
-                )
-                self._connections.add(connection)
-                self._threads.add(thread)
-                thread.start()
+                return
+            if not self._free.acquire(blocking=False):
+                self._turn_away(connection, "too many connections at once; try again")
+                return
+            undo.callback(self._free.release)
+            thread = threading.Thread(target=self._serve, args=(connection,), name="hansa-order", daemon=True)
+            self._connections.add(connection)
+            undo.callback(self._connections.discard, connection)
+            self._threads.add(thread)
+            undo.callback(self._threads.discard, thread)
+            thread.start()
+            undo.pop_all()  # the thread does all that
 
     def _turn_away(self, connection: socket.socket, reason: str) -> None:
-        with closing(connection), suppress(OSError):
+        with suppress(OSError):
             connection.settimeout(SILENCE_S)
             connection.sendall(_line({"error": reason}))
 

@@ -224,3 +224,39 @@ def test_a_home_deeper_than_a_sockets_address_is_reached(tmp_path: Path) -> None
     office = cast(Office, SimpleNamespace(home=home))
     with closing(ControlServer(home, lambda: office)), closing(ControlClient(home)) as client:
         assert client.ask(Echo("a"))["text"] == "a"
+
+
+def test_a_connection_that_cannot_be_taken_ends_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(control, "PAUSE_S", 0.01)
+    started, user_of = threading.Thread.start, control._user_of
+    fails = iter([True, True])
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "hansa-order" and next(fails, False):
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    with closing(ControlServer(home, lambda: cast(Office, None))):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        for _ in range(2):  # closed without a word, and without a place lost
+            with closing(ControlClient(home)) as client, pytest.raises(AgentNotRunning):
+                client.ask(Echo("a"))
+        with closing(ControlClient(home)) as client:
+            assert client.ask(Echo("a"))["text"] == "a"
+
+        def out_of_descriptors(connection: socket.socket) -> int:
+            monkeypatch.setattr(control, "_user_of", user_of)
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(control, "_user_of", out_of_descriptors)
+        with closing(ControlClient(home)) as client, pytest.raises(AgentNotRunning):
+            client.ask(Echo("a"))
+        clients = [ControlClient(home) for _ in range(control.MOST_CONNECTIONS)]
+        assert [client.ask(Echo("a"))["text"] for client in clients] == ["a"] * control.MOST_CONNECTIONS
+        for client in clients:
+            client.close()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert ["can't start new thread" in told[0], "Too many open files" in told[1]] == [True, True]
+    assert len(told) == 2  # of several in a row, the first
