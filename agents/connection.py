@@ -21,6 +21,7 @@ from hansa.broker import (
 
 STANDBY_S = 3.0  # a command that has just ended lets its successor in within this
 REFUSED_S = 5.0  # a broker that refuses us for so long means it
+AWAY_S = 5.0  # a broker that has not let us in for so long may not do so soon
 
 log = logging.getLogger("hansa.connection")
 
@@ -47,12 +48,19 @@ class ConnectionWatch:
         name: whose.
         connection: to be looked at.
         clock: seconds, monotonic.
+        quiet: log for debugging only; somebody else tells it.
     """
 
     def __init__(
-        self, name: str, connection: Connection, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        connection: Connection,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._name = name
+        self._quiet = quiet
         self._connection = connection
         self._clock = clock
         self._told: tuple[str, type[TransportError] | None] = ("connecting", None)  # no news at the start
@@ -72,6 +80,7 @@ class ConnectionWatch:
         if news != self._told and news != ("connecting", None):  # a new attempt is no news
             self._told = news
             level = logging.INFO if health.state == "ready" else logging.WARNING
+            level = logging.DEBUG if self._quiet else level
             log.log(level, "%s: %s", self._name, describe(health), extra={"event": f"broker-{health.state}"})
         self._give_up_if_refused(health)
         return health
@@ -97,6 +106,36 @@ class ConnectionWatch:
                 f"{self._name}: {health.trouble}; check broker.password and url in agent.toml, or have whoever "
                 "runs the broker provision this agent again"
             )
+
+
+class Patience:
+    """How long is it worth to wait for what comes from the others?
+
+    Args:
+        health: says how the connection is.
+        longest_s: seconds to wait at most.
+        since: when the connection was ready last, by the clock; now, if nothing is known.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        health: Callable[[], Health],
+        longest_s: float,
+        since: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._health = health
+        self._clock = clock
+        self._until = clock() + longest_s
+        self._ready_at = clock() if since is None else since
+
+    def spent(self) -> bool:
+        """Whether to wait no longer: the time is over, or there has been no connection for AWAY_S."""
+        now = self._clock()
+        if self._health().state == "ready":
+            self._ready_at = now
+        return now > self._until or now - self._ready_at > AWAY_S
 
 
 def describe(health: Health) -> str:

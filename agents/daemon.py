@@ -176,7 +176,7 @@ class Daemon:
     def _work(self, executor: Executor) -> None:
         """Build the agent and step it until told to stop."""
         agent, transport = self._build(executor)
-        watch = ConnectionWatch(agent.name, transport)
+        watch = ConnectionWatch(agent.name, transport, quiet=not self._serve)
         try:
             self._office = Office(self._home, agent, transport, self)
             if self._serve:

@@ -8,6 +8,7 @@ from typing import Any
 import tomlkit
 
 from hansa.agents.agent import Agent
+from hansa.agents.connection import Patience
 from hansa.agents.errors import DataError
 from hansa.agents.home import CONFIG, Home
 from hansa.agents.office import Office
@@ -47,7 +48,7 @@ class AddData:
                 )
         write_section(office.home, self.name, self.section, self.replace)
         office.daemon.reload()  # which registers what is not registered
-        return {"name": self.name, "registered": _until(lambda: _registered(office, self.name))}
+        return {"name": self.name, "registered": _until(office, lambda: _registered(office, self.name))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def drop_section(home: Home, name: str) -> None:
 def _withdraw(office: Office, name: str, reason: str) -> bool:
     _check_unused(office, name)
     office.ask(lambda: office.agent.write(DatasetWithdrawn(name, reason)))
-    return _until(lambda: not _registered(office, name))
+    return _until(office, lambda: not _registered(office, name))
 
 
 def _check_unused(office: Office, name: str) -> None:
@@ -120,10 +121,10 @@ def _registered(office: Office, name: str) -> bool:
     return office.ask(lambda: (agent.name, name) in agent.clerk.standing.datasets)
 
 
-def _until(done: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + CHAINED_S
+def _until(office: Office, done: Callable[[], bool]) -> bool:
+    patience = Patience(office.daemon.health, CHAINED_S)
     while not done():
-        if time.monotonic() > deadline:
+        if patience.spent():
             return False
         time.sleep(POLL_S)
     return True

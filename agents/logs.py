@@ -13,8 +13,6 @@ from typing import Any, Literal, TextIO
 Form = Literal["text", "json"]
 
 LEVELS = ("debug", "info", "warning", "error")
-# A lost connection is told once, with its remedy, by `hansa.agents.connection`; each attempt is for debugging.
-ATTEMPTS = "hansa.broker.line"
 
 
 class TextLines(logging.Formatter):
@@ -61,7 +59,6 @@ def write_logs(agent: str, form: Form = "text", level: str = "info", stream: Tex
     handler.setFormatter(TextLines() if form == "text" else JsonLines(agent))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("hansa").setLevel(level.upper())
-    logging.getLogger(ATTEMPTS).setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     logging.captureWarnings(True)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.agents.agent import Agent
+from hansa.agents.connection import Patience
 from hansa.agents.errors import FederationError
 from hansa.agents.invite import broker_url, dump_invite
 from hansa.agents.office import Office
@@ -102,13 +103,24 @@ class Admit:
     fingerprint: str
 
     def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return once the admission is on the chain, and say whether the joiner has its answer already.
+        """Return once the admission is on the chain.
 
         Raises:
             FederationError: nobody asks, or with other keys.
         """
         _ask_registrar(office, lambda registrar: registrar.admit(self.member, self.fingerprint))
         _await_status(office, self.member, "active")
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitArrival:
+    """Wait a while for an admitted member to say that it has its answer (to the keeper)."""
+
+    member: str
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        """Return whether it has."""
         return {"arrived": until(office, lambda: _registrar(office.agent).arrived(self.member), ARRIVED_S)}
 
 
@@ -249,10 +261,10 @@ def _await_status(office: Office, name: str, status: str) -> None:
 
 
 def until(office: Office, condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until something holds on the agent's thread; say whether it does."""
-    deadline = time.monotonic() + timeout_s
+    """Wait until something holds on the agent's thread, unless the broker is away; say whether it does."""
+    patience = Patience(office.daemon.health, timeout_s)
     while not office.ask(condition):
-        if time.monotonic() > deadline:
+        if patience.spent():
             return False
         time.sleep(POLL_S)
     return True

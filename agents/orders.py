@@ -15,6 +15,7 @@ from hansa.agents.jobs import Awaits, Cancel, Export, Resume, Submit
 from hansa.agents.keeping import GoOn
 from hansa.agents.membership import (
     Admit,
+    AwaitArrival,
     CloseInvite,
     ForgetDoors,
     Leave,
@@ -47,6 +48,7 @@ ORDERS: dict[str, type[Order]] = {
     "close-invite": CloseInvite,
     "show-applicant": ShowApplicant,
     "admit": Admit,
+    "await-arrival": AwaitArrival,
     "reject": Reject,
     "shuttable-doors": ShuttableDoors,
     "forget-doors": ForgetDoors,

@@ -1,7 +1,8 @@
 """How does a command reach its agent, whether its daemon runs or not?
 
 A running daemon is asked through its control socket. Otherwise the command runs the agent itself, for as long as
-it has orders, and stays until the broker has confirmed what they led to.
+it has orders, and stays until the broker has confirmed what they led to, or has been away for a few seconds. Who
+waits for two seconds is told why.
 """
 
 import json
@@ -9,21 +10,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from hansa.agents.connection import describe
+from hansa.agents.connection import Patience, describe
 from hansa.agents.control import ControlClient, carry_out
 from hansa.agents.daemon import Daemon
-from hansa.agents.errors import AgentNotRunning, HomeError
+from hansa.agents.errors import AgentError, AgentNotRunning, HomeError
 from hansa.agents.home import Home
 from hansa.agents.office import Office, Order
 from hansa.agents.passphrase import unlock
+from hansa.agents.status import Status
+from hansa.broker import Health
 
 LOCKED_S = 5.0  # how long to wait for a daemon that is just starting, or another command that is ending
 START_S = 30.0
 CONFIRM_S = 10.0
+ALOUD_S = 2.0  # nobody waits longer without a word
+STATUS_S = 1.0
 POLL_S = 0.02
 
 log = logging.getLogger("hansa.reach")
@@ -53,7 +59,7 @@ def reach(home: Home, *, alone: bool = True, passphrase_file: Path | None = None
     while True:
         with ExitStack() as stack:
             try:
-                ask: Ask = stack.enter_context(closing(ControlClient(home))).ask
+                ask = _aloud(stack.enter_context(closing(ControlClient(home))).ask, lambda: _awaited(home))
             except AgentNotRunning:
                 if not alone:
                     raise
@@ -94,25 +100,83 @@ def _alone(home: Home, passphrase_file: Path | None) -> Iterator[Ask]:
                 time.sleep(POLL_S)
 
     def ask(order: Order, timeout_s: float = 30.0) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(json.dumps(carry_out(order, office())))  # as from a daemon
+        working = office()
+        told = _in_time(lambda: carry_out(order, working), timeout_s, working.agent.name)
+        answer: dict[str, Any] = json.loads(json.dumps(told))  # as from a daemon
         return answer
 
+    began = time.monotonic()
     thread = threading.Thread(target=work, name="hansa-alone", daemon=True)
     thread.start()
     try:
         office()
-        yield ask
-        _wait_until_sent(office)
+        yield _aloud(ask, lambda: _why(daemon.health()))
+        _wait_until_sent(office, Patience(daemon.health, CONFIRM_S, began))
     finally:
         daemon.stop()
         thread.join()
 
 
-def _wait_until_sent(office: Callable[[], Office]) -> None:
+def _in_time(work: Callable[[], dict[str, Any]], timeout_s: float, name: str) -> dict[str, Any]:
+    """Return what work on a thread of its own gives; AgentError if that takes too long."""
+    done: Future[dict[str, Any]] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="hansa-order", daemon=True).start()
+    try:
+        return done.result(timeout_s)
+    except TimeoutError:
+        if done.done():  # a timeout of the work's own
+            raise
+        raise AgentError(f"{name} did not answer within {timeout_s:g} s") from None
+
+
+def _aloud(ask: Ask, why: Callable[[], str]) -> Ask:
+    """Have it said why, once, if answers take long."""
+    told = threading.Event()
+
+    def tell() -> None:
+        if not told.is_set():
+            told.set()
+            log.warning("%s", why())
+
+    def aloud(order: Order, timeout_s: float = 30.0) -> dict[str, Any]:
+        timer = threading.Timer(ALOUD_S, tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            return ask(order, timeout_s)
+        finally:
+            timer.cancel()
+
+    return aloud
+
+
+def _why(health: Health) -> str:
+    return "waiting for the others to answer" if health.state == "ready" else f"waiting: {describe(health)}"
+
+
+def _awaited(home: Home) -> str:
+    """Return what a running agent waits for."""
+    try:
+        with closing(ControlClient(home)) as client:
+            broker = client.ask(Status(), STATUS_S)["broker"]
+    except AgentError:
+        return f"waiting for the agent in {home.path}, which is busy"
+    if broker["state"] == "ready":
+        return "waiting for the others to answer"
+    return f"waiting: the agent is not connected to the broker: {broker['trouble'] or broker['state']}"
+
+
+def _wait_until_sent(office: Callable[[], Office], patience: Patience) -> None:
     """Wait until the broker has confirmed everything, for a while; the rest goes when the agent runs next."""
-    deadline = time.monotonic() + CONFIRM_S
     while not (now := office()).ask(now.agent.posted):
-        if time.monotonic() > deadline:
+        if patience.spent():
             log.warning(
                 "%s: not everything has left (%s); it will when the agent runs: hansa agent run --home %s",
                 *(now.agent.name, describe(now.daemon.health()), now.home.path),

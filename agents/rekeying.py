@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.agents.agent import Agent
+from hansa.agents.connection import Patience
 from hansa.agents.errors import AgentNotRunning, FederationError, HomeError
 from hansa.agents.home import IDENTITY, Home, sync_folder
 from hansa.agents.membership import CHAINED_S, POLL_S, until, write
@@ -131,9 +132,9 @@ def present_keys(home: Home, identity: Identity, agent: Agent) -> Identity | Non
 
 def _in_use(office: Office, keys: PublicIdentity) -> bool:
     """Wait until the agent was built anew with these keys, which happens once they are on the chain."""
-    deadline = time.monotonic() + CHAINED_S
+    patience = Patience(office.daemon.health, CHAINED_S)
     while office.daemon.keys() != keys:
-        if time.monotonic() > deadline:
+        if patience.spent():
             return False
         time.sleep(POLL_S)
     return True

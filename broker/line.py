@@ -164,7 +164,8 @@ class Line:
             self._away_since = time.monotonic()
         pause_s = _DICE.uniform(0, longest_pause(self._attempts, time.monotonic() - self._away_since))
         self._attempts += 1
-        log.warning("%s: %s; next attempt in %.1f s", self._name, error, pause_s)
+        # For debugging: `AmqpTransport.health` has what a person should know.
+        log.debug("%s: %s; next attempt in %.1f s", self._name, error, pause_s)
         self._loop.call_later(pause_s, self.start)
 
 

@@ -16,7 +16,9 @@ from hansa.agents.home import Home
 from hansa.agents.invite import bare_url, write_invite
 from hansa.agents.logs import printable
 from hansa.agents.membership import (
+    ARRIVED_S,
     Admit,
+    AwaitArrival,
     CloseInvite,
     ForgetDoors,
     Leave,
@@ -168,9 +170,9 @@ def admit(member: str, home: Home, yes: bool, reason: str | None, management: Ma
         click.echo(f"  {told['fingerprint']}")
         if not yes:
             click.confirm("Is that what its operator reads to you?", abort=True)
-        answer = ask(Admit(member, told["fingerprint"]), ORDER_S)
-        click.echo(f"{member}: admitted")
-        if answer["arrived"]:
+        ask(Admit(member, told["fingerprint"]), ORDER_S)
+        click.echo(f"{member}: admitted; waiting up to {ARRIVED_S:.0f} s for it to fetch its answer")
+        if ask(AwaitArrival(member), ORDER_S)["arrived"]:
             shuttable = ask(ShuttableDoors())["doors"]
         else:
             click.echo(

@@ -140,7 +140,7 @@ def test_the_whole_walk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[1]["organisation"] == "Bank"
 
     admitted = desk.done("federation admit north --home FOLDER/guild", answer="y\n")
-    assert "north: admitted" in admitted
+    assert "north: admitted; waiting up to " in admitted
     assert "has not fetched its answer yet" in admitted
     with at_work(guild) as keeper:
         until(lambda: ready(keeper), "the keeper")

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from hansa.agents.connection import REFUSED_S, STANDBY_S, ConnectionWatch, describe
+from hansa.agents.connection import AWAY_S, REFUSED_S, STANDBY_S, ConnectionWatch, Patience, describe
 from hansa.agents.errors import BrokerTurnedAway
 from hansa.broker import (
     AccessRefused,
@@ -103,3 +103,33 @@ def test_a_broker_that_lets_us_in_after_all_has_not_refused(sky: Sky) -> None:
 )
 def test_people_read_how_it_is_and_what_they_can_do(health: Health, words: str) -> None:
     assert words in describe(health)
+
+
+def test_a_quiet_watch_leaves_the_telling_to_others(sky: Sky, caplog: pytest.LogCaptureFixture) -> None:
+    watch = ConnectionWatch("north", sky, quiet=True)
+    with caplog.at_level(logging.INFO):
+        for sky.now in (AWAY, READY):
+            assert watch.look() == sky.now
+    assert caplog.records == []
+
+
+def test_waiting_ends_with_its_time_or_when_the_broker_has_been_away_for_long(sky: Sky) -> None:
+    now = 100.0
+    patience = Patience(sky.health, 4 * AWAY_S, clock=lambda: now)
+    sky.now = AWAY
+    now += AWAY_S
+    assert not patience.spent()
+    sky.now = READY
+    assert not patience.spent()
+    sky.now = AWAY
+    now += AWAY_S
+    assert not patience.spent()
+    now += 0.1
+    assert patience.spent()
+    sky.now = READY
+    assert not patience.spent()
+    now += 2 * AWAY_S
+    assert patience.spent()
+    assert not Patience(sky.health, AWAY_S, now - 60.0, lambda: now).spent()
+    sky.now = AWAY
+    assert Patience(sky.health, AWAY_S, now - 60.0, lambda: now).spent()

@@ -17,7 +17,7 @@ from hansa.agents.founding import found
 from hansa.agents.home import PASSWORD, Home
 from hansa.agents.invite import Invite, load_invite
 from hansa.agents.joining import join
-from hansa.agents.membership import Admit, CloseInvite, OpenInvite, Reject, ShowApplicant
+from hansa.agents.membership import Admit, AwaitArrival, CloseInvite, OpenInvite, Reject, ShowApplicant
 from hansa.agents.messages import JoinAnswer, LedgerFetch
 from hansa.agents.outbox import EXPIRY_S
 from hansa.agents.reach import reach
@@ -169,7 +169,8 @@ def test_who_is_invited_asks_waits_is_admitted_and_receives_the_chain(guild: Gui
             applicant = ask(ShowApplicant("north"))
             assert applicant["fingerprint"] == bank.identity().public.fingerprint
             assert applicant["organisation"] == "north bank"
-            assert ask(Admit("north", applicant["fingerprint"])) == {"arrived": True}
+            ask(Admit("north", applicant["fingerprint"]))
+            assert ask(AwaitArrival("north")) == {"arrived": True}
         assert joiner.end() is None
         federation = bank.config().federation
         assert (federation.id, federation.keeper) == (guild.federation, "guild")
@@ -358,7 +359,8 @@ def test_a_keeper_that_is_away_is_named_and_hears_the_request_later(
         with pytest.raises(NotAdmitted, match="guild has not decided yet"):
             join_now(bank, invite, wait_s=3)
         with reach(guild.home) as ask:
-            assert ask(Admit("early", bank.identity().public.fingerprint), 60)["arrived"] is False
+            ask(Admit("early", bank.identity().public.fingerprint), 60)
+            assert ask(AwaitArrival("early"), 60) == {"arrived": False}
         join_now(bank, invite)
 
 

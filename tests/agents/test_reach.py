@@ -1,5 +1,6 @@
 """Commands and their agent: through the daemon, or alone."""
 
+import logging
 import socket
 import threading
 import time
@@ -14,10 +15,14 @@ from hansa.agents import reach as reaching
 from hansa.agents.errors import AgentError, AgentNotRunning, HomeError, JobError
 from hansa.agents.home import LEDGER, Home
 from hansa.agents.office import Office
+from hansa.agents.orders import ORDERS
 from hansa.agents.reach import reach
+from hansa.agents.rekeying import RotateKeys, prepare_keys
 from hansa.agents.status import Status
+from hansa.broker import BrokerUnreachable, Health
 from hansa.ledger import DatasetRegistered, StoreMissing
 from tests import servers
+from tests.agents.daemons import at_work, ready, until
 from tests.agents.towns import connect, found_town, raze_town
 
 
@@ -33,6 +38,22 @@ class Offer:
         body = DatasetRegistered(self.name, 1, ("x",), None, bytes(32))
         office.ask(lambda: office.agent.write(body))
         return {"names": (self.name,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Dawdle:
+    """Is carried out once the test says so."""
+
+    late: bool = False
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        GATE.wait(30.0)
+        if self.late:
+            raise TimeoutError("of its own")
+        return {}
+
+
+GATE = threading.Event()
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +154,71 @@ def test_an_agent_that_is_long_in_starting_is_told(
     monkeypatch.setattr(reaching, "START_S", -1.0)
     with pytest.raises(AgentNotRunning, match="just starting"), reach(town["north"]):
         raise AssertionError("not yet")
+
+
+def test_an_order_that_takes_too_long_is_given_up(town: dict[str, Home]) -> None:
+    GATE.clear()
+    with reach(town["north"]) as ask:
+        with pytest.raises(AgentError, match=r"north did not answer within 0\.05 s"):
+            ask(Dawdle(), 0.05)
+        GATE.set()
+        assert ask(Dawdle(), 30.0) == {}
+        with pytest.raises(TimeoutError, match="of its own"):
+            ask(Dawdle(late=True), 30.0)
+
+
+def test_who_waits_is_told_why_once_whether_a_daemon_runs_or_not(
+    town: dict[str, Home], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reaching, "ALOUD_S", 0.02)
+    monkeypatch.setitem(ORDERS, "dawdle", Dawdle)
+
+    def told(home: Home) -> str:
+        """Wait for two orders until something is said; return it."""
+        caplog.clear()
+        GATE.clear()
+        with reach(home) as ask:
+            other = threading.Thread(target=lambda: ask(Dawdle()))
+            other.start()
+            until(lambda: lines(caplog) != [], "a word")
+            GATE.set()
+            other.join(30.0)
+            ask(Dawdle())
+        [line] = lines(caplog)
+        return line
+
+    assert told(town["north"]).startswith("waiting")
+    with at_work(town["north"]) as daemon:
+        until(lambda: ready(daemon), "north")
+        assert told(town["north"]) == "waiting for the others to answer"
+        away = Health("connecting", BrokerUnreachable("no connection to 127.0.0.1:1"))
+        monkeypatch.setattr(daemon, "health", lambda: away)
+        assert told(town["north"]).endswith("not connected to the broker: no connection to 127.0.0.1:1")
+        monkeypatch.setattr(reaching, "STATUS_S", 0.0001)
+        assert told(town["north"]).endswith("which is busy")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what people read of what a command says by itself."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_command_without_a_broker_says_so_in_two_lines_and_soon(
+    town: dict[str, Home], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = town["south"]
+    section = home.config().broker
+    assert section is not None
+    head, _, vhost = section.url.rpartition("/")
+    connect(home, f"{head.rpartition(':')[0]}:{closed_port()}/{vhost}")
+    monkeypatch.setattr(reaching, "ALOUD_S", 0.3)
+    monkeypatch.setattr("hansa.agents.connection.AWAY_S", 1.0)
+    began = time.monotonic()
+    with reach(home) as ask:
+        prepare_keys(home, home.identity())
+        assert ask(RotateKeys(), 60.0) == {"chained": False}
+    assert time.monotonic() - began < 10.0  # of 30, were the broker only slow
+    first, last = lines(caplog)
+    assert first.startswith("waiting: not connected: no connection to 127.0.0.1:")
+    assert last.startswith("south: not everything has left (not connected: ")
+    connect(home, section.url)
