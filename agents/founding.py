@@ -12,7 +12,7 @@ from hansa.agents.registrar import PASSWORD_BYTES
 from hansa.agents.settling import check_free, settle
 from hansa.broker import Account, Identity
 from hansa.broker.layout import check_member, exchange, user
-from hansa.ledger import ChainedEntry, Charter, Keeper
+from hansa.ledger import ChainedEntry, Charter, Keeper, LedgerError, StoreMissing
 
 
 def found(
@@ -27,7 +27,8 @@ def found(
 ) -> str:
     """Found a federation whose ledger this home's agent keeps; return its charter's fingerprint, 64 hex digits.
 
-    Begun anew after a crash, it goes on with the charter that is there.
+    The place on the broker comes first, so that nothing is written here for a name that another has there. Begun
+    anew after a crash, founding goes on with the place and the charter that it made.
 
     Args:
         broker: its URL, without user and virtual host.
@@ -37,19 +38,20 @@ def found(
 
     Raises:
         FederationError: the home belongs to a federation, is no aggregator's, or holds another ledger.
+        ProvisionFailed, BrokerUnreachable: from `provide`; the home is as it was.
         ValueError: no name, or no URL of a broker.
     """
     config = home.config()
     url = broker_url(broker, user(exchange(federation), check_member(identity.name)), federation)
     with home.held():
-        check_free(home, identity)
+        _check_not_founded(home, identity, federation)
         if "aggregator" not in config.agent.roles:
             raise FederationError(
                 f"{identity.name} is no aggregator: add it to agent.roles, since the founder keeps the ledger"
             )
-        charter = _charter(home, identity, federation, config.agent.organisation, purpose)
-        account = Account(identity.name, secrets.token_urlsafe(PASSWORD_BYTES))
+        account = Account(identity.name, secrets.token_urlsafe(PASSWORD_BYTES), anew=True)
         provide(account)
+        charter = _charter(home, identity, federation, config.agent.organisation, purpose)
         settle(
             home,
             identity,
@@ -61,6 +63,29 @@ def found(
             ca=ca,
         )
     return charter.hash.hex()
+
+
+def _check_not_founded(home: Home, identity: Identity, federation: str) -> None:
+    """Raise FederationError if the home belongs to a federation, or has begun to found another."""
+    membership = home.config().membership
+    if membership is not None and (membership.id, membership.keeper) == (federation, identity.name):
+        raise FederationError(
+            f"{federation} is founded already, and {identity.name} keeps its ledger; to build its place on the "
+            "broker: hansa broker provision --home HOME, or hansa broker commands --home HOME for lines to type"
+        )
+    check_free(home, identity)
+    try:
+        store = home.stored()
+    except StoreMissing:
+        return
+    with closing(store):
+        try:
+            Keeper(identity, federation, store)
+        except LedgerError as error:
+            raise FederationError(
+                f"{store.address}: not the beginning of {federation}: {error}; "
+                "go on with what it is the ledger of, or move it away"
+            ) from None
 
 
 def _charter(

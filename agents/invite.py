@@ -153,7 +153,12 @@ def broker_url(bare: str, name: str, federation: str, password: str = "") -> str
     """
     scheme, separator, rest = bare.partition("://")
     rest = rest.rstrip("/")
-    if scheme not in ("amqp", "amqps") or not separator or not rest or set(rest) & set("@/?#"):
+    if "@" in rest and scheme in ("amqp", "amqps"):
+        raise ValueError(
+            f"expected amqp(s)://host:port without user and password, {_hidden(bare)!r:.100}: "
+            "each agent has a user of its own there"
+        )
+    if scheme not in ("amqp", "amqps") or not separator or not rest or set(rest) & set("/?#"):
         raise ValueError(f"expected amqp(s)://host:port of the broker, found {_hidden(bare)!r:.100}")
     # The password is one of ours, of letters, digits, '-' and '_': it needs no escapes.
     login = f"{name}:{password}" if password else name
@@ -215,9 +220,11 @@ def load_invite(text: str) -> Invite:
 def read_invite(path: Path) -> Invite:
     """Read an invitation's file; InviteError names the file."""
     try:
-        if path.stat().st_size > MOST_BYTES * 2:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES * 2 + 1)  # its size is no help: of a device there is none
+        if len(content) > MOST_BYTES * 2:
             raise InviteError("too large for an invitation")
-        return load_invite(path.read_text(encoding="utf-8"))
+        return load_invite(content.decode())
     except OSError as error:
         raise InviteError(f"{path}: {error.strerror}") from None
     except (InviteError, UnicodeDecodeError) as error:

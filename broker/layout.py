@@ -87,6 +87,15 @@ def user(federation: str, agent: str) -> str:
     return f"{exchange(federation)}.{check_name(agent)}"
 
 
+def description(owner: str) -> str:
+    """Return how a federation's virtual host is described, for whoever runs the broker, and for us to know it.
+
+    Args:
+        owner: fingerprint of its keeper's first keys.
+    """
+    return f"hansa, kept by {owner}"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """A queue to declare, and what it is bound to."""

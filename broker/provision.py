@@ -2,7 +2,8 @@
 
 Whoever runs the broker builds it: through the management HTTP API (`provision`), or by typing what
 `commands` prints. Both come from one plan of steps, taken in order, each of which may be taken again: a new
-member is added by provisioning once more, and a password is changed the same way.
+member is added by provisioning once more, and a password is changed the same way, unless the account is said to
+be new. The virtual host's description names whose it is, so that nobody founds a federation over another's.
 
 Source: RabbitMQ's "HTTP API Reference" and "Access Control".
 """
@@ -13,8 +14,8 @@ import shlex
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from hansa.broker import layout
@@ -29,11 +30,13 @@ class Account:
 
     Attributes:
         door_to: for a door instead of a member: the keeper to whom it leads.
+        anew: the user must not be there yet, for somebody may live by the password it has.
     """
 
     agent: str
     password: str = field(repr=False)
     door_to: str = ""
+    anew: bool = False
 
     def __post_init__(self) -> None:
         if not self.password:
@@ -101,6 +104,20 @@ class Management:
         except OSError as error:
             raise BrokerUnreachable(f"no management API at {self.url}: {error}") from None
 
+    def find(self, path: str) -> Mapping[str, object] | None:
+        """Return what stands under a path, or None if nothing does; errors as for `call`."""
+        try:
+            told = json.loads(self.call("GET", path))
+        except ProvisionFailed as error:
+            if ": 404 " in str(error):
+                return None
+            raise
+        except ValueError:
+            raise ProvisionFailed(f"GET {unquote(path)}: {self.url} is no management API") from None
+        if not isinstance(told, dict):
+            raise ProvisionFailed(f"GET {unquote(path)}: {self.url} is no management API")
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -112,16 +129,64 @@ class Step:
     line: str = field(repr=False)
 
 
-def provision(management: Management, federation: str, accounts: Iterable[Account]) -> None:
+def claim(management: Management, federation: str, keeper: Account, owner: str) -> None:
+    """Build the place of a new federation for its keeper; again is fine for the same owner.
+
+    Args:
+        owner: fingerprint of the keeper's keys.
+
+    Raises:
+        ProvisionFailed: the virtual host or the keeper's user is somebody's already. Others as for `provision`.
+    """
+    place = _place(management, federation)
+    if place is not None and place != layout.description(owner):
+        raise ProvisionFailed(
+            f"{federation}: {management.url} has a virtual host of this name already, and not by these keys; "
+            "found it under another name, or have whoever runs the broker remove that one"
+        )
+    ours = place is not None  # then an earlier attempt may have left the user
+    provision(management, federation, [replace(keeper, anew=not ours)], owner)
+
+
+def provision(
+    management: Management, federation: str, accounts: Collection[Account], owner: str = ""
+) -> None:
     """Build a federation's place on the broker, or add members to it; again is fine.
+
+    Args:
+        owner: fingerprint of the keeper's first keys, to mark the place with; "" if unknown.
 
     Raises:
         BrokerUnreachable: nobody answers at the management URL.
-        ProvisionFailed: a step was refused; those before it stand, and the next run goes on from there.
+        ProvisionFailed: the place is another's, a new account is there already, or a step was refused; those
+            before it stand, and the next run goes on from there.
         BadName: the federation's or an agent's name.
     """
-    for step in plan(federation, accounts, administrator=management.user):
+    first, *steps = plan(federation, accounts, administrator=management.user, owner=owner)
+    place = _place(management, federation)
+    if owner and place and place != layout.description(owner):
+        raise ProvisionFailed(f"{federation}: the virtual host at {management.url} is another federation's")
+    check_new(management, federation, accounts)
+    if place is None:  # again, and it would lose its description
+        management.call(first.method, first.path, first.body)
+    for step in steps:
         management.call(step.method, step.path, step.body)
+
+
+def check_new(management: Management, federation: str, accounts: Iterable[Account]) -> None:
+    """Raise ProvisionFailed if an account that shall be new is there already; otherwise as `provision`."""
+    for account in accounts:
+        user = layout.user(federation, account.agent)
+        if account.anew and management.find(f"users/{quote(user, safe='')}") is not None:
+            raise ProvisionFailed(
+                f"{user}: {management.url} has this user already, and another password would lock its agent out"
+            )
+
+
+def _place(management: Management, federation: str) -> str | None:
+    """Return how the federation's virtual host is described, or None if there is none."""
+    told = management.find(f"vhosts/{quote(layout.exchange(federation), safe='')}")
+    return None if told is None else str(told.get("description") or "")
 
 
 def withdraw(management: Management, federation: str, agent: str) -> None:
@@ -141,20 +206,36 @@ def withdraw(management: Management, federation: str, agent: str) -> None:
                 raise
 
 
-def commands(federation: str, accounts: Iterable[Account], administrator: str = "guest") -> list[str]:
+def commands(
+    federation: str, accounts: Iterable[Account], administrator: str = "guest", owner: str = ""
+) -> list[str]:
     """Return what an operator types to the same effect, for a POSIX shell.
 
     ``rabbitmqctl`` runs on a broker's node. ``rabbitmqadmin`` is what the management plugin serves at
     ``/cli/rabbitmqadmin``; give it the administrator with ``-u`` and ``-p``. Passwords stand in the lines.
     """
-    return [step.line for step in plan(federation, accounts, administrator=administrator)]
+    return [step.line for step in plan(federation, accounts, administrator=administrator, owner=owner)]
 
 
-def plan(federation: str, accounts: Iterable[Account], *, administrator: str) -> Iterator[Step]:
-    """Yield every step, in order."""
+def member_commands(federation: str, accounts: Iterable[Account]) -> list[str]:
+    """Return the lines that add accounts to a place that stands; as `commands`."""
+    vhost = layout.exchange(federation)
+    return [step.line for account in accounts for step in _member(vhost, federation, account)]
+
+
+def plan(
+    federation: str, accounts: Iterable[Account], *, administrator: str, owner: str = ""
+) -> Iterator[Step]:
+    """Yield every step, in order; the first makes the virtual host."""
     vhost = layout.exchange(federation)
     at = quote(vhost, safe="")
-    yield Step("PUT", f"vhosts/{at}", {}, f"rabbitmqctl add_vhost {vhost}")
+    described = layout.description(owner) if owner else ""
+    yield Step(
+        "PUT",
+        f"vhosts/{at}",
+        {"description": described},
+        f"rabbitmqctl add_vhost {vhost}" + (f" --description {shlex.quote(described)}" if owner else ""),
+    )
     yield _permit(vhost, administrator, ".*", ".*", ".*")  # to declare the rest
     for name, internal in ((layout.exchange(federation), False), (layout.dead_exchange(federation), True)):
         yield Step(
@@ -207,13 +288,15 @@ def _member(vhost: str, federation: str, account: Account) -> Iterator[Step]:
             )
     user = layout.user(federation, account.agent)
     password = shlex.quote(account.password)
+    # printf is built into the shell, so that the password does not show among the processes.
+    add, change = (
+        f"printf '%s\\n' {password} | rabbitmqctl {verb} {user}" for verb in ("add_user", "change_password")
+    )
     yield Step(
         "PUT",
         f"users/{quote(user, safe='')}",
         {"password": account.password, "tags": ""},
-        # printf is built into the shell, so that the password does not show among the processes.
-        f"printf '%s\\n' {password} | rabbitmqctl add_user {user} ||"
-        f" printf '%s\\n' {password} | rabbitmqctl change_password {user}",
+        add if account.anew else f"{add} || {change}",
     )
     yield _permit(vhost, user, rights.configure, rights.write, rights.read)
     topics = {

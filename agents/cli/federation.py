@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from hansa.agents.cli.keys import revoke_key, rotate_keys
-from hansa.agents.cli.management import management_options
+from hansa.agents.cli.management import administrator_option, management_options
 from hansa.agents.cli.options import home_option
 from hansa.agents.errors import ConfigError, FederationError
 from hansa.agents.founding import found
 from hansa.agents.home import Home
-from hansa.agents.invite import bare_url, write_invite
+from hansa.agents.invite import bare_url, load_invite, write_invite
 from hansa.agents.logs import printable
 from hansa.agents.membership import (
     ARRIVED_S,
@@ -34,6 +34,7 @@ from hansa.agents.reach import Ask, reach
 from hansa.agents.roster import Row, read_roster
 from hansa.agents.settling import read_ca
 from hansa.broker import Account, Management, commands, provision, withdraw
+from hansa.broker.provision import claim, member_commands
 
 ORDER_S = 60.0  # an admission waits for the chain and for the joiner
 TYPE_THEM = (
@@ -58,22 +59,36 @@ federation.add_command(revoke_key)
     "--ca", type=click.Path(path_type=Path, dir_okay=False), help="PEM of who vouches for the broker."
 )
 @click.option("--purpose", default="", help="What it is for; stands in the charter.")
+@administrator_option
 @management_options
 def create(
-    name: str, home: Home, broker: str, ca: Path | None, purpose: str, management: Management | None
+    name: str,
+    home: Home,
+    broker: str,
+    ca: Path | None,
+    purpose: str,
+    administrator: str,
+    management: Management | None,
 ) -> None:
     """Found the federation NAME: its charter and ledger, here; its place on the broker, there.
 
     Without --management, the lines are printed that somebody who runs the broker types.
     """
+    identity = unlock(home)
+    owner = identity.public.fingerprint
 
     def provide(account: Account) -> None:
-        _provide(management, name, [account])
+        if management is not None:
+            claim(management, name, account, owner)
+        else:
+            _print(commands(name, [account], administrator, owner))
 
     try:
-        fingerprint = found(home, unlock(home), name, broker, provide, purpose=purpose, ca=read_ca(ca))
+        fingerprint = found(home, identity, name, broker, provide, purpose=purpose, ca=read_ca(ca))
     except ValueError as error:
         raise FederationError(str(error)) from None
+    if management is None:
+        click.echo(f"# To see these lines again: hansa broker commands --home {home.path}")
     click.echo(f"{name}: founded; {home.config().agent.name} keeps its ledger")
     click.echo(f"fingerprint of the charter: {fingerprint}")
     click.echo("next: hansa agent run, and hansa federation invite MEMBER")
@@ -123,7 +138,12 @@ def invite(
         try:
             if management is not None and told["again"]:
                 withdraw(management, name, member)  # mail to the keys it had before
-            _provide(management, name, [door, Account(member, told["member_password"])])
+            accounts = [door, Account(member, told["member_password"])]
+            if management is not None:
+                owner = load_invite(told["file"]).keeper().fingerprint
+                provision(management, name, accounts, owner)
+            else:
+                _print(member_commands(name, accounts))
             write_invite(target, told["file"])
         except BaseException:
             ask(CloseInvite(member))
@@ -235,13 +255,10 @@ def leave(home: Home, yes: bool) -> None:
         click.echo(f"{name} leaves {federation_id}: {keeper} books it when its agent runs")
 
 
-def _provide(management: Management | None, name: str, accounts: list[Account]) -> None:
-    """Build what the broker needs, or print how."""
-    if management is not None:
-        provision(management, name, accounts)
-        return
+def _print(lines: list[str]) -> None:
+    """Show what somebody who runs the broker types."""
     click.echo(TYPE_THEM)
-    for line in commands(name, accounts):
+    for line in lines:
         click.echo(line)
 
 

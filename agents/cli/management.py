@@ -15,6 +15,11 @@ from hansa.broker import Management
 VARIABLE = "HANSA_MANAGEMENT"
 
 
+administrator_option = click.option(
+    "--administrator", default="guest", show_default=True, help="The broker's user who types printed lines."
+)
+
+
 def management_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--management` and `--management-ca` and, as `management`, what they name, or None."""
 

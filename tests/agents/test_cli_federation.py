@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,7 +19,7 @@ from hansa.agents import membership
 from hansa.agents.cli import main
 from hansa.agents.cli.management import open_management
 from hansa.agents.errors import FederationError, HomeError
-from hansa.agents.home import PASSWORD, Home
+from hansa.agents.home import LEDGER, PASSWORD, Home
 from hansa.agents.invite import read_invite
 from hansa.agents.joining import join as ask_to_join
 from hansa.agents.journal import RESTORED
@@ -26,7 +27,6 @@ from hansa.agents.membership import ShuttableDoors
 from hansa.agents.reach import reach
 from hansa.broker import Management
 from hansa.broker.layout import user
-from hansa.ledger import verify_store
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
 from tests.agents.federations import found
@@ -278,7 +278,62 @@ def test_without_management_the_lines_to_type_are_printed(desk: Desk) -> None:
     assert f"rabbitmqctl add_vhost {desk.federation}" in printed
     password = (desk.home("guild").path / PASSWORD).read_text().strip()
     assert password in printed  # whoever types the lines needs it
-    desk.done("broker provision --federation TOWN --agent aggregator")  # so that the keeper has its place
+    assert "change_password" not in printed  # it may be somebody else's user there
+    again = desk.refused("federation create TOWN --home FOLDER/guild --broker BROKER", management=False)
+    assert "is founded already, and aggregator keeps its ledger; to build its place" in again
+    lines = desk.done("broker commands --home FOLDER/guild --administrator admin")
+    assert f"set_permissions -p {desk.federation} admin" in lines
+    assert password in lines
+    told = desk.done("broker provision --home FOLDER/guild")
+    assert told == f"aggregator: provisioned; password in {desk.home('guild').path / PASSWORD}\n"
+    with at_work(desk.home("guild")) as keeper:
+        until(lambda: ready(keeper), "the keeper has its place")
+    invited = desk.done(
+        "federation invite north --home FOLDER/guild --out FOLDER/north.invite", management=False
+    )
+    assert "add_user" in invited
+    assert "add_vhost" not in invited
+
+
+def test_nobody_founds_over_another_federation_at_the_broker(founded: Desk) -> None:
+    password = (founded.home("guild").path / PASSWORD).read_text().strip()
+    founded.done("init FOLDER/rival --name aggregator --role aggregator")
+    told = founded.refused("federation create TOWN --home FOLDER/rival --broker BROKER")
+    assert "has a virtual host of this name already, and not by these keys" in told
+    assert password not in told
+    rival = founded.home("rival")
+    assert not (rival.path / LEDGER).exists()  # so that another name is as good as the first
+    management = Management.from_url(servers.shared().management_url)
+    management.call("DELETE", f"vhosts/{founded.federation}")
+    left = founded.refused("federation create TOWN --home FOLDER/rival --broker BROKER")
+    assert f"{founded.federation}.aggregator: " in left
+    assert "has this user already" in left
+    founded.done("broker provision --home FOLDER/guild")  # whose password was not touched
+    with at_work(founded.home("guild")) as keeper:
+        until(lambda: ready(keeper), "the keeper is let in as before")
+
+
+def test_an_invitation_is_provisioned_only_where_the_federation_is(founded: Desk) -> None:
+    management = Management.from_url(servers.shared().management_url)
+    management.call("PUT", f"vhosts/{founded.federation}", {"description": "payroll"})
+    told = founded.refused("federation invite north --home FOLDER/guild --out FOLDER/north.invite")
+    assert "is another federation's" in told
+    assert founded.users() == {"aggregator"}
+
+
+def test_a_founder_who_was_interrupted_goes_on_with_its_place(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.done("init FOLDER/guild --name aggregator --role aggregator")
+    with monkeypatch.context() as broken:
+        broken.setattr("hansa.agents.founding.settle", Mock(side_effect=OSError("the lights went out")))
+        desk.refused("federation create TOWN --home FOLDER/guild --broker BROKER")
+    other = desk.refused("federation create other --home FOLDER/guild --broker BROKER")
+    assert "not the beginning of other" in other
+    assert "move it away" in other
+    desk.done("federation create TOWN --home FOLDER/guild --broker BROKER")
+    with at_work(desk.home("guild")) as keeper:
+        until(lambda: ready(keeper), "the keeper")
 
 
 def test_a_federation_is_founded_once_by_an_aggregator(founded: Desk) -> None:
@@ -296,10 +351,12 @@ def test_a_federation_is_founded_once_by_an_aggregator(founded: Desk) -> None:
         f"federation create other --home FOLDER/second {unreachable}"
     )
     assert founded.home("second").config().membership is None
-    with closing(founded.home("second").stored()) as store:
-        first = verify_store(store).head
-    founded.done("federation create other --home FOLDER/second --broker BROKER", management=False)
-    assert founded.home("second").config().federation.charter == first.hash.hex()
+    assert "without user and password, 'amqp://host': each agent has a user of its own" in founded.refused(
+        "federation create other --home FOLDER/second --broker amqp://ann:secret@host"
+    )
+    # Nothing was written for a name that came to nothing.
+    founded.done("federation create another --home FOLDER/second --broker BROKER", management=False)
+    assert founded.home("second").config().federation.id == "another"
 
 
 def test_names_of_doors_are_nobodys(desk: Desk) -> None:
@@ -318,8 +375,13 @@ def test_certificates_are_checked_before_they_travel(founded: Desk, tmp_path: Pa
 def test_accounts_are_provisioned_again_with_the_passwords_that_are_kept(desk: Desk) -> None:
     shown = desk.done("broker provision --federation TOWN --agent alice --agent bob")
     assert shown.count("password (shown this once): ") == 2
-    kept = desk.done("broker provision --federation TOWN --agent alice --password-dir FOLDER/passwords")
+    live = desk.refused("broker provision --federation TOWN --agent alice --password-dir FOLDER/passwords")
+    assert "another password would lock its agent out" in live
     file = desk.folder / "passwords" / "alice.password"
+    assert not file.exists()
+    kept = desk.done(
+        "broker provision --federation TOWN --agent alice --password-dir FOLDER/passwords --reset-password"
+    )
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     password = file.read_text().strip()
     assert password not in kept
@@ -333,6 +395,16 @@ def test_accounts_are_provisioned_again_with_the_passwords_that_are_kept(desk: D
     assert desk.users() == {"alice"}
     missing = desk.refused("broker provision --federation TOWN --agent alice", management=False)
     assert "--management URL or HANSA_MANAGEMENT" in missing
+
+
+def test_accounts_are_named_or_a_homes(founded: Desk) -> None:
+    for line in ("broker provision --federation TOWN", "broker commands"):
+        assert "--federation and --agent, or --home" in founded.type(line).output
+    both = founded.type("broker provision --federation TOWN --agent alice --home FOLDER/guild")
+    assert "--home says all" in both.output
+    guild = founded.home("guild")
+    guild.edit(lambda document: document["broker"].pop("password_file"))
+    assert "names no broker.password_file" in founded.refused("broker provision --home FOLDER/guild")
 
 
 def test_the_management_api_may_stand_in_a_file(tmp_path: Path) -> None:

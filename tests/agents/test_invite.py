@@ -148,6 +148,11 @@ def test_files_that_hold_none_are_named(invite: Invite, tmp_path: Path) -> None:
             read_invite(path)
 
 
+def test_a_file_without_end_is_read_no_further_than_an_invitation_goes() -> None:
+    with pytest.raises(InviteError, match="/dev/zero: too large for an invitation"):
+        read_invite(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     "url", ["http://host", "amqp://", "host:5672", "amqp://u:hidden@host", "amqp://host/town"]
 )

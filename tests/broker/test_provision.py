@@ -35,7 +35,8 @@ from hansa.broker import (
     withdraw,
 )
 from hansa.broker.identity import EVERYBODY
-from hansa.broker.layout import dead_exchange, exchange, queue, takeover_key, user
+from hansa.broker.layout import dead_exchange, description, exchange, queue, takeover_key, user
+from hansa.broker.provision import claim
 from tests import servers
 from tests.broker.builders import seal
 from tests.broker.conformance import PATIENCE_S, bodies, learn, take, take_safely
@@ -282,6 +283,44 @@ def test_a_refused_step_is_named(town: Town) -> None:
 def test_whoever_is_no_administrator_is_refused(town: Town) -> None:
     with pytest.raises(ProvisionFailed, match="401"):
         provision(replace(town.management, password="wrong"), town.name, [])
+
+
+def test_a_place_is_claimed_once_and_again_by_the_same_keys(town: Town) -> None:
+    keeper, name = Account("alice", "a password"), f"claimed-{town.name}"[:40]
+    claim(town.management, name, keeper, "a1" * 32)
+    claim(town.management, name, keeper, "a1" * 32)
+    with pytest.raises(ProvisionFailed, match="not by these keys"):
+        claim(town.management, name, keeper, "b2" * 32)
+    with pytest.raises(ProvisionFailed, match="not by these keys"):
+        claim(town.management, town.name, keeper, "a1" * 32)  # one that nobody marked is somebody's, too
+    provision(town.management, name, [Account("bob", "another")], "a1" * 32)
+    with pytest.raises(ProvisionFailed, match="another federation's"):
+        provision(town.management, name, [Account("bob", "a third")], "b2" * 32)
+    provision(town.management, name, [])
+    told = json.loads(town.management.call("GET", f"vhosts/{name}"))
+    assert told["description"] == description("a1" * 32)
+    for path in (f"vhosts/{name}", *(f"users/{user(name, each)}" for each in ("alice", "bob"))):
+        town.management.call("DELETE", path)
+
+
+def test_a_new_account_takes_nobodys_user(town: Town) -> None:
+    with pytest.raises(ProvisionFailed, match=r"\.bob: http.* has this user already"):
+        provision(town.management, town.name, [Account("bob", "another password", anew=True)])
+    town.connect("bob")
+
+
+def test_lines_for_a_new_account_change_nobodys_password() -> None:
+    text = "\n".join(commands("town", [Account("alice", "secret", anew=True)], owner="a1" * 32))
+    assert "add_user town.alice" in text
+    assert "change_password" not in text
+    assert f"add_vhost town --description '{description('a1' * 32)}'" in text
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]"])
+def test_what_is_no_management_api_is_named(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    monkeypatch.setattr(Management, "call", lambda *_: answer)
+    with pytest.raises(ProvisionFailed, match="http://a:15672 is no management API"):
+        Management.from_url("http://u:p@a").find("vhosts/town")
 
 
 def test_an_absent_management_api_is_named() -> None:
