@@ -285,7 +285,12 @@ def test_one_class_is_no_classification() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"rounds": 0}, "rounds"), ({"quorum": 4}, "quorum"), ({"quorum": 0}, "quorum"), ({"round_deadline_s": 0.0}, "deadline")],
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"quorum": 4}, "quorum"),
+        ({"quorum": 0}, "quorum"),
+        ({"round_deadline_s": 0.0}, "deadline"),
+    ],
     ids=str,
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
