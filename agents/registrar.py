@@ -40,7 +40,8 @@ from hansa.ledger.rules import check_body
 
 MOST_HOURS = 30 * 24  # shorter than a door that nobody uses stands
 PASSWORD_BYTES = 24
-MOST_REPORTED = 1_024  # refused requests remembered, so that each is told of once
+MOST_REPORTED = 8  # refused requests of one door that are told of, each once; a fresh nonce makes a fresh one
+REPORTED_ANEW_MS = 3_600_000  # then they count from 0
 
 SPACE = "invitation"
 
@@ -144,7 +145,8 @@ class Registrar:
         self._invitations = {each.number: each for each in load_invitations(journal)}
         # Admissions whose answer waits for the chain; after a restart it may go out once more.
         self._owed = {each.number for each in self._invitations.values() if each.status == "admitted"}
-        self._reported: set[bytes] = set()
+        self._reported: dict[str, set[bytes]] = {}  # by door
+        self._reported_since_ms = 0
         self._left = self._who_left()
 
     # --- what a person does --------------------------------------------------------------------------------
@@ -251,7 +253,8 @@ class Registrar:
         return [
             each.door
             for each in self._invitations.values()
-            if each.status in ("arrived", "rejected", "withdrawn") or now_ms >= each.expires_ms
+            if each.status in ("arrived", "rejected", "withdrawn")
+            or (each.status != "admitted" and now_ms >= each.expires_ms)
         ]
 
     def shut(self, doors: Collection[str]) -> None:
@@ -271,15 +274,15 @@ class Registrar:
         try:
             request = open_request(delivery.body)
         except Refused as error:
-            self._report(delivery.body, door, f"{type(error).__name__}: {error}")
+            self._report(delivery.body, door, door, f"{type(error).__name__}: {error}")
             return
         if not is_door(door) or door != door_of(request.invite):
-            self._report(delivery.body, door, "a request that came through another's door")
+            self._report(delivery.body, door, door, "a request that came through another's door")
             return
         invitation = self._invitations.get(request.invite)
         objection = self._objection(request, invitation)
         if objection or invitation is None:
-            self._report(request.signed, f"{request.public.name} ({door})", objection)
+            self._report(request.signed, door, f"{request.public.name} ({door})", objection)
             answer = JoinAnswer(request.nonce, "refused", objection)
             self._letter(request.public, door, answer)
         elif request.stage == ARRIVED:
@@ -313,7 +316,10 @@ class Registrar:
                 self._answer(invitation)
 
     def tidy(self) -> None:
-        """Erase what expired invitations hold, and forget those whose doors the broker has removed by now."""
+        """Erase what expired invitations hold, and forget those whose doors the broker has removed by now.
+
+        Whoever was admitted and has not thanked for its answer yet may still come for it.
+        """
         now_ms = self._now_ms()
         for each in list(self._invitations.values()):
             if now_ms >= each.expires_ms + DOOR_UNUSED_MS:
@@ -321,7 +327,7 @@ class Registrar:
                     "the broker may still have the user of the door %s: nobody withdrew it", each.door
                 )
                 self._drop(each)
-            elif now_ms >= each.expires_ms and each.password and each.number not in self._owed:
+            elif now_ms >= each.expires_ms and each.password and each.status != "admitted":
                 self._keep(replace(each, password=""))
 
     # --- private -----------------------------------------------------------------------------------------------
@@ -342,8 +348,8 @@ class Registrar:
             return f"the invitation was used already, with other keys ({used}…): ask for a new one"
         if invitation.status in ("rejected", "withdrawn"):
             return invitation.reason
-        if now_ms >= invitation.expires_ms:
-            return "the invitation has expired: ask for a new one"
+        if now_ms >= invitation.expires_ms and invitation.status in ("open", "waiting"):
+            return "the invitation has expired: ask for a new one"  # whoever was admitted is a member
         if request.sent_at_ms > now_ms + CLOCK_SKEW_MS:
             ahead_s = (request.sent_at_ms - now_ms) / 1000
             return f"the clock of {request.public.name} is {ahead_s:.0f} s ahead: set it, and ask again"
@@ -422,14 +428,17 @@ class Registrar:
                 answer = JoinAnswer(applicant.nonce, "waiting")
         self._letter(applicant.public, invitation.door, answer)
 
-    def _report(self, seen: bytes, who: str, reason: str) -> None:
-        """Tell of a refused request once, however often it comes."""
-        if seen in self._reported:
+    def _report(self, seen: bytes, door: str, who: str, reason: str) -> None:
+        """Tell of a refused request once, however often it comes; of many through one door, not of all."""
+        if self._now_ms() - self._reported_since_ms >= REPORTED_ANEW_MS:
+            self._reported, self._reported_since_ms = {}, self._now_ms()
+        known = self._reported.setdefault(door, set())
+        if seen in known or len(known) >= MOST_REPORTED:
             return
-        if len(self._reported) >= MOST_REPORTED:
-            self._reported.clear()
-        self._reported.add(seen)
+        known.add(seen)
         log.warning("%s: refused a request to join from %s: %s", self._identity.name, who, reason)
+        if len(known) == MOST_REPORTED:
+            log.warning("%s: of more through %s nothing is said for an hour", self._identity.name, door)
         self._desk.announce("join-refused", member=who, reason=reason)
 
     def _who_left(self) -> frozenset[str]:

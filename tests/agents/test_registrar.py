@@ -289,7 +289,7 @@ def test_whoever_may_not_come_in_is_told_why_and_leaves_nothing(
 
 
 def test_a_refused_request_that_comes_again_is_told_of_once(
-    hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    hall: Hall, caplog: pytest.LogCaptureFixture
 ) -> None:
     invite = hall.invite()
     request = hall.knock(invite, secret=bytes(32))
@@ -298,10 +298,22 @@ def test_a_refused_request_that_comes_again_is_told_of_once(
         hall.knock(invite, frame=frame)
     assert caplog.text.count("refused a request") == 1
     assert len(hall.answers(invite)) == 4
-    monkeypatch.setattr(registrar, "MOST_REPORTED", 1)
-    hall.knock(invite, secret=bytes(32))
-    hall.knock(invite, frame=frame)  # what is remembered is bounded
+
+
+def test_whoever_floods_a_door_does_not_flood_the_log(
+    hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrar, "MOST_REPORTED", 2)
+    invite, other = hall.invite(), hall.invite("south")
+    for _ in range(4):
+        hall.knock(invite, secret=bytes(32))  # each with a nonce of its own
+    assert caplog.text.count("refused a request") == 2
+    assert caplog.text.count(f"of more through {invite.door} nothing is said for an hour") == 1
+    hall.knock(other, secret=bytes(32))
     assert caplog.text.count("refused a request") == 3
+    hall.now_s += 3_600
+    hall.knock(invite, secret=bytes(32))
+    assert caplog.text.count("refused a request") == 4
 
 
 def test_what_is_no_request_is_told_of_and_not_answered(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
@@ -416,6 +428,24 @@ def test_an_expired_invitation_keeps_no_password_and_is_forgotten_with_its_door(
     hall.settle()
     assert list(hall.journal.load(registrar.SPACE)) == [later.number]
     assert f"the broker may still have the user of the door {invite.door}" in caplog.text
+
+
+def test_whoever_was_admitted_gets_its_answer_after_the_invitation_has_expired(hall: Hall) -> None:
+    issued = hall.issue(automatic=True)
+    hall.knock(issued.invite)
+    hall.answers(issued.invite)  # which was lost
+    hall.now_s += 3_700
+    hall.settle()
+    assert hall.registrar.shuttable() == []  # its door stands
+    again = hall.knock(issued.invite)
+    expected = JoinAnswer(again.nonce, "admitted", password=issued.password)
+    assert hall.answers(issued.invite) == [expected]
+    hall.knock(issued.invite, stage=ARRIVED)
+    hall.now_s += 3_700  # the keeper tidies now and then
+    hall.settle()
+    assert hall.registrar.arrived("north")
+    assert hall.registrar.shuttable() == [issued.invite.door]
+    assert hall.invitations()["north"].password == ""
 
 
 def test_an_answer_to_a_door_that_is_gone_is_dropped(hall: Hall) -> None:
