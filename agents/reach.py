@@ -59,7 +59,8 @@ def reach(home: Home, *, alone: bool = True, passphrase_file: Path | None = None
     while True:
         with ExitStack() as stack:
             try:
-                ask = _aloud(stack.enter_context(closing(ControlClient(home))).ask, lambda: _awaited(home))
+                client = stack.enter_context(closing(ControlClient(home)))
+                ask = _Voice(lambda: _awaited(home)).lent_to(client.ask)
             except AgentNotRunning:
                 if not alone:
                     raise
@@ -110,8 +111,14 @@ def _alone(home: Home, passphrase_file: Path | None) -> Iterator[Ask]:
     thread.start()
     try:
         office()
-        yield _aloud(ask, lambda: _why(daemon.health()))
-        _wait_until_sent(office, Patience(daemon.health, CONFIRM_S, began))
+        voice = _Voice(lambda: _why(daemon.health()))
+        yield voice.lent_to(ask)
+        with voice.waiting():
+            left = _has_left(office, Patience(daemon.health, CONFIRM_S, began))
+        if not left:
+            why = "" if voice.told.is_set() else f" ({describe(daemon.health())})"
+            later = f"it will when the agent runs: hansa agent run --home {home.path}"
+            log.warning("%s: not everything has left%s; %s", office().agent.name, why, later)
     finally:
         daemon.stop()
         thread.join()
@@ -136,25 +143,41 @@ def _in_time(work: Callable[[], dict[str, Any]], timeout_s: float, name: str) ->
         raise AgentError(f"{name} did not answer within {timeout_s:g} s") from None
 
 
-def _aloud(ask: Ask, why: Callable[[], str]) -> Ask:
-    """Have it said why, once, if answers take long."""
-    told = threading.Event()
+class _Voice:
+    """Says once why somebody waits, if that takes long.
 
-    def tell() -> None:
-        if not told.is_set():
-            told.set()
-            log.warning("%s", why())
+    Args:
+        why: called on a thread of its own.
+    """
 
-    def aloud(order: Order, timeout_s: float = 30.0) -> dict[str, Any]:
-        timer = threading.Timer(ALOUD_S, tell)
+    def __init__(self, why: Callable[[], str]) -> None:
+        self._why = why
+        self.told = threading.Event()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say it if the block lasts longer than ALOUD_S."""
+        timer = threading.Timer(ALOUD_S, self._tell)
         timer.daemon = True
         timer.start()
         try:
-            return ask(order, timeout_s)
+            yield
         finally:
             timer.cancel()
 
-    return aloud
+    def lent_to(self, ask: Ask) -> Ask:
+        """Return what asks the same, and says why that takes long."""
+
+        def aloud(order: Order, timeout_s: float = 30.0) -> dict[str, Any]:
+            with self.waiting():
+                return ask(order, timeout_s)
+
+        return aloud
+
+    def _tell(self) -> None:
+        if not self.told.is_set():
+            self.told.set()
+            log.warning("%s", self._why())
 
 
 def _why(health: Health) -> str:
@@ -173,13 +196,10 @@ def _awaited(home: Home) -> str:
     return f"waiting: the agent is not connected to the broker: {broker['trouble'] or broker['state']}"
 
 
-def _wait_until_sent(office: Callable[[], Office], patience: Patience) -> None:
-    """Wait until the broker has confirmed everything, for a while; the rest goes when the agent runs next."""
+def _has_left(office: Callable[[], Office], patience: Patience) -> bool:
+    """Wait a while until the broker has confirmed everything; what has not left goes when the agent runs next."""
     while not (now := office()).ask(now.agent.posted):
         if patience.spent():
-            log.warning(
-                "%s: not everything has left (%s); it will when the agent runs: hansa agent run --home %s",
-                *(now.agent.name, describe(now.daemon.health()), now.home.path),
-            )
-            return
+            return False
         time.sleep(POLL_S)
+    return True

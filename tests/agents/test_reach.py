@@ -194,7 +194,8 @@ def test_who_waits_is_told_why_once_whether_a_daemon_runs_or_not(
         away = Health("connecting", BrokerUnreachable("no connection to 127.0.0.1:1"))
         monkeypatch.setattr(daemon, "health", lambda: away)
         assert told(town["north"]).endswith("not connected to the broker: no connection to 127.0.0.1:1")
-        monkeypatch.setattr(reaching, "STATUS_S", 0.0001)
+        monkeypatch.setattr(reaching, "Status", Dawdle)
+        monkeypatch.setattr(reaching, "STATUS_S", 0.02)
         assert told(town["north"]).endswith("which is busy")
 
 
@@ -220,5 +221,12 @@ def test_a_command_without_a_broker_says_so_in_two_lines_and_soon(
     assert time.monotonic() - began < 10.0  # of 30, were the broker only slow
     first, last = lines(caplog)
     assert first.startswith("waiting: not connected: no connection to 127.0.0.1:")
-    assert last.startswith("south: not everything has left (not connected: ")
+    assert last.startswith("south: not everything has left; it will when the agent runs: ")
     connect(home, section.url)
+
+
+def test_what_has_been_said_is_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    voice = reaching._Voice(lambda: "waiting")
+    for _ in range(2):
+        voice._tell()
+    assert lines(caplog) == ["waiting"]
