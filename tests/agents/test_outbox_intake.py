@@ -253,6 +253,15 @@ def test_an_array_within_one_window_needs_no_credit(road: Road, alice: Side, bob
     assert bob.rows("sequence") == 0  # bob has said nothing
 
 
+@pytest.mark.usefixtures("small_chunks")
+def test_a_message_follows_its_own_arrays_before_those_of_the_next(road: Road, alice: Side) -> None:
+    for _ in range(3):
+        alice.post(model(numbers(2)))
+    alice.commit()
+    alice.outbox.publish(NOW_S)
+    assert [frame_kind(frame) for frame in road.frames] == ["chunk", "chunk", "envelope"] * 3
+
+
 def test_an_array_of_72_mib_is_sent_within_bounded_memory(road: Road, tmp_path: Path) -> None:
     alice = Side(road, "alice", DiskFiles(tmp_path / "alice"))
     bob = Side(road, "bob", DiskFiles(tmp_path / "bob"))
