@@ -44,6 +44,7 @@ from hansa.agents.messages import (
     LedgerRefused,
 )
 from hansa.agents.outbox import Outbox
+from hansa.agents.overdue import Overdue
 from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.registrar import Registrar
 from hansa.agents.requests import Answer, Requests
@@ -135,13 +136,29 @@ class Agent:
         self._registry = registry or ModelRegistry()
         self._desk = Desk(identity.name, clock, self._post, self._write)
         charter = bytes.fromhex(config.federation.charter)
-        self.clerk = Clerk(identity, self._federation, self._keeper, store, charter, journal)
+        self.clerk = Clerk(
+            identity,
+            self._federation,
+            self._keeper,
+            store,
+            charter,
+            journal,
+            lambda name: self.outbox.unconfirmed(name),
+        )
         self._blobs = BlobStore(files)
         self._belonging = Belonging(identity.name, self.clerk)
         lookup = self.clerk.lookup
         restored_ms = None if restored is None else restored.at_ms
         self.intake = Intake(
-            identity, self._federation, lookup, self._blobs, journal, self.clerk.former, restored_ms
+            identity,
+            self._federation,
+            lookup,
+            self._blobs,
+            journal,
+            self.clerk.former,
+            restored_ms,
+            self.clerk.reader,
+            (LEDGER_SESSION, TRANSFER_SESSION),
         )
         self._doubts = Doubts(lambda: self.clerk.head.size)
         self.outbox = Outbox(
@@ -164,6 +181,7 @@ class Agent:
         )
         self._forgetting = Forgetting(journal)
         self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
+        self.overdue = Overdue(self._keeper, self._desk, self.clerk)
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
@@ -346,6 +364,8 @@ class Agent:
             self._doubts.next_due(),
             self.intake.next_skip(),
             self.former_life.next_due(),
+            self.clerk.next_answer(),
+            self.overdue.next_due(),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -368,7 +388,8 @@ class Agent:
             log.warning("%s: %s was restored from a backup, and begins anew", self.name, peer)
             self.outbox.forget_life(self._desk.changes, peer)
         for gap in self.intake.skip_gaps(self._desk.changes, now):
-            log.warning("%s: went to our former self, and is passed over: %s", self.name, gap)
+            log.warning("%s: is passed over, for nobody will send it any more: %s", self.name, gap)
+            self.overdue.missed()
         for parcel in self.intake.ready():
             self._consume(parcel)
         self.former_life.catch_up(now)
@@ -380,6 +401,7 @@ class Agent:
         if len(deliveries) < BATCH:  # drained: who is overdue may be blamed now
             self._machines.fire_timers(now)
         self._chain()
+        self.overdue.look(now, self.outbox.unconfirmed(self._keeper))
         for mail in self.clerk.mail(self._desk.changes, now):
             self._send_entries(now, mail)
         if self.registrar is not None:
@@ -467,8 +489,11 @@ class Agent:
         except Refused as error:
             if self._doubts.keep(error, delivery, now, until):
                 return
+            peer = delivery.routing_key.split(".")[0]
             self.intake.count(error)
-            self._report_refusal(error, delivery.routing_key.split(".")[0])
+            self._report_refusal(error, peer)
+            if peer == self._keeper:
+                self.overdue.missed()
             if isinstance(error, Equivocation):
                 digests = error.first_digest + error.second_digest
                 self._desk.changes.put("evidence", digests, delivery.body)
@@ -513,7 +538,7 @@ class Agent:
                 self._require_keeper(sender)
                 self._note(self.clerk.declined(self._desk.changes, message))
             case LedgerFetch(start):
-                self.clerk.fetch(sender, start)
+                self.clerk.fetch(self._desk.changes, sender, start)
             case ChunkCredit(blob_id, received):
                 self.outbox.credit(self._desk.changes, sender, blob_id, received)
             case JobOffer(spec):
@@ -526,8 +551,10 @@ class Agent:
         try:
             self._note((self.clerk.adopt if keeps else self.clerk.accept)(self._desk.changes, message))
             self._heed_own_standing()
-        except Behind as error:  # a restored backup: ask for what is missing before it
-            self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
+        except Behind as error:
+            if keeps:  # a restored backup: ask for what is missing before it
+                self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
+            self.overdue.missed()
         except ForkFound as error:
             log.critical("%s: the keeper has signed two histories: %s", self.name, error)
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
@@ -536,6 +563,8 @@ class Agent:
     def _heed_own_standing(self) -> None:
         """Leave every job once the ledger says that we take part no more."""
         objection = self._belonging.news()
+        if objection == "":
+            self.overdue.reinstated(self._desk.clock())
         if objection:
             for job in self.open_jobs():
                 self._machines.tell_job(job, coordination.Cancel(objection))

@@ -12,7 +12,7 @@ Authors keep what they sign until it comes back: a keeper that was restored from
 sent, and asks for it again, together with the entries it has chained since (`hansa.agents.restored`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hansa.agents.journal import Changes, Journal, pack_row, unpack_row
@@ -47,6 +47,10 @@ PUSH_ENTRIES = 256  # in one message
 PUSH_DELAY_S = 0.5  # for entries that nobody waits for
 PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
 PUSH_BYTES = 512 * 1024
+MOST_MAIL = 16  # unconfirmed messages to one member; whoever does not read gets no more, and catches up later
+MOST_REPEATED = 32  # entries not on the chain yet, that are sent once more with the next one
+MOST_REFUSALS = 256  # likewise, of refused entries; their author sends them again
+FETCH_PAUSE_S = 30.0  # between two answers to one member that lacks entries
 SESSION = "ledger"
 FORMER_S = 7 * 86_400.0  # as long as a message may take: keys that must count no longer are revoked
 
@@ -98,6 +102,7 @@ class Clerk:
         store: our copy.
         charter: (32,) bytes, the pinned fingerprint of the charter.
         journal: where numbers and awaited entries are kept.
+        unconfirmed: how many messages to somebody are on their way.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Clerk:
         store: LedgerStore,
         charter: bytes,
         journal: Journal,
+        unconfirmed: Callable[[str], int] = lambda name: 0,
     ) -> None:
         self._identity = identity
         self._federation = federation
@@ -129,7 +135,11 @@ class Clerk:
         self._seen = self.head
         self._urgent = True  # after a restart: whatever is behind is sent at once
         self._push_due: float | None = None
-        self._asked: dict[str, int] = {}  # who wants the entries from where on
+        self._unconfirmed = unconfirmed
+        # Who wants the entries from where on; whom we owe the word that these were all; whom we answered when.
+        self._asked = {key.decode(): int.from_bytes(value) for key, value in journal.load("fetch").items()}
+        self._owed: set[str] = set()
+        self._answered_at: dict[str, float] = {}
         self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
 
     @property
@@ -141,6 +151,10 @@ class Clerk:
     def head(self) -> Head:
         """Our copy's head."""
         return self._keeper.head if self._keeper is not None else self._require_replica().head
+
+    def oldest_awaited(self) -> int | None:
+        """Return the number of our oldest entry that is not on the chain, as far as we know, or None."""
+        return next(iter(self._awaited), None)
 
     def waiting(self) -> bool:
         """Whether entries of ours are not on the chain yet, as far as we know."""
@@ -209,20 +223,18 @@ class Clerk:
         Entries that nobody waits for (a round's, say) are sent a little later, several at once.
         """
         if self._unsent:
+            if (
+                len(self._awaited) <= MOST_REPEATED
+            ):  # in order: one that was lost could not follow its successors
+                self.send_again()
             rows, self._unsent = tuple(self._unsent), []
             yield Mail(self._keeper_name, LedgerAppend(rows))
         if self._keeper is None:
             yield from self._told_to_keeper()
         elif self.catching_up is None:
-            yield from self._told_to_members(changes)
-            behind = self._behind()
-            if not behind:
-                return
-            if self._push_due is None:
-                self._push_due = now_s + PUSH_DELAY_S
-            if self._urgent or now_s >= self._push_due:
-                self._urgent, self._push_due = False, None
-                yield from self._pushes(changes, behind)
+            self._begin_answers(changes, now_s)
+            yield from self._told_to_members(changes, now_s)
+            yield from self._end_answers(changes)
 
     def reader(self, name: str) -> PublicIdentity:
         """Return the keys for which entries are sealed, of members and of those who were.
@@ -239,6 +251,13 @@ class Clerk:
         """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
         return self._push_due
 
+    def next_answer(self) -> float | None:
+        """When a member that asks too often is answered, UTC seconds, or None."""
+        if self.catching_up is not None:
+            return None
+        asked = self._asked.keys() - self._owed
+        return min((self._answered_at.get(name, 0.0) + FETCH_PAUSE_S for name in asked), default=None)
+
     def _told_to_keeper(self) -> Iterator[Mail]:
         """Tell a keeper that was restored from a backup what it has forgotten."""
         for name, start in self._asked.items():
@@ -247,14 +266,37 @@ class Clerk:
             yield Mail(name, LedgerHeld(self.head.size))
         self._asked.clear()
 
-    def _told_to_members(self, changes: Changes) -> Iterator[Mail]:
-        asked, self._asked = self._asked, {}
-        for name, start in asked.items():
-            self._pushed[name] = min(start, self._pushed.get(name, 0))
-        goals = {name: self._goal(name) for name in asked}
-        yield from self._pushes(changes, goals)
-        for name, goal in goals.items():
-            yield Mail(name, LedgerHeld(goal))
+    def _told_to_members(self, changes: Changes, now_s: float) -> Iterator[Mail]:
+        behind = self._behind()
+        if not behind:
+            return
+        if self._push_due is None:
+            self._push_due = now_s + PUSH_DELAY_S
+        if self._urgent or now_s >= self._push_due:
+            self._urgent, self._push_due = False, None
+        else:
+            behind = {name: goal for name, goal in behind.items() if name in self._owed}
+        yield from self._pushes(changes, behind)
+
+    def _begin_answers(self, changes: Changes, now_s: float) -> None:
+        """Take up who asked for entries: one answer to each at a time, and then a pause."""
+        for name, start in list(self._asked.items()):
+            answered_at = self._answered_at.get(name)
+            if name in self._owed or (answered_at is not None and now_s < answered_at + FETCH_PAUSE_S):
+                continue
+            del self._asked[name]
+            self._answered_at[name] = now_s
+            self._owed.add(name)
+            self._note_pushed(changes, name, min(start, self._pushed.get(name, 0)))
+
+    def _end_answers(self, changes: Changes) -> Iterator[Mail]:
+        for name in sorted(self._owed):
+            goal = self._goal(name)
+            if self._pushed.get(name, 0) >= goal:
+                self._owed.discard(name)
+                if name not in self._asked:
+                    changes.drop("fetch", name.encode())
+                yield Mail(name, LedgerHeld(goal))
 
     def _goal(self, name: str) -> int:
         """Return how much of the chain a member is sent: up to the entry that suspends it or lets it go."""
@@ -291,15 +333,22 @@ class Clerk:
                     yield from self._settled(changes, outcome)
                 case Refusal(_, reason) if sender == self._identity.name:
                     yield from self._declined(changes, _author_seq(entry), reason)
-                case Refusal(_, reason):
+                case Refusal(_, reason) if self._unconfirmed(sender) < MOST_REFUSALS:
                     yield Mail(sender, LedgerRefused(_author_seq(entry), reason[:500]))
+                case Refusal():
+                    pass  # its author reads nothing of what we send, and shall not fill our disk
         self._note_head(changes)
 
     def _pushes(self, changes: Changes, goals: dict[str, int]) -> Iterator[Mail]:
         for name, goal in goals.items():
-            for rows in self._batches(self._pushed.get(name, 0), goal):
+            start = before = self._pushed.get(name, 0)
+            room = MOST_MAIL - self._unconfirmed(name)
+            while start < goal and room > 0:
+                rows = self._batch(start, goal)
                 yield Mail(name, LedgerEntries(rows))
-            self._note_pushed(changes, name, goal)
+                start, room = start + len(rows), room - 1
+            if start != before:
+                self._note_pushed(changes, name, start)
 
     def _batches(self, start: int, stop: int) -> Iterator[tuple[ChainedRow, ...]]:
         """Yield entries, as many as fit into one message each."""
@@ -326,7 +375,7 @@ class Clerk:
             )
         return tuple(rows)
 
-    def fetch(self, member: str, start: int) -> None:
+    def fetch(self, changes: Changes, member: str, start: int) -> None:
         """Somebody lacks entries (a restored backup, say): the next mail brings them, and says when they end.
 
         Raises:
@@ -339,7 +388,9 @@ class Clerk:
         elif self.catching_up is None and not 0 <= start <= self.head.size:
             raise PeerError(f"{member} asks for entries from {start} on; there are {self.head.size}")
         start = max(start, 0)
-        self._asked[member] = min(start, self._asked.get(member, start))
+        self._asked[member] = start = min(start, self._asked.get(member, start))
+        if self._keeper is not None:
+            changes.put("fetch", member.encode(), min(start, self.head.size).to_bytes(8))
 
     # --- as keeper, restored ---------------------------------------------------------------------------
     def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
@@ -351,10 +402,10 @@ class Clerk:
         yield from self._taken_in(changes, entries)
 
     def held(self, changes: Changes, member: str, size: int) -> None:
-        """A member has told us all it holds."""
-        self._note_pushed(changes, member, max(0, min(size, self.head.size)))
-        self._urgent = True
+        """A member has told us all it holds; of interest only while we ask, or anybody could have all sent anew."""
         if self.catching_up is not None:
+            self._note_pushed(changes, member, max(0, min(size, self.head.size)))
+            self._urgent = True
             self.catching_up.answered.add(member)
 
     # --- as member -------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from hansa.broker import (
     WINDOW,
     Accepted,
     BadSignature,
+    ClockSkew,
     Duplicate,
+    Expired,
     Held,
     Identity,
     Inbox,
@@ -27,7 +29,10 @@ from hansa.broker import (
     PublicIdentity,
     SeenRow,
     SequenceGap,
+    SignedMessage,
+    SuspendedSender,
     TooFarAhead,
+    Unopenable,
     attach,
     credit_due,
     decode,
@@ -35,9 +40,9 @@ from hansa.broker import (
     encode,
     frame_kind,
     from_plain,
-    open_message,
     refs,
     to_plain,
+    verify_message,
 )
 from hansa.broker.chunks import CHUNK_BYTES, ArrayRef
 from hansa.broker.envelope import Header
@@ -115,7 +120,11 @@ class Intake:
     `refused` counts refusals by the name of the error.
 
     Args:
+        lookup: finds a member's keys; raises UnknownSender or SuspendedSender.
+        former: finds the keys that a member had until lately.
         restored_ms: when this agent was restored from a backup, UTC milliseconds since 1970; None: never.
+        reader: finds the keys of suspended members too; None: as `lookup`.
+        loose: sessions whose messages stand each for itself, see `hansa.broker.inbox`.
     """
 
     def __init__(
@@ -127,6 +136,8 @@ class Intake:
         journal: Journal,
         former: Callable[[str, float], PublicIdentity | None] = lambda name, now_s: None,
         restored_ms: int | None = None,
+        reader: Callable[[str], PublicIdentity] | None = None,
+        loose: Collection[str] = (),
     ) -> None:
         self._identity = identity
         self._federation = federation
@@ -134,6 +145,8 @@ class Intake:
         self._former = former
         self._blobs = blobs
         self._restored_ms = restored_ms
+        self._reader = reader or lookup
+        self._loose = loose
         self._renewed: list[str] = []
         self._journal = journal
         self._released: dict[Stream, deque[Parcel]] = {}
@@ -156,7 +169,7 @@ class Intake:
         for message in held:
             self._pending[message.header.sender] += len(message.body)
         waiting = [message for message in held if _place(message) not in in_order]
-        self._inbox = Inbox.restore(seen, waiting, restored_ms=self._restored_ms)
+        self._inbox = Inbox.restore(seen, waiting, restored_ms=self._restored_ms, loose=self._loose)
         for message in sorted(held, key=_place):
             if _place(message) in in_order:  # only its arrays were not whole yet
                 self._release(message)
@@ -165,7 +178,9 @@ class Intake:
         """Take in one delivery; what it makes ready is in `ready()`.
 
         Raises:
-            Refused: the named reason; nothing has happened. `count` it if that is the last word.
+            Refused: the named reason. `count` it if that is the last word. Nothing has happened, except that a
+                message which its sender stands by has taken its place in its stream: else those behind it
+                would wait for ever.
         """
         match frame_kind(delivery.body):
             case "chunk":
@@ -177,11 +192,24 @@ class Intake:
                 raise MalformedMessage("an event in an agent's own queue")
 
     def _envelope(self, changes: Changes, now_s: float, delivery: Delivery) -> None:
-        message = self._open_envelope(delivery.body, now_s)
+        try:
+            signed = self._verify(delivery.body, now_s)
+        except SuspendedSender:
+            self._order(changes, now_s, self._verified(delivery.body, self._reader).voided())
+            raise
+        try:
+            message = signed.open(self._identity, int(now_s * 1000))
+        except (ClockSkew, Expired, Unopenable):
+            self._order(changes, now_s, signed.voided())
+            raise
         if self._pending[message.header.sender] + len(message.body) > PENDING_BYTES:
             raise TooFarAhead(
                 f"{message.header.sender} has {PENDING_BYTES >> 20} MiB of messages waiting here"
             )
+        self._order(changes, now_s, message)
+
+    def _order(self, changes: Changes, now_s: float, message: Message) -> None:
+        """Put a message in its place; release what has its turn."""
         sender, before = message.header.sender, self._inbox.incarnation(message.header.sender)
         match self._inbox.offer(message, now_s):
             case Accepted(released):
@@ -202,6 +230,9 @@ class Intake:
                 header.sender, header.incarnation, header.session, header.sequence, each.frame_digest
             )
             changes.put("seen", _key(each), encode(to_plain(row)))
+            if each.void:
+                changes.drop("held", _key(each))
+                continue
             changes.put_later("held", _key(each), partial(_dump_message, each))  # most are done in this step
             self._release(each)
 
@@ -228,8 +259,8 @@ class Intake:
             self._accept(changes, each.released)
         return tuple(each.gap for each in skipped)
 
-    def _open_envelope(self, frame: bytes, now_s: float) -> Message:
-        """Verify and open an envelope, be it signed with the keys that its sender had until lately."""
+    def _verify(self, frame: bytes, now_s: float) -> SignedMessage:
+        """Check whose an envelope is, be it signed with the keys that its sender had until lately."""
 
         def former(name: str) -> PublicIdentity:
             keys = self._former(name, now_s)
@@ -237,19 +268,13 @@ class Intake:
                 raise BadSignature(f"not signed by {name} ({self._lookup(name).short_fingerprint})")
             return keys
 
-        def opened(lookup: Callable[[str], PublicIdentity]) -> Message:
-            return open_message(
-                frame,
-                self._identity,
-                federation=self._federation,
-                lookup=lookup,
-                now_ms=int(now_s * 1000),
-            )
-
         try:
-            return opened(self._lookup)
+            return self._verified(frame, self._lookup)
         except BadSignature:
-            return opened(former)
+            return self._verified(frame, former)
+
+    def _verified(self, frame: bytes, lookup: Callable[[str], PublicIdentity]) -> SignedMessage:
+        return verify_message(frame, self._identity, federation=self._federation, lookup=lookup)
 
     def _release(self, message: Message) -> None:
         """Queue a message that is next in its stream; a malformed body is refused when its turn comes."""
@@ -406,9 +431,10 @@ def _key(message: Message) -> bytes:
 
 
 def _dump_message(message: Message) -> bytes:
-    return pack_row(to_plain(message.header), message.body, message.frame_digest)
+    void = [True] if message.void else []
+    return pack_row(to_plain(message.header), message.body, message.frame_digest, *void)
 
 
 def _load_message(row: bytes) -> Message:
-    header, body, digest = unpack_row(row)
-    return Message(from_plain(Header, header), body, digest)
+    header, body, digest, *void = unpack_row(row)
+    return Message(from_plain(Header, header), body, digest, bool(void))

@@ -21,7 +21,16 @@ from hansa.broker.chunks import (
 )
 from hansa.broker.codec import LIMITS, Limits, Plain, decode, encode
 from hansa.broker.doorway import Doorway
-from hansa.broker.envelope import Header, Message, open_event, open_message, seal_message, sign_event
+from hansa.broker.envelope import (
+    Header,
+    Message,
+    SignedMessage,
+    open_event,
+    open_message,
+    seal_message,
+    sign_event,
+    verify_message,
+)
 from hansa.broker.errors import (
     AccessRefused,
     BadName,
@@ -126,6 +135,7 @@ __all__ = [
     "Refused",
     "SeenRow",
     "SequenceGap",
+    "SignedMessage",
     "Skipped",
     "StaleIncarnation",
     "SuspendedSender",
@@ -171,5 +181,6 @@ __all__ = [
     "sendable",
     "sign_event",
     "to_plain",
+    "verify_message",
     "withdraw",
 ]

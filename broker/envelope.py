@@ -110,11 +110,52 @@ class Message:
         body: the opened payload; `codec.decode` it next.
         frame_digest: SHA-256 of the signed header, hence of all the sender stands for: two messages with
             one number and different digests are equivocation, whatever a broker did to their framing.
+        void: refused, though it is its sender's; it takes its place in the stream, and nothing else.
     """
 
     header: Header
     body: bytes = field(repr=False)
     frame_digest: bytes
+    void: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMessage:
+    """A message that its sender stands by, not opened yet: whatever is wrong with it now, its number is used.
+
+    Attributes:
+        header: as signed.
+        signed: the header's bytes as they travelled.
+        payload: as it travelled.
+    """
+
+    header: Header
+    signed: bytes = field(repr=False)
+    payload: memoryview = field(repr=False)
+
+    def open(self, me: Identity, now_ms: int) -> Message:
+        """Open it; errors and arguments as for `open_message`, but for those of the signature."""
+        self.check(now_ms)
+        body = me.open(self.payload, _seal_info(self.signed))
+        return Message(self.header, body, hashlib.sha256(self.signed).digest())
+
+    def check(self, now_ms: int) -> None:
+        """Raise ClockSkew, Expired or WrongPayload."""
+        header, payload = self.header, self.payload
+        if header.sent_at_ms > now_ms + CLOCK_SKEW_MS:
+            raise ClockSkew(header.sender, (header.sent_at_ms - now_ms) / 1000)
+        if header.expires_at_ms <= now_ms:
+            late_s = (now_ms - header.expires_at_ms) / 1000
+            raise Expired(f"{header.sender}'s {header.kind!r} expired {late_s:.0f} s ago")
+        if header.payload_bytes != len(payload):
+            lengths = f"{header.payload_bytes} payload bytes, {len(payload)} came"
+            raise WrongPayload(f"{header.sender} signed {lengths}")
+        if header.payload_digest != hashlib.sha256(payload).digest():
+            raise WrongPayload(f"{header.sender} signed another payload than came")
+
+    def voided(self) -> Message:
+        """Return what is left of it once it is refused: its place in its stream."""
+        return Message(self.header, b"", hashlib.sha256(self.signed).digest(), void=True)
 
 
 def seal_message(
@@ -182,8 +223,16 @@ def open_message(
     Raises:
         Refused: the subclass names the reason.
     """
-    header, signed, payload = _check(ENVELOPE, frame, me.name, federation, lookup, now_ms, max_bytes)
-    return Message(header, me.open(payload, _seal_info(signed)), hashlib.sha256(signed).digest())
+    return verify_message(frame, me, federation=federation, lookup=lookup, max_bytes=max_bytes).open(
+        me, now_ms
+    )
+
+
+def verify_message(
+    frame: bytes, me: Identity, *, federation: str, lookup: Lookup, max_bytes: int = MAX_FRAME_BYTES
+) -> SignedMessage:
+    """Check a message up to its signature; arguments and errors as for `open_message`."""
+    return _verify(ENVELOPE, frame, me.name, federation, lookup, max_bytes)
 
 
 def sign_event(
@@ -226,8 +275,9 @@ def open_event(
     frame: bytes, *, federation: str, lookup: Lookup, now_ms: int, max_bytes: int = MAX_FRAME_BYTES
 ) -> Message:
     """Check one event; arguments and errors as for `open_message`, less the seal."""
-    header, signed, payload = _check(EVENT, frame, EVERYBODY, federation, lookup, now_ms, max_bytes)
-    return Message(header, bytes(payload), hashlib.sha256(signed).digest())
+    event = _verify(EVENT, frame, EVERYBODY, federation, lookup, max_bytes)
+    event.check(now_ms)
+    return Message(event.header, bytes(event.payload), hashlib.sha256(event.signed).digest())
 
 
 def _pack_header(domain: str, header: Header) -> bytes:
@@ -267,10 +317,10 @@ def _check_size(frame_bytes: int) -> None:
         raise ValueError(f"{frame_bytes} bytes for one message; detach its arrays, or split it")
 
 
-def _check(
-    domain: str, frame: bytes, recipient: str, federation: str, lookup: Lookup, now_ms: int, max_bytes: int
-) -> tuple[Header, bytes, memoryview]:
-    """Return the header, its bytes and the payload of a frame in which all but the seal is right."""
+def _verify(
+    domain: str, frame: bytes, recipient: str, federation: str, lookup: Lookup, max_bytes: int
+) -> SignedMessage:
+    """Check size, framing, header, federation, recipient, sender and signature."""
     if len(frame) > max_bytes:
         raise OversizedMessage(f"a frame of {len(frame)} bytes; at most {max_bytes} are read")
     (signed, signature), payload = unpack_frame(domain, (bytes, bytes), frame)
@@ -282,17 +332,7 @@ def _check(
     if header.recipient != recipient:
         raise WrongRecipient(f"for {header.recipient}; this is {recipient}")
     lookup(header.sender).verify(signature, _signed(signed))
-    if header.sent_at_ms > now_ms + CLOCK_SKEW_MS:
-        raise ClockSkew(header.sender, (header.sent_at_ms - now_ms) / 1000)
-    if header.expires_at_ms <= now_ms:
-        late_s = (now_ms - header.expires_at_ms) / 1000
-        raise Expired(f"{header.sender}'s {header.kind!r} expired {late_s:.0f} s ago")
-    if header.payload_bytes != len(payload):
-        lengths = f"{header.payload_bytes} payload bytes, {len(payload)} came"
-        raise WrongPayload(f"{header.sender} signed {lengths}")
-    if header.payload_digest != hashlib.sha256(payload).digest():
-        raise WrongPayload(f"{header.sender} signed another payload than came")
-    return header, signed, payload
+    return SignedMessage(header, signed, payload)
 
 
 def _read_header(domain: str, signed: bytes) -> Header:

@@ -9,14 +9,18 @@ another is equivocation.
 The inbox of an agent that was restored from a backup lacks what came to its former self since: its streams have
 gaps that nobody will ever fill. It skips such a gap after a while (`skip`), in every stream until a message
 sent after the restoration has been released there. Should a skipped message come after all, it is accepted
-then, out of its order.
+then, out of its order. The same goes, after a longer while, for sessions whose messages stand each for itself
+(`loose`): whoever misses one asks again, or hears it again, so that nothing needs to wait for ever.
+
+A message that is refused although it is its sender's (late, say: `Message.void`) takes its place like any other,
+so that it holds up nothing that comes after it.
 
 Pure and in memory; time comes in as an argument. The caller's journal keeps one row per released message
 (`SeenRow`) and the held messages themselves, commits them together with what they caused, and gives both
 back to `restore`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from hansa.broker.envelope import CLOCK_SKEW_MS, Message
@@ -24,6 +28,7 @@ from hansa.broker.errors import Equivocation, StaleIncarnation, TooFarAhead
 
 HOLD_MESSAGES = 1_024  # per stream
 HOLD_BYTES = 64 * 2**20  # of bodies, per stream
+LOOSE_S = 600.0  # a gap in a loose session is passed over after this
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class _Stream:
     """One stream: the digests of all released messages, by number, and those held behind a gap.
 
     Numbers before `next` without a digest were skipped. `whole`: no gap of it can be older than the restoration.
+    `loose`: its messages stand each for itself.
     """
 
     next: int = 0
@@ -90,6 +96,7 @@ class _Stream:
     held_bytes: int = 0
     gap_since_s: float | None = None  # None with held messages: restored, the clock starts at the next look
     whole: bool = False
+    loose: bool = False
 
 
 class Inbox:
@@ -101,6 +108,7 @@ class Inbox:
         hold_messages: most messages held per stream; also how far ahead a number may be.
         hold_bytes: most bytes of bodies held per stream.
         restored_ms: when this agent was restored from a backup, UTC milliseconds since 1970; None: never.
+        loose: sessions whose messages stand each for itself.
     """
 
     def __init__(
@@ -109,7 +117,9 @@ class Inbox:
         hold_messages: int = HOLD_MESSAGES,
         hold_bytes: int = HOLD_BYTES,
         restored_ms: int | None = None,
+        loose: Collection[str] = (),
     ) -> None:
+        self._loose = frozenset(loose)
         self._hold_messages = hold_messages
         self._hold_bytes = hold_bytes
         self._restored_ms = restored_ms
@@ -125,20 +135,23 @@ class Inbox:
         hold_messages: int = HOLD_MESSAGES,
         hold_bytes: int = HOLD_BYTES,
         restored_ms: int | None = None,
+        loose: Collection[str] = (),
     ) -> "Inbox":
         """Rebuild an inbox from the journal, in any order of rows.
 
         Args:
             restored_ms: as for the class; rows may then leave out what was skipped.
+            loose: as for the class; rows of these sessions may leave out what was skipped.
 
         Raises:
             ValueError: rows of one stream that do not count from 0 without a gap, or a held message that
                 is not behind one: not a journal that this class's outcomes led to.
         """
-        inbox = cls(hold_messages=hold_messages, hold_bytes=hold_bytes, restored_ms=restored_ms)
+        inbox = cls(hold_messages=hold_messages, hold_bytes=hold_bytes, restored_ms=restored_ms, loose=loose)
         for row in sorted(rows, key=lambda row: row.sequence):
             stream = inbox._stream(row.sender, row.incarnation, row.session)
-            if row.sequence != stream.next and (restored_ms is None or row.sequence < stream.next):
+            torn = restored_ms is not None or stream.loose
+            if row.sequence != stream.next and (not torn or row.sequence < stream.next):
                 raise ValueError(f"journal: {row.sender}'s {row.sequence} follows {stream.next} others")
             stream.digests[row.sequence] = row.digest
             stream.next = row.sequence + 1
@@ -167,7 +180,8 @@ class Inbox:
                 `gaps` names. Nobody who follows the rules comes near the limits.
         """
         header = message.header
-        stream = self._streams.get((header.sender, header.incarnation, header.session)) or _Stream()
+        place = header.sender, header.incarnation, header.session
+        stream = self._streams.get(place) or _Stream(loose=header.session in self._loose)
         known = self._known_digest(stream, header.sequence)
         if known is not None:
             if known == message.frame_digest:
@@ -211,19 +225,25 @@ class Inbox:
 
     def next_skip(self, deadline_s: float) -> float | None:
         """When a gap will have lasted so long that `skip` passes over it, on the clock of `offer`, or None."""
-        waiting = [stream for stream in self._streams.values() if self._skippable(stream)]
-        return min(((stream.gap_since_s or 0.0) + deadline_s for stream in waiting), default=None)
+        ends = [self._patience(stream, deadline_s) for stream in self._streams.values()]
+        since = [stream.gap_since_s or 0.0 for stream in self._streams.values()]
+        both = zip(since, ends, strict=True)
+        return min((began + patience_s for began, patience_s in both if patience_s is not None), default=None)
 
     def skip(self, now_s: float, deadline_s: float) -> tuple[Skipped, ...]:
-        """Pass over the gaps that have lasted for `deadline_s` and that a restoration may have torn."""
+        """Pass over the gaps that have lasted for `deadline_s` and that a restoration may have torn.
+
+        Those of loose sessions are passed over after `LOOSE_S`.
+        """
         found = []
         for (sender, _, session), stream in self._streams.items():
-            if not self._skippable(stream):
+            patience_s = self._patience(stream, deadline_s)
+            if patience_s is None:
                 continue
             if stream.gap_since_s is None:
                 stream.gap_since_s = now_s
             waited_s = now_s - stream.gap_since_s
-            if waited_s >= deadline_s:
+            if waited_s >= patience_s:
                 gap = SequenceGap(sender, session, stream.next, waited_s)
                 stream.next = until = min(stream.held)
                 message = stream.held.pop(until)
@@ -231,8 +251,13 @@ class Inbox:
                 found.append(Skipped(gap, until, self._release(stream, message, now_s)))
         return tuple(found)
 
-    def _skippable(self, stream: _Stream) -> bool:
-        return self._restored_ms is not None and bool(stream.held) and not stream.whole
+    def _patience(self, stream: _Stream, deadline_s: float) -> float | None:
+        """Return how long a stream's gap may last; None: it has none, or only its message closes it."""
+        if not stream.held:
+            return None
+        if self._restored_ms is not None and not stream.whole:
+            return deadline_s
+        return LOOSE_S if stream.loose else None
 
     def incarnation(self, sender: str) -> int:
         """Return the newest incarnation in which a sender has spoken; -1: it never has."""
@@ -255,7 +280,8 @@ class Inbox:
 
     def _stream(self, sender: str, incarnation: int, session: str) -> _Stream:
         self._incarnations[sender] = max(incarnation, self._incarnations.get(sender, incarnation))
-        return self._streams.setdefault((sender, incarnation, session), _Stream())
+        fresh = _Stream(loose=session in self._loose)
+        return self._streams.setdefault((sender, incarnation, session), fresh)
 
     def _adopt(self, message: Message, stream: _Stream) -> None:
         header = message.header

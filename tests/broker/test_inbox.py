@@ -19,6 +19,7 @@ from hansa.broker import (
     TooFarAhead,
 )
 from hansa.broker.envelope import CLOCK_SKEW_MS
+from hansa.broker.inbox import HOLD_MESSAGES
 from tests.broker.builders import message
 
 
@@ -198,9 +199,9 @@ SENT_MS = message(0).header.sent_at_ms
 LATER_MS = SENT_MS + CLOCK_SKEW_MS + 1
 
 
-def torn(**changes: int) -> Inbox:
+def torn(hold_messages: int = HOLD_MESSAGES) -> Inbox:
     """Return the inbox of an agent that was restored when the messages below were sent, or else."""
-    return Inbox(restored_ms=SENT_MS, **changes)
+    return Inbox(restored_ms=SENT_MS, hold_messages=hold_messages)
 
 
 def test_a_gap_that_a_restoration_may_have_torn_is_passed_over_after_a_while() -> None:
