@@ -1,0 +1,199 @@
+"""What does a party carry from round to round? Its coefficients, its secret, and what has come too early.
+
+A round is one batch. Rounds count from 0 through all epochs, so that a number never means two batches' masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hansa.protocols.crypto import PublicKey, decode
+from hansa.protocols.crypto.decryption import signed
+from hansa.protocols.crypto.errors import NotASlot
+from hansa.protocols.crypto.integers import from_bytes
+from hansa.protocols.errors import PeerError
+from hansa.protocols.machine import Compute
+from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.job import Seat
+from hansa.protocols.vertical.messages import Residual, Scores
+from hansa.protocols.vertical.optimiser import Learner
+from hansa.protocols.vertical.tasks import (
+    FOLD,
+    RESIDUAL,
+    SCORE,
+    SEAL,
+    TOTAL,
+    Folding,
+    Partial,
+    Place,
+    Residuals,
+    Scoring,
+    Sealing,
+    Totals,
+    masking_residues,
+    penalised,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What hosts have sent and the guest has not used yet; always empty at hosts.
+
+    Attributes:
+        scores: of this round and the next, with their senders at the same places.
+        senders: who sent them.
+        terms: of this epoch's loss, by host.
+    """
+
+    scores: tuple[Scores, ...] = field(default=(), repr=False)
+    senders: tuple[str, ...] = ()
+    terms: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def of(self, round_: int, block: int) -> dict[str, bytes]:
+        """Return the frames of one block, by host."""
+        pairs = zip(self.senders, self.scores, strict=True)
+        return {sender: each.frame for sender, each in pairs if (each.round, each.block) == (round_, block)}
+
+    def without(self, round_: int, block: int) -> "Inbox":
+        """Return what is left when a block has been used."""
+        left = [
+            (sender, each)
+            for sender, each in zip(self.senders, self.scores, strict=True)
+            if (each.round, each.block) != (round_, block)
+        ]
+        return replace(self, scores=tuple(each for _, each in left), senders=tuple(who for who, _ in left))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """A party on its way.
+
+    Attributes:
+        secret: of the role; all masks and residues derive from it.
+        public: the key's bytes.
+        rows: that everybody has.
+        learner: our coefficients.
+        round: the present one, from 0.
+        loss: our part of the present epoch's loss, encrypted; empty at its start.
+        losses: of the epochs so far, if they are shown.
+        inbox: what has come for later.
+    """
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+    public: bytes = field(repr=False)
+    rows: int
+    learner: Learner
+    round: int
+    loss: bytes = field(repr=False)
+    losses: tuple[float, ...]
+    inbox: Inbox
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return self.seat.plan(self.rows).batches
+
+    @property
+    def epoch(self) -> int:
+        """The present one, from 0."""
+        return self.round // self.batches
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the present batch."""
+        return self.seat.plan(self.rows).blocks(self.round % self.batches)
+
+    @property
+    def is_last_of_epoch(self) -> bool:
+        """Whether the present batch is its epoch's last."""
+        return (self.round + 1) % self.batches == 0
+
+    def place(self, block: int = 0) -> Place:
+        """Return where a task of the present round belongs."""
+        return Place(self.seat, self.public, self.rows, self.round, block, self.secret)
+
+    # Tasks
+
+    def scoring(self, block: int) -> Compute:
+        """Ask for a block of a host's scores."""
+        return self._ask(
+            f"{SCORE}/{self.round}/{block}", SCORE, Scoring(self.place(block), self.learner.theta)
+        )
+
+    def residuals(self, block: int) -> Compute:
+        """Ask for a block of residuals from what all hosts have sent."""
+        frames = self.inbox.of(self.round, block)
+        inputs = Residuals(
+            self.place(block), self.learner.theta, tuple(frames[host] for host in self.seat.hosts)
+        )
+        return self._ask(f"{RESIDUAL}/{self.round}/{block}", RESIDUAL, inputs)
+
+    def folding(self, block: int, frame: bytes) -> Compute:
+        """Ask what a block of residuals adds to our gradient."""
+        return self._ask(f"{FOLD}/{self.round}/{block}", FOLD, Folding(self.place(block), frame))
+
+    def sealing(self, partials: tuple[Partial, ...]) -> Compute:
+        """Ask for the round's masked gradient."""
+        inputs = Sealing(self.place(), partials, self.learner.theta, self.loss)
+        return self._ask(f"{SEAL}/{self.round}", SEAL, inputs)
+
+    def totalling(self) -> Compute:
+        """Ask for the epoch's loss from everybody's parts."""
+        terms = tuple(self.inbox.terms[host] for host in self.seat.hosts)
+        return self._ask(f"{TOTAL}/{self.round}", TOTAL, Totals(self.place(), self.loss, terms))
+
+    def _ask(self, task_id: str, function: str, inputs: object) -> Compute:
+        return Compute(task_id, function, inputs, 0)
+
+    # Steps
+
+    def stepped(self, residues: bytes) -> "Course":
+        """Take our mask off what the arbiter has opened, and move the coefficients.
+
+        Args:
+            residues: Xᵀd + R modulo n, packed, each as long as n.
+
+        Raises:
+            PeerError: not as many as we have sent, or they are no gradient after the mask is off.
+        """
+        summed = self._unmasked(residues)
+        settings = self.seat.settings
+        theta = self.learner.theta
+        rows = self.seat.plan(self.rows).size(self.round % self.batches)
+        gradient = summed / rows + settings.penalty * penalised(self.seat, theta)
+        learner = self.learner.stepped(gradient, settings.optimiser, settings.learning_rate)
+        return replace(self, learner=learner)
+
+    def _unmasked(self, residues: bytes) -> FloatArray:
+        key = PublicKey.from_bytes(self.public)
+        packing = self.seat.packing(key, self.seat.plan(self.rows).size(self.round % self.batches))
+        columns, width = len(self.learner.theta), key.ciphertext_bytes // 2
+        count = packing.packed_size(columns)
+        if len(residues) != count * width:
+            raise PeerError(f"{self.seat.arbiter} opened {len(residues)} bytes, expected {count * width}")
+        opened = [from_bytes(residues[at : at + width]) for at in range(0, len(residues), width)]
+        masks: Sequence[int] = masking_residues(self.secret, self.round, key, count).tolist()
+        plain = signed([(each - mask) % key.n for each, mask in zip(opened, masks, strict=True)], key)
+        bits = self.seat.settings.feature_bits + self.seat.settings.score_bits
+        try:
+            integers = packing.unpack_integers(plain, columns)
+        except NotASlot as error:
+            raise PeerError(f"{self.seat.arbiter} opened what is no gradient of ours") from error
+        return decode(np.array(integers, dtype=object), bits)
+
+
+def check_place(course: Course, sender: str, message: Scores | Residual, rounds: Sequence[int]) -> None:
+    """Refuse a block of another round, or beyond the batch's blocks.
+
+    Raises:
+        PeerError: with what came and what was expected.
+    """
+    plan = course.seat.plan(course.rows)
+    kind = type(message).__name__
+    if message.round not in rounds:
+        raise PeerError(f"{sender} sent {kind} of round {message.round} in round {course.round}")
+    blocks = plan.blocks(message.round % plan.batches)
+    if not 0 <= message.block < blocks:
+        raise PeerError(f"{sender} sent {kind} of block {message.block} of {blocks}")

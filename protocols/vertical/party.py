@@ -1,0 +1,488 @@
+"""Guest and hosts: from one's own rows to one's own coefficients.
+
+::
+
+    begin --> Inspecting --rows fit--> Enrolled --key--> Working --all blocks folded--> Sealed
+                                                           ^  '--last of its epoch---.   |
+                                                           |                         |   v
+                                                           '---next round----------- Awaiting Opened
+                                                           '---next epoch--- Closing <---'
+                                                                                '--verdict--> Ended
+
+The guest also gathers everybody's part of the loss in Closing. A party that crashes goes on from its last state;
+one that is gone is named after ``overdue_s``, and awaited until ``give_up_s``.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from hansa.protocols.crypto import PublicKey
+from hansa.protocols.crypto.errors import KeyRefused
+from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.machine import (
+    Abort,
+    Awaited,
+    Brief,
+    CancelTimer,
+    Compute,
+    Computed,
+    Effect,
+    Event,
+    Finish,
+    PeerLeft,
+    Received,
+    Record,
+    RoleSpec,
+    Send,
+    SetTimer,
+    Step,
+    TimerFired,
+)
+from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.course import Course, Inbox, check_place
+from hansa.protocols.vertical.errors import SmallBatch
+from hansa.protocols.vertical.guard import check_batches
+from hansa.protocols.vertical.job import (
+    ENDED,
+    GUEST,
+    HOST,
+    Distorted,
+    Ended,
+    EpochEnded,
+    Overdue,
+    OwnCoefficients,
+    Seat,
+    key_kind,
+)
+from hansa.protocols.vertical.messages import (
+    EpochClosed,
+    Key,
+    LossSum,
+    LossTerm,
+    Masked,
+    Message,
+    Opened,
+    Ready,
+    Residual,
+    Scores,
+    check_session,
+)
+from hansa.protocols.vertical.optimiser import Learner
+from hansa.protocols.vertical.tasks import (
+    INSPECT,
+    Frame,
+    Inspected,
+    Inspection,
+    Partial,
+    Sealed,
+)
+
+OVERDUE = "overdue"
+GIVE_UP = "give-up"
+# A host that gave up as soon as the guest would blame it for another's silence.
+HOST_PATIENCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Inspecting:
+    """Our rows are being looked at."""
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolled:
+    """Our rows are fit, and the key is to come; ``theta`` is where we start."""
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+    rows: int
+    columns: int
+    theta: FloatArray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Working:
+    """A batch is under way, block by block.
+
+    Attributes:
+        begun: blocks whose residuals have come, or (guest) are being made.
+        partials: of the blocks that are done.
+    """
+
+    course: Course
+    begun: tuple[int, ...]
+    partials: tuple[Partial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """The batch's gradient is being masked."""
+
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasking:
+    """The arbiter has our masked gradient."""
+
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The epoch is over, and its verdict is to come."""
+
+    course: Course
+
+
+Running = Working | Masking | Unmasking | Closing
+State = Inspecting | Enrolled | Running | Ended
+
+
+def begin_guest(brief: Brief) -> Step[State]:
+    """Have our rows and labels looked at.
+
+    Raises:
+        LocalProtocolError: the brief does not fit the role.
+    """
+    return _begin(Seat.take(brief, GUEST), brief.secret)
+
+
+def begin_host(brief: Brief) -> Step[State]:
+    """Have our rows looked at.
+
+    Raises:
+        LocalProtocolError: the brief does not fit the role.
+    """
+    return _begin(Seat.take(brief, HOST), brief.secret)
+
+
+def step(state: State, event: Event) -> Step[State]:
+    """Return the next state and its effects.
+
+    Raises:
+        PeerError: a message from a stranger, of another kind or session, out of turn, or that can't be.
+        LocalProtocolError: a task that nobody asked for, a result of another type, or somebody left who never
+            took part.
+    """
+    if isinstance(state, Ended):
+        return Step(state)
+    match event:
+        case Received(sender, message):
+            return _patient(_received(state, sender, message))
+        case Computed():
+            return _patient(_computed(state, event))
+        case TimerFired(name):
+            return _timer(state, name)
+        case PeerLeft(name, reason):
+            if name not in (*seat_of(state).parties, seat_of(state).arbiter):
+                raise LocalProtocolError(f"{name} left, but is not in this job")
+            return _abort(state, f"{name} left: {reason}")
+
+
+def seat_of(state: State) -> Seat:
+    """Return who we are, whatever the state."""
+    return state.course.seat if isinstance(state, Running) else state.seat
+
+
+# -- set-up -------------------------------------------------------------------------------------------------
+
+
+def _begin(seat: Seat, secret: bytes) -> Step[State]:
+    look = Compute(INSPECT, INSPECT, Inspection(seat, secret), 0)
+    return Step(Inspecting(seat, secret), (look, *_timers(seat)))
+
+
+def _enrolled(state: Inspecting, found: Inspected) -> Step[State]:
+    seat = state.seat
+    ready = Ready(seat.session, found.rows, found.columns)
+    return Step(
+        Enrolled(seat, state.secret, found.rows, found.columns, found.theta), (Send(seat.arbiter, ready),)
+    )
+
+
+def _key(state: Enrolled, sender: str, message: Key) -> Step[State]:
+    seat = state.seat
+    if sorted(message.columns) != list(seat.parties) or (
+        (message.rows, message.columns[seat.me]) != (state.rows, state.columns)
+    ):
+        raise PeerError(f"{sender} sent a key for other rows or parties than ours")
+    _check_key(seat, sender, message.public)
+    if seat.settings.guard:
+        try:
+            check_batches(seat.plan(state.rows), max(message.columns.values()))
+        except SmallBatch as error:
+            return _abort(state, f"SmallBatch: {error}")
+    learner = Learner.at(state.theta)
+    course = Course(seat, state.secret, message.public, state.rows, learner, 0, b"", (), Inbox())
+    return _next_round(course)
+
+
+def _check_key(seat: Seat, sender: str, public: bytes) -> None:
+    """Refuse a key that is weaker, or of another kind, than the job says."""
+    try:
+        key = PublicKey.from_bytes(public)
+    except KeyRefused as error:
+        raise PeerError(f"{sender} sent no key: {error}") from error
+    if (key.kind, key.bits) != (key_kind(seat.settings), seat.settings.key_bits):
+        raise PeerError(
+            f"{sender} sent a {key.kind.name.lower()} key of {key.bits} bits; "
+            f"the job says {seat.settings.key}, {seat.settings.key_bits}"
+        )
+
+
+# -- messages -----------------------------------------------------------------------------------------------
+
+
+def _received(state: State, sender: str, message: object) -> Step[State]:
+    seat = seat_of(state)
+    if not isinstance(message, Message):
+        raise PeerError(f"{sender} sent {type(message).__name__}, which is no message of this protocol")
+    check_session(seat, sender, message)
+    if seat.me == seat.guest and sender in seat.hosts and isinstance(state, Enrolled | Running):
+        match message, state:
+            case Scores(), Working() | Masking() | Unmasking() | Closing():
+                return _scores(state, sender, message)
+            case LossTerm(), Working() | Masking() | Unmasking() | Closing():
+                return _term(state, sender, message)
+    if sender == seat.guest and isinstance(message, Residual) and isinstance(state, Working):
+        return _residual(state, sender, message)
+    if sender == seat.arbiter:
+        match message, state:
+            case Key(), Enrolled():
+                return _key(state, sender, message)
+            case Opened(), Unmasking():
+                return _opened(state, sender, message)
+            case EpochClosed(), Closing():
+                return _closed(state, sender, message)
+    raise PeerError(f"{sender} sent {type(message).__name__} while {type(state).__name__}")
+
+
+def _scores(state: Running, sender: str, message: Scores) -> Step[State]:
+    course = state.course
+    check_place(course, sender, message, (course.round, course.round + 1))
+    begun = state.begun if isinstance(state, Working) else ()
+    used = message.round == course.round and (not isinstance(state, Working) or message.block in begun)
+    if used or sender in course.inbox.of(message.round, message.block):
+        raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
+    inbox = replace(
+        course.inbox,
+        scores=(*course.inbox.scores, message),
+        senders=(*course.inbox.senders, sender),
+    )
+    return _with_ready_blocks(replace(state, course=replace(course, inbox=inbox)))
+
+
+def _residual(state: Working, sender: str, message: Residual) -> Step[State]:
+    course = state.course
+    check_place(course, sender, message, (course.round,))
+    if message.block in state.begun:
+        raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
+    return Step(
+        replace(state, begun=(*state.begun, message.block)), (course.folding(message.block, message.frame),)
+    )
+
+
+def _opened(state: Unmasking, sender: str, message: Opened) -> Step[State]:
+    course = state.course
+    if message.round != course.round:
+        raise PeerError(f"{sender} opened round {message.round} in round {course.round}")
+    moved = course.stepped(message.residues)
+    if course.is_last_of_epoch:
+        return _with_total(Closing(moved))
+    return _next_round(replace(moved, round=course.round + 1))
+
+
+def _term(state: Running, sender: str, message: LossTerm) -> Step[State]:
+    course = state.course
+    if message.epoch != course.epoch or not course.is_last_of_epoch or sender in course.inbox.terms:
+        raise PeerError(f"{sender} sent its part of epoch {message.epoch}'s loss in round {course.round}")
+    inbox = replace(course.inbox, terms={**course.inbox.terms, sender: message.frame})
+    changed = replace(state, course=replace(course, inbox=inbox))
+    return _with_total(changed) if isinstance(changed, Closing) else Step(changed)
+
+
+def _closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
+    course = state.course
+    seat, losses = course.seat, course.losses
+    if message.epoch != course.epoch or (message.loss is not None) != seat.settings.show_loss:
+        raise PeerError(
+            f"{sender} closed epoch {message.epoch} in epoch {course.epoch}, or against the job's rule"
+        )
+    told = losses if message.loss is None else (*losses, message.loss)
+    mine = seat.me == seat.guest
+    noted: tuple[Effect, ...] = (
+        (Record(EpochEnded(message.epoch, message.loss, message.verdict)),) if mine else ()
+    )
+    match message.verdict:
+        case "distorted":
+            before = min(losses) if losses else None
+            proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
+            stopped = _abort(state, f"the residuals of epoch {message.epoch} have jumped")
+            return Step(stopped.state, (*noted, *proof, *stopped.effects))
+        case "converged" | "last":
+            done = Finish(_coefficients(course, told))
+            return Step(Ended(seat), (*noted, CancelTimer(OVERDUE), CancelTimer(GIVE_UP), done))
+        case "improved" | "stalled":
+            inbox = replace(course.inbox, terms={})
+            onward = _next_round(replace(course, round=course.round + 1, loss=b"", losses=told, inbox=inbox))
+            return Step(onward.state, (*noted, *onward.effects))
+
+
+# -- tasks --------------------------------------------------------------------------------------------------
+
+
+def _computed(state: State, event: Computed) -> Step[State]:
+    function, result = event.task_id.split("/")[0], event.result
+    if event.error is not None:
+        return _abort(state, f"{function}: {event.error}")
+    match function, result, state:
+        case "inspect", Inspected(), Inspecting():
+            return _enrolled(state, result)
+        case "score", Frame(), Working():
+            return _sent_scores(state, event.task_id, result)
+        case "residual", Frame(), Working():
+            return _sent_residual(state, event.task_id, result)
+        case "fold", Partial(), Working():
+            return _folded(state, result)
+        case "seal", Sealed(), Masking():
+            return _sealed(state, result)
+        case "total", Frame(), Closing():
+            seat, epoch = state.course.seat, state.course.epoch
+            return Step(state, (Send(seat.arbiter, LossSum(seat.session, epoch, result.frame)),))
+    raise LocalProtocolError(
+        f"task {event.task_id} gave {type(result).__name__} while {type(state).__name__}"
+    )
+
+
+def _sent_scores(state: Working, task_id: str, result: Frame) -> Step[State]:
+    seat, course = state.course.seat, state.course
+    block = int(task_id.rsplit("/", 1)[1])
+    return Step(state, (Send(seat.guest, Scores(seat.session, course.round, block, result.frame)),))
+
+
+def _sent_residual(state: Working, task_id: str, result: Frame) -> Step[State]:
+    seat, course = state.course.seat, state.course
+    block = int(task_id.rsplit("/", 1)[1])
+    message = Residual(seat.session, course.round, block, result.frame)
+    return Step(state, (*(Send(host, message) for host in seat.hosts), course.folding(block, result.frame)))
+
+
+def _folded(state: Working, result: Partial) -> Step[State]:
+    partials = (*state.partials, result)
+    if len(partials) < state.course.blocks:
+        return Step(replace(state, partials=partials))
+    return Step(Masking(state.course), (state.course.sealing(partials),))
+
+
+def _sealed(state: Masking, result: Sealed) -> Step[State]:
+    course = state.course
+    seat = course.seat
+    sends: tuple[Effect, ...] = (Send(seat.arbiter, Masked(seat.session, course.round, result.frame)),)
+    if course.is_last_of_epoch and seat.me != seat.guest:
+        sends = (*sends, Send(seat.guest, LossTerm(seat.session, course.epoch, result.term)))
+    return Step(Unmasking(replace(course, loss=result.loss)), sends)
+
+
+# -- on the way ---------------------------------------------------------------------------------------------
+
+
+def _next_round(course: Course) -> Step[State]:
+    state = Working(course, (), ())
+    if course.seat.me == course.seat.guest:
+        return _with_ready_blocks(state)
+    return Step(state, tuple(course.scoring(block) for block in range(course.blocks)))
+
+
+def _with_ready_blocks(state: Running) -> Step[State]:
+    """Have residuals made of every block for which all hosts' scores are here."""
+    if not isinstance(state, Working):
+        return Step(state)
+    effects: tuple[Effect, ...] = ()
+    for block in range(state.course.blocks):
+        course = state.course
+        if len(course.inbox.of(course.round, block)) == len(course.seat.hosts):
+            effects = (*effects, course.residuals(block))
+            left = replace(course, inbox=course.inbox.without(course.round, block))
+            state = replace(state, course=left, begun=(*state.begun, block))
+    return Step(state, effects)
+
+
+def _with_total(state: Closing) -> Step[State]:
+    """Have the epoch's loss summed once all parts are here; only the guest ever has any."""
+    course = state.course
+    complete = course.seat.me == course.seat.guest and len(course.inbox.terms) == len(course.seat.hosts)
+    return Step(state, (course.totalling(),) if complete else ())
+
+
+def _coefficients(course: Course, losses: tuple[float, ...]) -> OwnCoefficients:
+    theta, seat = course.learner.theta, course.seat
+    has_intercept = seat.me == seat.guest and seat.settings.intercept
+    columns, intercept = (theta[:-1], float(theta[-1])) if has_intercept else (theta, 0.0)
+    return OwnCoefficients(columns, intercept, losses, course.epoch + 1)
+
+
+def _timers(seat: Seat) -> tuple[Effect, ...]:
+    settings = seat.settings
+    if seat.me == seat.guest:
+        return SetTimer(OVERDUE, settings.overdue_s), SetTimer(GIVE_UP, settings.give_up_s)
+    return (SetTimer(GIVE_UP, HOST_PATIENCE * settings.give_up_s),)
+
+
+def _patient(done: Step[State]) -> Step[State]:
+    """Something has happened: whoever is awaited gets the whole time again."""
+    if isinstance(done.state, Ended):
+        return done
+    return Step(done.state, (*done.effects, *_timers(seat_of(done.state))))
+
+
+def _timer(state: State, name: str) -> Step[State]:
+    waiting, seat = awaited(state), seat_of(state)
+    if name == OVERDUE:
+        round_ = state.course.round if isinstance(state, Running) else 0
+        missed: tuple[Effect, ...] = (Record(Overdue(round_, waiting.whom)),) if waiting.whom else ()
+        return Step(state, missed)
+    if not waiting.whom:
+        return Step(state, (SetTimer(name, seat.settings.give_up_s),))  # our own task is at work
+    return _abort(state, f"{waiting.what}: no word from {', '.join(waiting.whom)}", waiting.whom)
+
+
+def _abort(state: State, reason: str, missing: tuple[str, ...] = ()) -> Step[State]:
+    return Step(Ended(seat_of(state)), (CancelTimer(OVERDUE), CancelTimer(GIVE_UP), Abort(reason, missing)))
+
+
+def awaited(state: State) -> Awaited:
+    """Return what a party waits for, and for whom."""
+    seat = seat_of(state)
+    match state:
+        case Inspecting():
+            return Awaited("our rows")
+        case Enrolled():
+            return Awaited("the key", (seat.arbiter,))
+        case Working(course, begun, _):
+            return Awaited(f"round {course.round}", _awaited_at_work(course, begun))
+        case Masking(course):
+            return Awaited(f"round {course.round}'s gradient")
+        case Unmasking(course):
+            return Awaited(f"round {course.round}'s gradient", (seat.arbiter,))
+        case Closing(course):
+            owing = tuple(host for host in seat.hosts if host not in course.inbox.terms)
+            owing = owing if seat.me == seat.guest else ()
+            return Awaited(f"epoch {course.epoch}'s verdict", owing or (seat.arbiter,))
+        case Ended():
+            return ENDED
+
+
+def _awaited_at_work(course: Course, begun: tuple[int, ...]) -> tuple[str, ...]:
+    seat = course.seat
+    open_blocks = [block for block in range(course.blocks) if block not in begun]
+    if seat.me != seat.guest:
+        return (seat.guest,) if open_blocks else ()
+    have = [course.inbox.of(course.round, block) for block in open_blocks]
+    return tuple(host for host in seat.hosts if any(host not in frames for frames in have))
+
+
+STATES = (Inspecting, Enrolled, Working, Masking, Unmasking, Closing, Ended)
+GUEST_SPEC: RoleSpec[State] = RoleSpec(begin_guest, step, STATES, awaited)
+HOST_SPEC: RoleSpec[State] = RoleSpec(begin_host, step, STATES, awaited)

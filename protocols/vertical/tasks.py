@@ -1,0 +1,415 @@
+"""The heavy work of vertical regression: pure functions of their inputs, and of our own rows where they say so.
+
+Numbers that are still under encryption and only wait for our own next task are kept as a frame too, but marked as
+not blinded when they are read again, so that none can leave without fresh masks.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from hansa.protocols.crypto import (
+    EncryptedArray,
+    FreshMasks,
+    MaskSource,
+    PublicKey,
+    SecretKey,
+    SeedStream,
+    best_window,
+    encode,
+    generate_standard,
+    generate_subgroup,
+    table_for,
+)
+from hansa.protocols.crypto.elements import Objects, objects
+from hansa.protocols.crypto.integers import random_below, to_bytes
+from hansa.protocols.crypto.keygen import SECURITY_BITS
+from hansa.protocols.errors import PeerError
+from hansa.protocols.machine import TaskSpec, Workbench
+from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.job import (
+    PENALTY_BITS,
+    PENALTY_LIMIT,
+    THETA_BITS,
+    THETA_LIMIT,
+    KeyName,
+    Seat,
+    drawn_seed,
+)
+from hansa.protocols.vertical.rows import checked_rows, first_coefficients, own_rows
+
+INSPECT = "inspect"
+SCORE = "score"
+RESIDUAL = "residual"
+FOLD = "fold"
+SEAL = "seal"
+TOTAL = "total"
+MAKE_KEY = "make-key"
+OPEN = "open"
+OPEN_LOSS = "open-loss"
+
+ALPHA_SHARE = 8  # a key of a size that only trials use has subgroups of an eighth of its bits
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look at our rows takes."""
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspected:
+    """Our rows are fit: how many, how many columns, and where our coefficients start, (gradients,)."""
+
+    rows: int
+    columns: int
+    theta: FloatArray = field(repr=False)
+
+
+def inspect(inputs: Inspection, bench: Workbench, seed: int) -> Inspected:
+    """Check our rows, and draw the guest's first coefficients.
+
+    Raises:
+        RowsRefused, LeakRefused: their kinds.
+    """
+    seat = inputs.seat
+    rows = checked_rows(seat, bench)
+    theta = first_coefficients(seat, rows, drawn_seed(inputs.secret, "start"))
+    columns = rows.X.shape[1] - (seat.me == seat.guest and seat.settings.intercept)
+    return Inspected(len(rows.X), columns, theta)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the run a task belongs, and what all tasks of a party need.
+
+    Attributes:
+        public: the key's bytes.
+        rows: that everybody has.
+        secret: of the role; masks derive from it, round and block.
+    """
+
+    seat: Seat
+    public: bytes = field(repr=False)
+    rows: int
+    round: int
+    block: int
+    secret: bytes = field(repr=False)
+
+    @property
+    def batch(self) -> int:
+        """The number of the batch in the epoch."""
+        return self.round % self.seat.plan(self.rows).batches
+
+    @property
+    def block_size(self) -> int:
+        """The rows of the block."""
+        return self.seat.plan(self.rows).block_size(self.batch, self.block)
+
+    def key(self) -> PublicKey:
+        """Return the public key."""
+        return PublicKey.from_bytes(self.public)
+
+    def masks(self, key: PublicKey, purpose: str) -> MaskSource:
+        """Return masks for one purpose, fresh for this round and block."""
+        window = best_window(key, self.rows * self.seat.settings.epochs)
+        randomness = SeedStream(drawn_seed(self.secret, purpose, self.round, self.block))
+        return FreshMasks(table_for(key, window), randomness)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Encrypted numbers for a peer."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scoring:
+    """A host's block and coefficients, (gradients,)."""
+
+    place: Place
+    theta: FloatArray = field(repr=False)
+
+
+def score(inputs: Scoring, bench: Workbench, seed: int) -> Frame:
+    """Encrypt a block of a host's share of the scores, times the slope.
+
+    Raises:
+        EncodingError: a score beyond the agreed limit.
+    """
+    place = inputs.place
+    seat, key = place.seat, place.key()
+    block = seat.plan(place.rows).block_rows(place.batch, place.block)
+    shares = seat.slope * (own_rows(seat, bench).X[block] @ inputs.theta)
+    plain = encode(shares, seat.settings.score_bits, seat.settings.score_limit)
+    return Frame(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE)).to_bytes())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """The guest's block and coefficients, and every host's scores for the block."""
+
+    place: Place
+    theta: FloatArray = field(repr=False)
+    frames: tuple[bytes, ...] = field(repr=False)
+
+
+def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
+    """Add up a block's residuals, d = slope·u − t, under fresh masks.
+
+    Without these a host could divide by its own ciphertext and read what the others have added.
+
+    Raises:
+        PeerError: a host's numbers are of another format than agreed.
+        EncodingError: our share is beyond the agreed limit.
+    """
+    place = inputs.place
+    seat, key = place.seat, place.key()
+    settings, mine = seat.settings, own_rows(place.seat, bench)
+    block = seat.plan(place.rows).block_rows(place.batch, place.block)
+    targets = (0.5 if seat.logistic else 1.0) * mine.targets[block]
+    own = encode(
+        seat.slope * (mine.X[block] @ inputs.theta) - targets, settings.score_bits, settings.score_limit
+    )
+    read = [_read(frame, key, place.block_size, settings.score_bits, own.limit) for frame in inputs.frames]
+    return Frame((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL)).to_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """A block of residuals."""
+
+    place: Place
+    frame: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What a block adds to our gradient, (gradients,); and at the guest to the loss, targets·d, (1,)."""
+
+    gradient: bytes = field(repr=False)
+    loss: bytes = field(repr=False)
+
+
+def fold(inputs: Folding, bench: Workbench, seed: int) -> Partial:
+    """Multiply a block of our columns with the encrypted residuals.
+
+    Raises:
+        PeerError: the residuals are of another format than agreed.
+    """
+    place = inputs.place
+    seat, key = place.seat, place.key()
+    settings, mine = seat.settings, own_rows(place.seat, bench)
+    block = seat.plan(place.rows).block_rows(place.batch, place.block)
+    d = _read(inputs.frame, key, place.block_size, settings.score_bits, seat.residual_limit())
+    columns = encode(mine.X[block], settings.feature_bits, settings.feature_limit).T
+    loss = b""
+    if seat.me == seat.guest:
+        weight = 1.0 if seat.logistic else 0.5
+        targets = encode(-weight * mine.targets[block], settings.score_bits, settings.score_limit)
+        loss = _kept((targets @ d).reshape(1))
+    return Partial(_kept(columns @ d), loss)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sealing:
+    """A batch's gradient in parts, our coefficients, and our part of the epoch's loss so far (empty: none)."""
+
+    place: Place
+    partials: tuple[Partial, ...]
+    theta: FloatArray = field(repr=False)
+    loss: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The masked gradient for the arbiter; our part of the loss, for ourselves and with fresh masks to send."""
+
+    frame: bytes
+    loss: bytes = field(repr=False)
+    term: bytes
+
+
+def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
+    """Pack and mask a batch's gradient, and go on adding up the loss.
+
+    Our part of the loss is ½θ·Xᵀd, at the guest also −½y·d (logistic: −y·d), and rows·λ/2·‖θ‖² for everybody.
+
+    Raises:
+        EncodingError: a coefficient beyond 2^20.
+    """
+    place = inputs.place
+    seat, key = place.seat, place.key()
+    gradient = reduce(add, (_reread(each.gradient, key) for each in inputs.partials))
+    packing = seat.packing(key, seat.plan(place.rows).size(place.batch))
+    packed = packing.pack(gradient, place.masks(key, "pack"))
+    residues = masking_residues(place.secret, place.round, key, len(packed))
+    loss = (encode(0.5 * inputs.theta, THETA_BITS, THETA_LIMIT) @ gradient).reshape(1)
+    for each in inputs.partials:
+        loss = loss + _reread(each.loss, key) if each.loss else loss
+    loss = loss + encode([_penalty(place, inputs.theta)], PENALTY_BITS, PENALTY_LIMIT)
+    loss = loss + _reread(inputs.loss, key) if inputs.loss else loss
+    return Sealed(
+        packed.masked(residues).rerandomised(place.masks(key, SEAL)).to_bytes(),
+        _kept(loss),
+        loss.rerandomised(place.masks(key, "loss")).to_bytes(),
+    )
+
+
+def masking_residues(secret: bytes, round_: int, public: PublicKey, count: int) -> Objects:
+    """Return what hides a round's gradient from the arbiter: (count,) integers uniform in [0, n)."""
+    randomness = SeedStream(drawn_seed(secret, "residues", round_))
+    return objects((random_below(public.n, randomness) for _ in range(count)), (count,))
+
+
+def penalised(seat: Seat, theta: FloatArray) -> FloatArray:
+    """Return the coefficients that the penalty is on: all but the guest's intercept, which counts 0."""
+    if seat.me == seat.guest and seat.settings.intercept:
+        return np.append(theta[:-1], 0.0)
+    return theta
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The guest's part of an epoch's loss, and those of all hosts."""
+
+    place: Place
+    loss: bytes = field(repr=False)
+    frames: tuple[bytes, ...] = field(repr=False)
+
+
+def total(inputs: Totals, bench: Workbench, seed: int) -> Frame:
+    """Add up all parts of an epoch's loss under fresh masks."""
+    key = inputs.place.key()
+    parts = [EncryptedArray.from_bytes(frame, key, (1,)) for frame in inputs.frames]
+    whole = reduce(add, parts, _reread(inputs.loss, key))
+    return Frame(whole.rerandomised(inputs.place.masks(key, TOTAL)).to_bytes())
+
+
+# -- the arbiter's ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWish:
+    """Which key to make, and of what."""
+
+    kind: KeyName
+    bits: int
+    seed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The bytes of both halves."""
+
+    secret: bytes = field(repr=False)
+    public: bytes
+
+
+def make_key(inputs: KeyWish, bench: Workbench, seed: int) -> KeyPair:
+    """Make the arbiter's key."""
+    randomness, bits = SeedStream(inputs.seed), inputs.bits
+    if inputs.kind == "subgroup":
+        alpha_bits = None if bits in SECURITY_BITS else bits // ALPHA_SHARE
+        key = generate_subgroup(bits, randomness=randomness, alpha_bits=alpha_bits)
+    else:
+        key = generate_standard(bits, randomness=randomness)
+    return KeyPair(key.to_bytes(), key.public.to_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A masked gradient of so many ciphertexts."""
+
+    secret: bytes = field(repr=False)
+    frame: bytes = field(repr=False)
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Residues:
+    """Integers in [0, n), each as long as n."""
+
+    residues: bytes = field(repr=False)
+
+
+def open_gradient(inputs: Opening, bench: Workbench, seed: int) -> Residues:
+    """Decrypt what is uniform modulo n to us.
+
+    Raises:
+        CiphertextRefused: no such frame, or of another length.
+    """
+    key = SecretKey.from_bytes(inputs.secret)
+    array = EncryptedArray.from_bytes(inputs.frame, key.public, (inputs.count,))
+    width = key.public.ciphertext_bytes // 2
+    return Residues(b"".join(to_bytes(int(each), width) for each in array.decrypt_residues(key).tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class LossOpening:
+    """An epoch's loss, encrypted."""
+
+    secret: bytes = field(repr=False)
+    frame: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LossOpened:
+    """Summed over rows."""
+
+    loss: float
+
+
+def open_loss(inputs: LossOpening, bench: Workbench, seed: int) -> LossOpened:
+    """Decrypt an epoch's loss.
+
+    Raises:
+        CiphertextRefused: no frame of one ciphertext.
+        PlaintextOverflow: a loss beyond what the guest has stated.
+    """
+    key = SecretKey.from_bytes(inputs.secret)
+    return LossOpened(float(EncryptedArray.from_bytes(inputs.frame, key.public, (1,)).decrypt(key)[0]))
+
+
+TASKS: dict[str, TaskSpec] = {
+    INSPECT: TaskSpec(inspect, Inspection, Inspected),
+    SCORE: TaskSpec(score, Scoring, Frame),
+    RESIDUAL: TaskSpec(residual, Residuals, Frame),
+    FOLD: TaskSpec(fold, Folding, Partial),
+    SEAL: TaskSpec(seal, Sealing, Sealed, uses_bench=False),
+    TOTAL: TaskSpec(total, Totals, Frame, uses_bench=False),
+    MAKE_KEY: TaskSpec(make_key, KeyWish, KeyPair, uses_bench=False),
+    OPEN: TaskSpec(open_gradient, Opening, Residues, uses_bench=False),
+    OPEN_LOSS: TaskSpec(open_loss, LossOpening, LossOpened, uses_bench=False),
+}
+
+
+# -- helpers ------------------------------------------------------------------------------------------------
+
+
+def _read(frame: bytes, key: PublicKey, size: int, bits: int, limit: int) -> EncryptedArray:
+    array = EncryptedArray.from_bytes(frame, key, (size,))
+    if (array.fraction_bits, array.bound) != (bits, limit):
+        raise PeerError(
+            f"encrypted numbers of another format than {bits} fractional bits and the agreed bound"
+        )
+    return array
+
+
+def _kept(array: EncryptedArray) -> bytes:
+    return array.header().to_bytes() + array.body()
+
+
+def _reread(kept: bytes, key: PublicKey) -> EncryptedArray:
+    return replace(EncryptedArray.from_bytes(kept, key), blinded=False)
+
+
+def _penalty(place: Place, theta: FloatArray) -> float:
+    rows = place.seat.plan(place.rows).size(place.batch)
+    weights = penalised(place.seat, theta)
+    return rows * place.seat.settings.penalty / 2 * float(weights @ weights)
