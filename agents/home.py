@@ -51,24 +51,25 @@ class Home:
     ) -> "Home":
         """Make a folder with keys and configuration.
 
-        Nothing is written unless all of it is valid.
+        Nothing is written unless all of it is valid. The keys come last, and make it a home. Until then the same
+        call begins anew, over what an interrupted one has left.
 
         Args:
             config: plain, or a document with comments, which are kept.
             passphrase: protects the keys' file.
 
         Raises:
-            HomeError: there is a home already, or a part of one; or the keys are another agent's.
+            HomeError: there is a home already, or a part of another; or the keys are another agent's.
             ConfigError: the configuration is not valid.
+            OSError: names the file that could not be written.
         """
-        for name in (IDENTITY, CONFIG):
-            if (path / name).exists():
-                raise HomeError(f"{path}: there is an agent's home already: {name} exists")
         text = tomlkit.dumps(config)
+        _check_room(path, text)
         _check_owner(path, identity, validate(AgentConfig, tomlkit.parse(text).unwrap(), path / CONFIG))
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        identity.save(path / IDENTITY, passphrase)
-        (path / CONFIG).write_text(text, encoding="utf-8")
+        write_whole(path / CONFIG, text)
+        with _naming(path / IDENTITY):
+            identity.save(path / IDENTITY, passphrase)
         return cls(path)
 
     def exists(self) -> bool:
@@ -95,15 +96,18 @@ class Home:
     def edit(self, change: Callable[[tomlkit.TOMLDocument], None]) -> AgentConfig:
         """Change agent.toml, comments kept; all of it must be valid afterwards, or nothing is written.
 
+        Who changes it at the same time waits: neither change is lost.
+
         Raises:
             ConfigError: names the file and the key.
         """
         path = self.path / CONFIG
         load_config(path)
-        document = tomlkit.parse(path.read_text(encoding="utf-8"))
-        change(document)
-        config = validate(AgentConfig, document.unwrap(), path)
-        write_whole(path, tomlkit.dumps(document))
+        with _alone_in(self.path):
+            document = tomlkit.parse(path.read_text(encoding="utf-8"))
+            change(document)
+            config = validate(AgentConfig, document.unwrap(), path)
+            write_whole(path, tomlkit.dumps(document))
         return config
 
     @contextmanager
@@ -252,15 +256,20 @@ def find_homes(folder: Path) -> list[Home]:
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that, whenever the machine stops, it has the old content or the new."""
+    """Write a file so that, whenever the machine stops, it has the old content or the new; OSError names it."""
     fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    with _naming(path):
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
 
 
@@ -286,6 +295,41 @@ def read_secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise HomeError(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have an OSError name the file: the system's words for a full disk don't."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until nobody else changes files in a folder, this process's other threads included."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_room(path: Path, text: str) -> None:
+    """Raise HomeError if a folder holds a home, or a part of another than the one that is being made."""
+    keys, config = path / IDENTITY, path / CONFIG
+    if keys.exists() and not config.exists():
+        raise HomeError(
+            f"{path}: {IDENTITY} without {CONFIG}: restore a backup, or remove it if nobody knows these keys yet"
+        )
+    if keys.exists():
+        raise HomeError(f"{path}: there is an agent's home already: {IDENTITY} exists")
+    if config.exists() and config.read_text(encoding="utf-8", errors="replace") != text:
+        raise HomeError(
+            f"{path}: {CONFIG} without {IDENTITY}: restore a backup, or remove it if nothing in it is needed"
+        )
 
 
 def _check_owner(path: Path, identity: Identity, config: AgentConfig) -> None:

@@ -1,12 +1,17 @@
 """An agent's folder: made whole or not at all, opened only by its owner, found where people look."""
 
+import errno
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import tomlkit
 from sqlalchemy import make_url
 
 from hansa.agents.errors import ConfigError, DataError, HomeError, JournalError
@@ -64,9 +69,46 @@ def test_half_a_home_is_not_written_over_either(home: Home, left: str) -> None:
     (home.path / (CONFIG if left == IDENTITY else IDENTITY)).unlink()
     content = (home.path / left).read_bytes()
     assert not home.exists()
-    with pytest.raises(HomeError, match=f"{left} exists"):
-        Home.create(home.path, NORTH, config())
+    with pytest.raises(HomeError, match=f"{left} without .*restore a backup, or remove it if"):
+        Home.create(home.path, SOUTH, config(name="south"))
     assert (home.path / left).read_bytes() == content
+
+
+def test_making_a_home_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(Identity, "save", Mock(side_effect=full))
+        with pytest.raises(OSError, match="No space left") as told:
+            Home.create(tmp_path / "north", NORTH, config())
+        assert told.value.filename == str(tmp_path / "north" / IDENTITY)
+    home = Home.create(tmp_path / "north", NORTH, config())
+    assert home.identity().public == NORTH.public
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_no_draft(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = home.config()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match="No space left") as told:
+            home.edit(lambda document: document.update({"daemon": {"listen": "127.0.0.1:1"}}))
+    assert told.value.filename == str(home.path / CONFIG)
+    assert home.config() == before
+    assert not list(home.path.glob(".*.new"))
+
+
+def test_changes_at_the_same_time_are_all_kept(home: Home) -> None:
+    def name(number: int) -> None:
+        def change(document: tomlkit.TOMLDocument) -> None:
+            sections = document.setdefault("data", {})
+            sections[f"set-{number}"] = {"file": f"{number}.csv"}
+
+        home.edit(change)
+
+    with ThreadPoolExecutor(8) as people:
+        list(people.map(name, range(16)))
+    assert {f"set-{number}" for number in range(16)} <= set(home.config().data)
 
 
 def test_a_configuration_that_is_not_valid_leaves_nothing_behind(tmp_path: Path) -> None:
