@@ -45,6 +45,7 @@ from hansa.agents.messages import (
 )
 from hansa.agents.outbox import Outbox
 from hansa.agents.overdue import Overdue
+from hansa.agents.patience import Patience
 from hansa.agents.policy import check_proposal, check_spec
 from hansa.agents.registrar import Registrar
 from hansa.agents.requests import Answer, Requests
@@ -182,6 +183,7 @@ class Agent:
         self._forgetting = Forgetting(journal)
         self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
         self.overdue = Overdue(self._keeper, self._desk, self.clerk)
+        self._patience = Patience()
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
@@ -357,7 +359,7 @@ class Agent:
     def next_due(self) -> float | None:
         """When something becomes due by itself (a timer, a retry, entries to send), UTC seconds, or None."""
         times = (
-            self._machines.next_timer(),
+            self._patience.next_due(self._machines.next_timer()),
             self.outbox.next_retry(),
             self.clerk.next_due(),
             self._patient_until,
@@ -378,6 +380,7 @@ class Agent:
         """
         now = self._desk.clock()
         self._step_whole = False
+        self._patience.look(now, self._transport.online)
         deliveries = self._transport.deliveries(BATCH)
         self.tally.received += len(deliveries)
         for delivery in deliveries:
@@ -398,7 +401,7 @@ class Agent:
         for ended in self._workshop.ended():
             self._machines.ended(ended)
         self._requests.carry_out()
-        if len(deliveries) < BATCH:  # drained: who is overdue may be blamed now
+        if len(deliveries) < BATCH and self._patience.ended(now):  # drained: who is overdue may be blamed now
             self._machines.fire_timers(now)
         self._chain()
         self.overdue.look(now, self.outbox.unconfirmed(self._keeper))

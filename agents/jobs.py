@@ -26,9 +26,10 @@ class Submit:
     spec: JobSpec
 
     def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return the job's name; JobError if it can't be."""
+        """Return the job's name, and how the connection is; JobError if it can't be."""
         office.ask(lambda: office.agent.submit(self.spec))
-        return {"job": self.spec.job, "parties": list(self.spec.parties)}
+        broker = office.daemon.health().state
+        return {"job": self.spec.job, "parties": list(self.spec.parties), "broker": broker}
 
 
 @dataclass(frozen=True, slots=True)

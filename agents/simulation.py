@@ -145,6 +145,10 @@ class _Transport:
             self._world.may_crash(self.name, "publish")
         self._world.network.send(self, routing_key, body, tag)
 
+    @property
+    def online(self) -> bool:
+        return True
+
     def room(self) -> int:
         return 256
 

@@ -127,6 +127,13 @@ class AmqpTransport:
         """The agent it belongs to."""
         return self._name
 
+    @property
+    def online(self) -> bool:
+        """Whether messages flow both ways now."""
+        with self._lock:
+            self._check_open()
+            return self._usable()
+
     def ready(self, timeout_s: float) -> None:
         """Wait until messages flow both ways.
 

@@ -170,6 +170,13 @@ class MemoryTransport:
         """The agent it belongs to."""
         return self._name
 
+    @property
+    def online(self) -> bool:
+        """Whether messages flow both ways now."""
+        with self._lock:
+            self._check_connected()
+            return True
+
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
         """Hand a message over; its outcome follows under `tag`."""
         try:

@@ -67,6 +67,11 @@ class Transport(Protocol):
         """The agent it belongs to."""
         ...
 
+    @property
+    def online(self) -> bool:
+        """Whether messages flow both ways now; while they don't, silence says nothing about anybody."""
+        ...
+
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
         """Hand a message over; its outcome follows under `tag`.
 

@@ -48,11 +48,15 @@ def submit(file: Path, home: Home, follows: bool, timeout_s: float | None) -> No
     """Propose the job that FILE (job.toml) describes; this agent coordinates it, and must be running."""
     spec = read_job(file, home.config().agent.name, read_standing(home))
     with reach(home, alone=False) as ask:
-        ask(Submit(spec))
+        submitted = ask(Submit(spec))
     parties = ", ".join(spec.parties)
     click.echo(
         f"{spec.job}: proposed to {parties}; {spec.minimum_parties} must consent within {spec.consent_s:g} s"
     )
+    if submitted.get("broker", "ready") != "ready":
+        click.echo(
+            "  the broker is away: the job waits here until it is back (hansa doctor says what is wrong)"
+        )
     if follows:
         _watch(home, spec.job, timeout_s, as_json=False)
     else:

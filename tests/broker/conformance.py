@@ -104,6 +104,18 @@ def bodies(deliveries: Iterable[Delivery]) -> list[bytes]:
 
 
 @check
+def says_whether_messages_flow_until_it_is_closed(exchange: Exchange) -> None:
+    alice = exchange.connect("alice")
+    deadline = time.monotonic() + PATIENCE_S
+    while not alice.online:
+        assert time.monotonic() < deadline
+        alice.wait(0.05)
+    alice.close()
+    with pytest.raises(Disconnected):
+        _ = alice.online
+
+
+@check
 def every_message_arrives_and_is_confirmed(exchange: Exchange) -> None:
     alice, bob = exchange.connect("alice"), exchange.connect("bob")
     sent = {tag: f"message {tag}".encode() for tag in range(50)}
