@@ -36,7 +36,9 @@ class Belonging:
             return None
         self._told = objection
         if objection:
-            log.error("%s: the others refuse what it says until it is admitted again", objection)
+            status = self._clerk.standing.members[self._name].status
+            until = "reinstated" if status == "suspended" else "admitted again"
+            log.error("%s: the others refuse what it says until it is %s", objection, until)
         else:
             log.info("%s takes part again", self._name)
         return objection

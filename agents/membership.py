@@ -213,13 +213,20 @@ class Leave:
             raise FederationError(f"{agent.name} keeps the ledger, and cannot leave its federation")
         # Our copy may be about to hear that we were reinstated.
         if not until(office, lambda: _status(agent, agent.name) in ("active", ""), ASKED_S):
-            status = office.ask(lambda: _status(agent, agent.name))
-            raise FederationError(f"{agent.name} is {status} already")
+            raise FederationError(office.ask(lambda: _why_not_leave(agent)))
         for job in office.ask(agent.open_jobs):
             agent.cancel(job, f"{agent.name} leaves the federation")
         until(office, lambda: not agent.open_jobs(), JOBS_S)
         write(office, lambda _: MemberLeft(agent.name))
         return {"chained": until(office, lambda: _status(agent, agent.name) == "left", CHAINED_S)}
+
+
+def _why_not_leave(agent: Agent) -> str:
+    status = _status(agent, agent.name)
+    if status == "left":
+        return f"{agent.name} has left already"
+    as_of = f"by its copy of the ledger, as of entry {agent.clerk.standing.members[agent.name].status_at}"
+    return f"{agent.name} is {status}, {as_of}; reinstated, it may leave once its running agent has heard so"
 
 
 def write(office: Office, body_of: Callable[[Standing], Body]) -> None:

@@ -88,7 +88,7 @@ def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
     if coordinator in spec.parties:
         raise JobError(f"job {spec.job!r}: {coordinator} coordinates it and can't be one of its parties")
     if spec.job in now.jobs:
-        raise JobError(f"job {spec.job!r}: a job of this name exists already")
+        raise JobError(f"job {spec.job!r}: a job {spec.job!r} exists already; give this one another name")
     first: tuple[str, tuple[str, ...]] | None = None
     for party in spec.parties:
         registered = now.datasets.get((party, spec.dataset))

@@ -206,7 +206,8 @@ def admit(member: str, home: Home, yes: bool, reason: str | None, management: Ma
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def members(home: Home, as_json: bool) -> None:
     """List who belongs to the federation, by this home's copy of the ledger; at the keeper, who is invited too."""
-    rows = read_roster(home, unlock)
+    roster = read_roster(home, unlock)
+    rows = roster.rows
     if as_json:
         for row in rows:
             click.echo(json.dumps(row.as_json()))
@@ -214,6 +215,10 @@ def members(home: Home, as_json: bool) -> None:
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         click.echo(_describe(row, width))
+    keeper = home.config().federation.keeper
+    if keeper != home.config().agent.name:
+        copy = f"this home's copy of the ledger, as of entry {roster.entries - 1}"
+        click.echo(f"({copy}: the agent fetches newer ones from {keeper} while it runs)")
 
 
 @federation.command()

@@ -108,6 +108,21 @@ def join(desk: Desk, folder: str = "bank", name: str = "north") -> None:
             until(lambda: ask(ShuttableDoors())["doors"], "the joiner has its answer")
 
 
+def roster(desk: Desk) -> dict[str, dict[str, int]]:
+    """Return what the keeper's home has of each member."""
+    lines = desk.done("federation members --home FOLDER/guild --json").splitlines()
+    return {each["name"]: each for each in map(json.loads, lines)}
+
+
+def suspended_leaves(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have north hear of its suspension, and try to leave; return what it is told."""
+    with at_work(desk.home("guild")), at_work(desk.home("bank")):
+        until(lambda: "suspended" in desk.done("federation members --home FOLDER/bank"), "the chain")
+        with monkeypatch.context() as patience:
+            patience.setattr(membership, "ASKED_S", 0.1)
+            return desk.refused("federation leave --home FOLDER/bank --yes")
+
+
 def test_the_whole_walk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "ARRIVED_S", 0.1)
     desk.done("init FOLDER/guild --name aggregator --role aggregator --organisation Guild")
@@ -148,21 +163,30 @@ def test_the_whole_walk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         assert f"north belongs to {desk.federation} now" in joined
         with at_work(desk.home("bank")):
             until(lambda: "north" in desk.done("federation members --home FOLDER/bank"), "the chain")
+        assert "copy of the ledger, as of entry 1: the agent" in desk.done(
+            "federation members --home FOLDER/bank"
+        )
     assert json.loads(desk.done("ledger verify FOLDER/bank --json"))["ok"]
 
 
-def test_members_are_suspended_reinstated_and_leave(founded: Desk) -> None:
+def test_members_are_suspended_reinstated_and_leave(founded: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     join(founded)
     assert founded.users() >= {"aggregator", "north"}
     assert "aggregator keeps the ledger, and cannot leave" in founded.refused(
         "federation leave --home FOLDER/guild --yes"
     )
+    admitted_ms = roster(founded)["north"]["since_ms"]
     founded.done("federation suspend north --home FOLDER/guild --reason dues")
+    assert roster(founded)["north"]["since_ms"] > admitted_ms
     assert "north is not active but suspended" in founded.refused(
         "federation suspend north --home FOLDER/guild --reason again"
     )
     assert "north       suspended" in founded.done("federation members --home FOLDER/guild")
+    assert "north is suspended, by its copy of the ledger, as of entry" in suspended_leaves(
+        founded, monkeypatch
+    )
     founded.done("federation reinstate north --home FOLDER/guild")
+    assert roster(founded)["north"]["since_ms"] == admitted_ms
     assert "north is not suspended but active" in founded.refused(
         "federation reinstate north --home FOLDER/guild"
     )
@@ -175,7 +199,7 @@ def test_members_are_suspended_reinstated_and_leave(founded: Desk) -> None:
         assert founded.type("federation leave --home FOLDER/bank", answer="n\n").exit_code == 1
         left = founded.done("federation leave --home FOLDER/bank", answer="y\n")
         assert f"north has left {founded.federation}; the ledger says so" in left
-    assert "north is left already" in founded.refused("federation leave --home FOLDER/bank --yes")
+    assert "north has left already" in founded.refused("federation leave --home FOLDER/bank --yes")
     assert "north       left" in founded.done("federation members --home FOLDER/bank")
 
 

@@ -204,7 +204,7 @@ def test_what_nobody_knows_is_refused_in_a_line(hub: Path, homes: dict[str, Home
     assert "no job 'nothing'" in refusal("job", "result", "nothing", "--home", hub)
     assert "no such file" not in refusal("job", "cancel", "nothing", "--reason", "x", "--home", hub)
     taken = write_job(tmp_path, "first")
-    assert "a job of this name exists already" in refusal("job", "submit", taken, "--home", hub)
+    assert "a job 'first' exists already" in refusal("job", "submit", taken, "--home", hub)
     odd = hansa("model", "export", "first", "--home", hub, "--out", tmp_path / "model.pkl")
     assert odd.exit_code == 2
     assert ".npz or .json" in odd.stderr

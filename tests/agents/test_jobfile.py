@@ -126,7 +126,7 @@ def test_a_name_that_was_used_is_refused(path: Path, now: Standing) -> None:
     path.write_text(JOB)
     used = now.copy()
     used.jobs = {"trial": None}  # type: ignore[dict-item]
-    with pytest.raises(ConfigError, match="a job of this name exists already"):
+    with pytest.raises(ConfigError, match="toml: a job 'trial' exists already; give this one"):
         read_job(path, AGGREGATOR, used)
 
 

@@ -212,7 +212,7 @@ def fail(*_: object, **__: object) -> None:
 def members(guild: Guild) -> list[str]:
     from hansa.agents.roster import read_roster
 
-    return [row.name for row in read_roster(guild.home, lambda home: home.identity())]
+    return [row.name for row in read_roster(guild.home, lambda home: home.identity()).rows]
 
 
 def test_a_connection_that_breaks_is_opened_anew(guild: Guild, monkeypatch: pytest.MonkeyPatch) -> None:
