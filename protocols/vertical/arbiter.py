@@ -19,7 +19,6 @@ from hansa.protocols.machine import (
     Abort,
     Awaited,
     Brief,
-    CancelTimer,
     Compute,
     Computed,
     Effect,
@@ -27,10 +26,8 @@ from hansa.protocols.machine import (
     Finish,
     PeerLeft,
     Received,
-    Record,
     RoleSpec,
     Send,
-    SetTimer,
     Step,
     TimerFired,
 )
@@ -40,7 +37,6 @@ from hansa.protocols.vertical.job import (
     MOST_COLUMNS,
     MOST_ROWS,
     Ended,
-    Overdue,
     Seat,
     TrainingClosed,
     Verdict,
@@ -54,8 +50,10 @@ from hansa.protocols.vertical.messages import (
     Message,
     Opened,
     Ready,
+    Waiting,
     check_session,
 )
+from hansa.protocols.vertical.patience import ARBITER_PATIENCE, FIRST_HAND, fired, stopped, wound_up
 from hansa.protocols.vertical.tasks import (
     MAKE_KEY,
     OPEN,
@@ -68,10 +66,6 @@ from hansa.protocols.vertical.tasks import (
     Residues,
 )
 
-OVERDUE = "overdue"
-GIVE_UP = "give-up"
-# Whoever waits for a host is silent too; the guest knows better whom to name, and has half our time to do it.
-PATIENCE = 2
 # Σ(log 2 − ½yu + ⅛u²) is Σ(½u − y)·d with d = ¼u − ½y, and this for each row (y² = 1).
 LOGISTIC_CONSTANT = math.log(2) - 0.5
 
@@ -139,7 +133,7 @@ def begin(brief: Brief) -> Step[State]:
         LocalProtocolError: the brief does not fit the role.
     """
     seat = Seat.take(brief, ARBITER)
-    return Step(Gathering(seat, brief.secret, {}), _timers(seat))
+    return Step(Gathering(seat, brief.secret, {}), wound_up(seat, FIRST_HAND))
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -153,6 +147,9 @@ def step(state: State, event: Event) -> Step[State]:
     if isinstance(state, Ended):
         return Step(state)
     match event:
+        case Received(sender, Waiting() as message) if sender in state.seat.parties:
+            check_session(state.seat, sender, message)
+            return _patient(Step(state)) if sender in awaited(state).whom else Step(state)
         case Received(sender, message):
             return _patient(_received(state, sender, message))
         case Computed():
@@ -280,12 +277,12 @@ def _judged(state: Serving) -> Step[State]:
     losses = (*state.losses, loss)
     match verdict:
         case "distorted":
-            stopped = _abort(state, f"the residuals of epoch {state.epoch} have jumped")
-            return Step(stopped.state, (*sends, *stopped.effects))
+            aborted = _abort(state, f"the residuals of epoch {state.epoch} have jumped")
+            return Step(aborted.state, (*sends, *aborted.effects))
         case "converged" | "last":
             told = losses if seat.settings.show_loss else ()
             done = Finish(TrainingClosed(told, state.epoch + 1))
-            return Step(Ended(seat), (*sends, CancelTimer(OVERDUE), CancelTimer(GIVE_UP), done))
+            return Step(Ended(seat), (*sends, *stopped(), done))
         case "improved" | "stalled":
             onward = replace(
                 state, epoch=state.epoch + 1, asked=False, loss=None, losses=losses, stalled=stalled
@@ -310,31 +307,26 @@ def _verdict(state: Serving, loss: float) -> tuple[Verdict, int]:
 # -- on the way ---------------------------------------------------------------------------------------------
 
 
-def _timers(seat: Seat) -> tuple[Effect, ...]:
-    settings = seat.settings
-    return SetTimer(OVERDUE, settings.overdue_s), SetTimer(GIVE_UP, PATIENCE * settings.give_up_s)
+def _patience(state: State) -> int:
+    return FIRST_HAND if isinstance(state, Gathering) else ARBITER_PATIENCE
 
 
 def _patient(done: Step[State]) -> Step[State]:
     """Something has happened: whoever is awaited gets the whole time again."""
     if isinstance(done.state, Ended):
         return done
-    return Step(done.state, (*done.effects, *_timers(done.state.seat)))
+    return Step(done.state, (*done.effects, *wound_up(done.state.seat, _patience(done.state))))
 
 
 def _timer(state: Gathering | Keying | Serving, name: str) -> Step[State]:
-    waiting, seat = awaited(state), state.seat
-    if name == OVERDUE:
-        round_ = min(state.next_rounds.values()) if isinstance(state, Serving) else 0
-        missed: tuple[Effect, ...] = (Record(Overdue(round_, waiting.whom)),) if waiting.whom else ()
-        return Step(state, missed)
-    if not waiting.whom:
-        return Step(state, (SetTimer(name, seat.settings.give_up_s),))  # our own task is at work
-    return _abort(state, f"{waiting.what}: no word from {', '.join(waiting.whom)}", waiting.whom)
+    round_ = min(state.next_rounds.values()) if isinstance(state, Serving) else 0
+    effects = fired(state.seat, _patience(state), name, round_, awaited(state))
+    over = any(isinstance(effect, Abort) for effect in effects)
+    return Step(Ended(state.seat) if over else state, effects)
 
 
-def _abort(state: Gathering | Keying | Serving, reason: str, missing: tuple[str, ...] = ()) -> Step[State]:
-    return Step(Ended(state.seat), (CancelTimer(OVERDUE), CancelTimer(GIVE_UP), Abort(reason, missing)))
+def _abort(state: Gathering | Keying | Serving, reason: str) -> Step[State]:
+    return Step(Ended(state.seat), (*stopped(), Abort(reason)))
 
 
 def awaited(state: State) -> Awaited:

@@ -55,6 +55,16 @@ class Inbox:
         pairs = zip(self.senders, self.scores, strict=True)
         return {sender: each.frame for sender, each in pairs if (each.round, each.block) == (round_, block)}
 
+    def taking(self, sender: str, message: Scores) -> "Inbox":
+        """Return it with one block more.
+
+        Raises:
+            PeerError: the sender has sent this block before.
+        """
+        if sender in self.of(message.round, message.block):
+            raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
+        return replace(self, scores=(*self.scores, message), senders=(*self.senders, sender))
+
     def without(self, round_: int, block: int) -> "Inbox":
         """Return what is left when a block has been used."""
         left = [
@@ -184,16 +194,16 @@ class Course:
         return decode(np.array(integers, dtype=object), bits)
 
 
-def check_place(course: Course, sender: str, message: Scores | Residual, rounds: Sequence[int]) -> None:
+def check_place(seat: Seat, rows: int, round_: int, sender: str, message: Scores | Residual) -> None:
     """Refuse a block of another round, or beyond the batch's blocks.
 
     Raises:
         PeerError: with what came and what was expected.
     """
-    plan = course.seat.plan(course.rows)
+    plan = seat.plan(rows)
     kind = type(message).__name__
-    if message.round not in rounds:
-        raise PeerError(f"{sender} sent {kind} of round {message.round} in round {course.round}")
-    blocks = plan.blocks(message.round % plan.batches)
+    if message.round != round_:
+        raise PeerError(f"{sender} sent {kind} of round {message.round}, expected {round_}")
+    blocks = plan.blocks(round_ % plan.batches)
     if not 0 <= message.block < blocks:
         raise PeerError(f"{sender} sent {kind} of block {message.block} of {blocks}")

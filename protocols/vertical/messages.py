@@ -18,7 +18,8 @@ At the end of an epoch::
     guest   -- LossSum: the sum of all parts, encrypted    --> arbiter
     party   <-- EpochClosed: the verdict                   --  arbiter
 
-Every message carries the session. Frames are `crypto.wire`'s.
+Whoever has been held up for a while says so to all but those it waits for: Waiting. Every message carries the
+session. Frames are `crypto.wire`'s.
 """
 
 from dataclasses import dataclass
@@ -112,7 +113,16 @@ class EpochClosed:
     verdict: Verdict
 
 
-Message = Ready | Key | Scores | Residual | Masked | Opened | LossTerm | LossSum | EpochClosed
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Anybody to those it does not wait for: we are there, and held up by those (none: by our own work)."""
+
+    session: bytes
+    round: int
+    whom: tuple[str, ...]
+
+
+Message = Ready | Key | Scores | Residual | Masked | Opened | LossTerm | LossSum | EpochClosed | Waiting
 
 
 def check_session(seat: Seat, sender: str, message: Message) -> None:

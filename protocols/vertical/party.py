@@ -10,7 +10,7 @@
                                                                                 '--verdict--> Ended
 
 The guest also gathers everybody's part of the loss in Closing. A party that crashes goes on from its last state;
-one that is gone is named after ``overdue_s``, and awaited until ``give_up_s``.
+for one that is gone see `patience`. A host may be a round ahead of the guest, or have its key before it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,6 @@ from hansa.protocols.machine import (
     Abort,
     Awaited,
     Brief,
-    CancelTimer,
     Compute,
     Computed,
     Effect,
@@ -33,7 +32,6 @@ from hansa.protocols.machine import (
     Record,
     RoleSpec,
     Send,
-    SetTimer,
     Step,
     TimerFired,
 )
@@ -48,7 +46,6 @@ from hansa.protocols.vertical.job import (
     Distorted,
     Ended,
     EpochEnded,
-    Overdue,
     OwnCoefficients,
     Seat,
     key_kind,
@@ -64,9 +61,18 @@ from hansa.protocols.vertical.messages import (
     Ready,
     Residual,
     Scores,
+    Waiting,
     check_session,
 )
 from hansa.protocols.vertical.optimiser import Learner
+from hansa.protocols.vertical.patience import (
+    FIRST_HAND,
+    GUEST_PATIENCE,
+    HOST_PATIENCE,
+    fired,
+    stopped,
+    wound_up,
+)
 from hansa.protocols.vertical.tasks import (
     INSPECT,
     Frame,
@@ -75,11 +81,6 @@ from hansa.protocols.vertical.tasks import (
     Partial,
     Sealed,
 )
-
-OVERDUE = "overdue"
-GIVE_UP = "give-up"
-# A host that gave up as soon as the guest would blame it for another's silence.
-HOST_PATIENCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Enrolled:
     rows: int
     columns: int
     theta: FloatArray = field(repr=False)
+    inbox: Inbox
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +171,12 @@ def step(state: State, event: Event) -> Step[State]:
     if isinstance(state, Ended):
         return Step(state)
     match event:
+        case Received(sender, Waiting() as message) if sender in (
+            *seat_of(state).parties,
+            seat_of(state).arbiter,
+        ):
+            check_session(seat_of(state), sender, message)
+            return _patient(Step(state)) if sender in awaited(state).whom else Step(state)
         case Received(sender, message):
             return _patient(_received(state, sender, message))
         case Computed():
@@ -191,14 +199,15 @@ def seat_of(state: State) -> Seat:
 
 def _begin(seat: Seat, secret: bytes) -> Step[State]:
     look = Compute(INSPECT, INSPECT, Inspection(seat, secret), 0)
-    return Step(Inspecting(seat, secret), (look, *_timers(seat)))
+    return Step(Inspecting(seat, secret), (look, *wound_up(seat, HOST_PATIENCE)))
 
 
 def _enrolled(state: Inspecting, found: Inspected) -> Step[State]:
     seat = state.seat
     ready = Ready(seat.session, found.rows, found.columns)
     return Step(
-        Enrolled(seat, state.secret, found.rows, found.columns, found.theta), (Send(seat.arbiter, ready),)
+        Enrolled(seat, state.secret, found.rows, found.columns, found.theta, Inbox()),
+        (Send(seat.arbiter, ready),),
     )
 
 
@@ -215,7 +224,7 @@ def _key(state: Enrolled, sender: str, message: Key) -> Step[State]:
         except SmallBatch as error:
             return _abort(state, f"SmallBatch: {error}")
     learner = Learner.at(state.theta)
-    course = Course(seat, state.secret, message.public, state.rows, learner, 0, b"", (), Inbox())
+    course = Course(seat, state.secret, message.public, state.rows, learner, 0, b"", (), state.inbox)
     return _next_round(course)
 
 
@@ -242,6 +251,9 @@ def _received(state: State, sender: str, message: object) -> Step[State]:
     check_session(seat, sender, message)
     if seat.me == seat.guest and sender in seat.hosts and isinstance(state, Enrolled | Running):
         match message, state:
+            case Scores(), Enrolled():
+                check_place(seat, state.rows, 0, sender, message)
+                return Step(replace(state, inbox=state.inbox.taking(sender, message)))
             case Scores(), Working() | Masking() | Unmasking() | Closing():
                 return _scores(state, sender, message)
             case LossTerm(), Working() | Masking() | Unmasking() | Closing():
@@ -261,22 +273,17 @@ def _received(state: State, sender: str, message: object) -> Step[State]:
 
 def _scores(state: Running, sender: str, message: Scores) -> Step[State]:
     course = state.course
-    check_place(course, sender, message, (course.round, course.round + 1))
-    begun = state.begun if isinstance(state, Working) else ()
-    used = message.round == course.round and (not isinstance(state, Working) or message.block in begun)
-    if used or sender in course.inbox.of(message.round, message.block):
+    ahead = int(message.round == course.round + 1)
+    check_place(course.seat, course.rows, course.round + ahead, sender, message)
+    if not ahead and (not isinstance(state, Working) or message.block in state.begun):
         raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
-    inbox = replace(
-        course.inbox,
-        scores=(*course.inbox.scores, message),
-        senders=(*course.inbox.senders, sender),
-    )
+    inbox = course.inbox.taking(sender, message)
     return _with_ready_blocks(replace(state, course=replace(course, inbox=inbox)))
 
 
 def _residual(state: Working, sender: str, message: Residual) -> Step[State]:
     course = state.course
-    check_place(course, sender, message, (course.round,))
+    check_place(course.seat, course.rows, course.round, sender, message)
     if message.block in state.begun:
         raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
     return Step(
@@ -319,11 +326,11 @@ def _closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
         case "distorted":
             before = min(losses) if losses else None
             proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
-            stopped = _abort(state, f"the residuals of epoch {message.epoch} have jumped")
-            return Step(stopped.state, (*noted, *proof, *stopped.effects))
+            aborted = _abort(state, f"the residuals of epoch {message.epoch} have jumped")
+            return Step(aborted.state, (*noted, *proof, *aborted.effects))
         case "converged" | "last":
             done = Finish(_coefficients(course, told))
-            return Step(Ended(seat), (*noted, CancelTimer(OVERDUE), CancelTimer(GIVE_UP), done))
+            return Step(Ended(seat), (*noted, *stopped(), done))
         case "improved" | "stalled":
             inbox = replace(course.inbox, terms={})
             onward = _next_round(replace(course, round=course.round + 1, loss=b"", losses=told, inbox=inbox))
@@ -423,33 +430,31 @@ def _coefficients(course: Course, losses: tuple[float, ...]) -> OwnCoefficients:
     return OwnCoefficients(columns, intercept, losses, course.epoch + 1)
 
 
-def _timers(seat: Seat) -> tuple[Effect, ...]:
-    settings = seat.settings
-    if seat.me == seat.guest:
-        return SetTimer(OVERDUE, settings.overdue_s), SetTimer(GIVE_UP, settings.give_up_s)
-    return (SetTimer(GIVE_UP, HOST_PATIENCE * settings.give_up_s),)
+def _patience(state: State) -> int:
+    match state:
+        case Unmasking():
+            return FIRST_HAND
+        case Working() | Masking() | Closing() if state.course.seat.me == state.course.seat.guest:
+            return GUEST_PATIENCE
+    return HOST_PATIENCE
 
 
 def _patient(done: Step[State]) -> Step[State]:
     """Something has happened: whoever is awaited gets the whole time again."""
     if isinstance(done.state, Ended):
         return done
-    return Step(done.state, (*done.effects, *_timers(seat_of(done.state))))
+    return Step(done.state, (*done.effects, *wound_up(seat_of(done.state), _patience(done.state))))
 
 
 def _timer(state: State, name: str) -> Step[State]:
-    waiting, seat = awaited(state), seat_of(state)
-    if name == OVERDUE:
-        round_ = state.course.round if isinstance(state, Running) else 0
-        missed: tuple[Effect, ...] = (Record(Overdue(round_, waiting.whom)),) if waiting.whom else ()
-        return Step(state, missed)
-    if not waiting.whom:
-        return Step(state, (SetTimer(name, seat.settings.give_up_s),))  # our own task is at work
-    return _abort(state, f"{waiting.what}: no word from {', '.join(waiting.whom)}", waiting.whom)
+    round_ = state.course.round if isinstance(state, Running) else 0
+    effects = fired(seat_of(state), _patience(state), name, round_, awaited(state))
+    over = any(isinstance(effect, Abort) for effect in effects)
+    return Step(Ended(seat_of(state)) if over else state, effects)
 
 
-def _abort(state: State, reason: str, missing: tuple[str, ...] = ()) -> Step[State]:
-    return Step(Ended(seat_of(state)), (CancelTimer(OVERDUE), CancelTimer(GIVE_UP), Abort(reason, missing)))
+def _abort(state: State, reason: str) -> Step[State]:
+    return Step(Ended(seat_of(state)), (*stopped(), Abort(reason)))
 
 
 def awaited(state: State) -> Awaited:

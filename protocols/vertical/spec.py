@@ -41,6 +41,7 @@ def _spec(name: str, settings: type[VerticalSettings]) -> ProtocolSpec:
             messages.LossTerm,
             messages.LossSum,
             messages.EpochClosed,
+            messages.Waiting,
         ),
         facts=(Overdue, EpochEnded, Distorted),
         results=(OwnCoefficients, TrainingClosed),

@@ -1,0 +1,63 @@
+"""Who keeps us waiting? Deadlines that name whoever is missing, and nobody who only waits for another.
+
+Most of those who are silent wait themselves. So whoever has been held up for a while says so (`Waiting`) to all but
+those it waits for, and one that we await and that has said so gets the whole time again. Roles differ in patience,
+those with first-hand knowledge having least, so that its word comes before somebody else would blame the wrong one.
+
+Three timers, wound up again by whatever happens in our machine; the first and last are times our patience:
+
+* ``overdue``: after ``overdue_s`` those we wait for go on the ledger, and we say that we wait;
+* ``held-up``: from then on we say so again and again;
+* ``give-up``: after ``give_up_s`` the job ends.
+"""
+
+from hansa.protocols.machine import Abort, Awaited, CancelTimer, Effect, Record, Send, SetTimer
+from hansa.protocols.vertical.job import Overdue, Seat
+from hansa.protocols.vertical.messages import Waiting
+
+OVERDUE = "overdue"
+HELD_UP = "held-up"
+GIVE_UP = "give-up"
+
+# Patience: the arbiter about the parties' rows, and whoever has asked the arbiter to open a gradient, know first.
+FIRST_HAND = 1
+GUEST_PATIENCE = 2
+ARBITER_PATIENCE = 3
+HOST_PATIENCE = 4
+
+
+def wound_up(seat: Seat, patience: int) -> tuple[Effect, ...]:
+    """Return fresh timers."""
+    settings = seat.settings
+    return (
+        SetTimer(OVERDUE, patience * settings.overdue_s),
+        SetTimer(GIVE_UP, patience * settings.give_up_s),
+        CancelTimer(HELD_UP),
+    )
+
+
+def stopped() -> tuple[Effect, ...]:
+    """Return the end of all timers."""
+    return tuple(CancelTimer(name) for name in (OVERDUE, HELD_UP, GIVE_UP))
+
+
+def fired(seat: Seat, patience: int, name: str, round_: int, waiting: Awaited) -> tuple[Effect, ...]:
+    """Return what follows when a timer has run out; an `Abort` among it ends the role.
+
+    Args:
+        seat: ours.
+        patience: ours in the present state.
+        name: the timer's.
+        round_: the present one, for the ledger.
+        waiting: what for and for whom; nobody while our own tasks are at work.
+    """
+    if name == GIVE_UP:
+        if not waiting.whom:
+            return (SetTimer(GIVE_UP, patience * seat.settings.give_up_s),)
+        reason = f"{waiting.what}: no word from {', '.join(waiting.whom)}"
+        return (*stopped(), Abort(reason, waiting.whom))
+    everybody = (*seat.parties, seat.arbiter)
+    message = Waiting(seat.session, round_, waiting.whom)
+    sends = tuple(Send(each, message) for each in everybody if each not in (seat.me, *waiting.whom))
+    noted = (Record(Overdue(round_, waiting.whom)),) if name == OVERDUE and waiting.whom else ()
+    return (*noted, *sends, SetTimer(HELD_UP, patience * seat.settings.overdue_s))
