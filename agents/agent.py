@@ -160,6 +160,7 @@ class Agent:
             restored_ms,
             self.clerk.reader,
             (LEDGER_SESSION, TRANSFER_SESSION),
+            lambda session: self._machines.expects(session),
         )
         self._doubts = Doubts(lambda: self.clerk.head.size)
         self.outbox = Outbox(

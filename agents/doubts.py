@@ -13,8 +13,8 @@ from hansa.broker import BadSignature, Refused, UnknownSender
 from hansa.broker.transport import Delivery
 
 WAIT_S = 30.0
-MOST = 64  # deliveries; a stranger's flood is refused at once beyond that
-MOST_BYTES = 16 * 2**20
+MOST = 64  # deliveries of one sender; its flood is refused at once beyond that, and takes nobody else's place
+MOST_BYTES = 16 * 2**20  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,10 @@ class _Doubt:
     delivery: Delivery
     until: float
     size: int  # of our copy of the ledger, when we last looked
+
+    @property
+    def sender(self) -> str:
+        return _sender(self.delivery)
 
 
 class Doubts:
@@ -40,8 +44,8 @@ class Doubts:
         if not isinstance(error, UnknownSender | BadSignature):
             return False
         until = now_s + WAIT_S if until is None else until
-        held = sum(len(each.delivery.body) for each in self._waiting)
-        if until <= now_s or len(self._waiting) >= MOST or held + len(delivery.body) > MOST_BYTES:
+        held = [len(each.delivery.body) for each in self._waiting if each.sender == _sender(delivery)]
+        if until <= now_s or len(held) >= MOST or sum(held) + len(delivery.body) > MOST_BYTES:
             return False
         self._waiting.append(_Doubt(delivery, until, self._ledger_size()))
         return True
@@ -57,3 +61,8 @@ class Doubts:
     def next_due(self) -> float | None:
         """When the first wait is over, UTC seconds, or None."""
         return min((each.until for each in self._waiting), default=None)
+
+
+def _sender(delivery: Delivery) -> str:
+    """Return who published it: the broker checks the first word of a routing key."""
+    return delivery.routing_key.split(".")[0]

@@ -51,6 +51,7 @@ from hansa.broker.transport import Delivery
 PENDING_BYTES = (
     320 * 2**20
 )  # of one sender's messages that wait for arrays or order; more than one step takes in
+SENDER_BYTES = 8 * 2**30  # of one sender's arrays on our disk that no message has brought home yet
 UNCLAIMED_S = 3_600.0  # chunks that no message has asked for by then are dropped
 UNCLAIMED_BYTES = 4 * WINDOW * CHUNK_BYTES  # per sender
 CHUNK_COST = 1_024  # bytes of that which the smallest chunk takes: a file and a row
@@ -125,6 +126,7 @@ class Intake:
         restored_ms: when this agent was restored from a backup, UTC milliseconds since 1970; None: never.
         reader: finds the keys of suspended members too; None: as `lookup`.
         loose: sessions whose messages stand each for itself, see `hansa.broker.inbox`.
+        expects: whether a session is one that may bring arrays; a message of another is not kept waiting for any.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Intake:
         restored_ms: int | None = None,
         reader: Callable[[str], PublicIdentity] | None = None,
         loose: Collection[str] = (),
+        expects: Callable[[str], bool] = lambda session: True,
     ) -> None:
         self._identity = identity
         self._federation = federation
@@ -147,6 +150,8 @@ class Intake:
         self._restored_ms = restored_ms
         self._reader = reader or lookup
         self._loose = loose
+        self._expects = expects
+        self._disk: Counter[str] = Counter()  # bytes of chunks, by sender
         self._renewed: list[str] = []
         self._journal = journal
         self._released: dict[Stream, deque[Parcel]] = {}
@@ -162,6 +167,7 @@ class Intake:
             sender, since, size = unpack_row(value)
             arriving = self._arriving.setdefault(place, _Arriving(sender, since))
             arriving.take(index, size)
+            self._disk[sender] += CHUNK_COST + size
             self._blobs.use_ids("chunk", place, [place])
         seen = [from_plain(SeenRow, decode(value)) for value in journal.load("seen").values()]
         in_order = {(row.sender, row.incarnation, row.session, row.sequence) for row in seen}
@@ -280,7 +286,7 @@ class Intake:
         """Queue a message that is next in its stream; a malformed body is refused when its turn comes."""
         try:
             plain = decode(message.body)
-            parcel = Parcel(message, plain, refs(plain))
+            parcel = Parcel(message, plain, _affordable(refs(plain)))
         except MalformedMessage as error:
             parcel = Parcel(message, error, ())
         header = message.header
@@ -307,9 +313,12 @@ class Intake:
             size = CHUNK_COST + len(frame.body)
             if not arriving.claimed and self._unclaimed_bytes(frame.sender) + size > UNCLAIMED_BYTES:
                 raise MalformedMessage(f"{frame.sender} sent more chunks than any of its messages asks for")
+            if self._disk[frame.sender] + size > SENDER_BYTES:
+                raise TooFarAhead(f"{frame.sender} has {SENDER_BYTES >> 20} MiB of arrays on our disk")
             self._blobs.write_chunk(place, frame.index, frame.body)
             self._arriving[place] = arriving
             arriving.take(frame.index, len(frame.body))
+            self._disk[frame.sender] += size
             row = pack_row(frame.sender, float(arriving.since), len(frame.body))
             changes.put("chunk", place + frame.index.to_bytes(8), row, patient=True)
             self._blobs.use_ids("chunk", place, [place])
@@ -323,7 +332,7 @@ class Intake:
         """Yield what may be acted on now, in each stream's order; call `done` for each."""
         for stream in list(self._released):
             queue = self._released[stream]
-            while queue and all(self._whole(stream[0], ref) for ref in queue[0].arrays):
+            while queue and (self._whole(stream[0], queue[0]) or not self._expects(stream[2])):
                 yield queue.popleft()
             if not queue:
                 del self._released[stream]
@@ -332,8 +341,11 @@ class Intake:
         """Return a message's body with its arrays in place.
 
         Raises:
-            Refused: the body is malformed, or an array is not what was signed.
+            Refused: the body is malformed, an array is not what was signed, or this session brings none.
         """
+        header = parcel.message.header
+        if parcel.arrays and not self._expects(header.session):
+            raise MalformedMessage(f"{header.sender} sent arrays in session {header.session!r}, unknown here")
         sender = parcel.message.header.sender
         return attach(parcel.plain, lambda ref: self._blobs.adopt(ref, _berth(sender, ref.blob_id)))
 
@@ -384,8 +396,9 @@ class Intake:
         """Name the messages that others have waited behind for so long."""
         return self._inbox.gaps(now_s, deadline_s)
 
-    def _whole(self, sender: str, ref: ArrayRef) -> bool:
-        return len(self._arriving[_berth(sender, ref.blob_id)].held) >= ref.chunk_count
+    def _whole(self, sender: str, parcel: Parcel) -> bool:
+        berths = ((self._arriving[_berth(sender, ref.blob_id)], ref.chunk_count) for ref in parcel.arrays)
+        return all(len(arriving.held) >= count for arriving, count in berths)
 
     def _unclaimed_bytes(self, sender: str) -> int:
         return sum(
@@ -396,6 +409,7 @@ class Intake:
 
     def _forget(self, changes: Changes, place: bytes) -> None:
         arriving = self._arriving.pop(place)
+        self._disk[arriving.sender] -= arriving.bytes + CHUNK_COST * len(arriving.held)
         self._blobs.use_ids("chunk", place, [])
         for index in arriving.held:
             changes.drop("chunk", place + index.to_bytes(8))
@@ -404,6 +418,14 @@ class Intake:
         """Note that something was refused."""
         self.refused[type(error).__name__] += 1
         self.last_refusal = f"{type(error).__name__}: {error}"
+
+
+def _affordable(arrays: tuple[ArrayRef, ...]) -> tuple[ArrayRef, ...]:
+    """Return the arrays a message speaks of; MalformedMessage if they are more than one sender may bring."""
+    total = sum({ref.blob_id: ref.sealed_bytes for ref in arrays}.values())
+    if total > SENDER_BYTES:
+        raise MalformedMessage(f"speaks of {total} bytes of arrays; at most {SENDER_BYTES} are taken in")
+    return arrays
 
 
 def _berth(sender: str, blob_id: bytes) -> bytes:

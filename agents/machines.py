@@ -130,6 +130,10 @@ class Machines:
         """Whether the job was proposed here or offered to us."""
         return job in self._jobs
 
+    def expects(self, session: str) -> bool:
+        """Whether a session is a job's that is known here, or on offer."""
+        return session in self._jobs or any(session == offered for _, offered in self._offers)
+
     def outcome(self, job: str) -> Over | None:
         """Return how a job ended here, or None while it runs or if it is unknown."""
         state = self._jobs.get(job)

@@ -28,7 +28,10 @@ def waiting(copy: Copy) -> Doubts:
 
 @pytest.fixture
 def delivery() -> Callable[..., Delivery]:
-    return lambda tag=0, size=10: Delivery(tag, "west.north.control", bytes(size), "control", False)
+    def deliver(tag: int = 0, size: int = 10, sender: str = "west") -> Delivery:
+        return Delivery(tag, f"{sender}.north.control", bytes(size), "control", False)
+
+    return deliver
 
 
 Make = Callable[..., Delivery]
@@ -69,3 +72,10 @@ def test_a_flood_of_strangers_is_refused_at_once(waiting: Doubts, delivery: Make
 def test_large_strangers_are_refused_when_they_take_too_much_room(waiting: Doubts, delivery: Make) -> None:
     assert waiting.keep(UnknownSender("who"), delivery(size=doubts.MOST_BYTES), 0.0)
     assert not waiting.keep(UnknownSender("who"), delivery(size=1), 0.0)
+
+
+def test_a_flood_takes_nobody_elses_place(waiting: Doubts, delivery: Make) -> None:
+    for tag in range(doubts.MOST + 1):
+        waiting.keep(UnknownSender("who"), delivery(tag), 0.0)
+    assert waiting.keep(UnknownSender("who"), delivery(sender="east", size=doubts.MOST_BYTES), 0.0)
+    assert not waiting.keep(UnknownSender("who"), delivery(sender="east"), 0.0)

@@ -27,6 +27,7 @@ from hansa.agents.agent import LINGER_S, Agent
 from hansa.agents.blobs import MemoryFiles
 from hansa.agents.home import Home
 from hansa.agents.journal import MemoryJournal
+from hansa.agents.machines import Machines
 from hansa.agents.messages import (
     ChainedRow,
     ChunkCredit,
@@ -135,6 +136,18 @@ def short_doubts() -> Iterator[None]:
     """Nothing comes here that explains a stranger: don't wait for it, or rounds run into their deadlines."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(doubts, "WAIT_S", LINGER_S / 2)
+        yield
+
+
+def expects(machines: Machines, session: str) -> bool:
+    return session != "unheard-of"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def session_probe() -> Iterator[None]:
+    """What the stage says is of session "probe", which is no job's: let its arrays be taken in all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machines, "expects", expects)
         yield
 
 
@@ -775,6 +788,45 @@ def test_a_message_waits_for_its_array_and_holds_up_nobody_else(stage: Stage) ->
     assert not stage.journal.rows().get("held")
     assert stage.consequences() == before
     unharmed(stage)
+
+
+def test_arrays_of_a_session_that_is_unknown_here_are_not_waited_for(stage: Stage) -> None:
+    ref, _ = sealed_array(GOOD)
+    stage.say(encode(opened(ref)), session="unheard-of")
+    assert stage.north.intake.refused == {"MalformedMessage": 1}
+    assert "'unheard-of', unknown here" in stage.north.intake.last_refusal
+    assert not stage.journal.rows().get("held")
+    unharmed(stage)
+
+
+def test_a_sender_that_fills_our_disk_with_what_it_announced_is_stopped(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.finish()
+    ref, [chunk] = sealed_array(GOOD)
+    other, [another] = sealed_array(GOOD)
+    stage.say(encode(opened(ref, other)))
+    room = 2 * intake.CHUNK_COST + len(chunk)
+    monkeypatch.setattr(intake, "SENDER_BYTES", room)
+    stage.chunk(chunk, blob_id=ref.blob_id)
+    stage.chunk(another, blob_id=other.blob_id)
+    assert stage.north.intake.refused == {"TooFarAhead": 1}
+    assert "of arrays on our disk" in stage.north.intake.last_refusal
+    monkeypatch.setattr(intake, "SENDER_BYTES", 2 * room)
+    stage.chunk(another, blob_id=other.blob_id)
+    assert not +stage.north.intake._disk
+    assert not stage.journal.rows().get("chunk")
+
+
+def test_a_message_that_speaks_of_more_than_we_take_is_refused_in_its_turn(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, _ = sealed_array(GOOD)
+    monkeypatch.setattr(intake, "SENDER_BYTES", 10)
+    stage.say(encode(opened(ref)))
+    assert stage.north.intake.refused == {"MalformedMessage": 1}
+    assert "bytes of arrays" in stage.north.intake.last_refusal
+    assert not stage.journal.rows().get("held")
 
 
 def test_two_messages_may_speak_of_one_array(stage: Stage) -> None:
