@@ -39,7 +39,11 @@ def init(
     click.echo(f"{name}: home made in {folder}")
     click.echo(f"fingerprint of its keys: {identity.public.fingerprint}")
     click.echo(f"next: name your data sets and policy in {folder / CONFIG}, then")
+    founder = "aggregator" in roles
     click.echo(
-        f"  hansa join INVITE --home {folder}         with the invite file that a federation sent you, or"
+        "  to come into a federation, with the invite file that it sent you" + (", or" if founder else "")
     )
-    click.echo(f"  hansa federation create --home {folder}   to found one, as an aggregator")
+    click.echo(f"    hansa join FILE --home {folder}")
+    if founder:
+        click.echo("  to found one, at a broker that all its members reach")
+        click.echo(f"    hansa federation create NAME --broker amqps://HOST:PORT --home {folder}")

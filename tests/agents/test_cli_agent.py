@@ -53,7 +53,11 @@ def test_init_makes_a_home_with_keys_and_examples(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     home = Home(folder)
     assert home.identity().public.fingerprint in done.output
-    assert "hansa join INVITE" in done.output
+    assert f"hansa join FILE --home {folder}" in done.output
+    assert "federation create" not in done.output  # that is an aggregator's
+    founder = hansa("init", tmp_path / "guild", "--name", "guild", "--role", "aggregator")
+    command = f"hansa federation create NAME --broker amqps://HOST:PORT --home {tmp_path / 'guild'}"
+    assert command in founder.output
     config = home.config()
     assert (config.agent.organisation, config.agent.roles) == ("St. Ämter", ("party", "arbiter"))
     assert stat.S_IMODE((folder / IDENTITY).stat().st_mode) == 0o600

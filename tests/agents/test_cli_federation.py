@@ -160,7 +160,10 @@ def test_the_whole_walk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     with at_work(guild) as keeper:
         until(lambda: ready(keeper), "the keeper")
         joined = desk.done("join FOLDER/north.invite --home FOLDER/bank")
-        assert f"north belongs to {desk.federation} now" in joined
+        assert (
+            f"north belongs to {desk.federation} now\n  it takes part in jobs of aggregator, with any"
+            in joined
+        )
         with at_work(desk.home("bank")):
             until(lambda: "north" in desk.done("federation members --home FOLDER/bank"), "the chain")
         assert "copy of the ledger, as of entry 1: the agent" in desk.done(

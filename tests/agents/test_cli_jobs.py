@@ -181,7 +181,8 @@ def test_data_sets_are_listed_replaced_and_withdrawn(
     add = ("data", "add", more, "--home", home, "--name", "rows", "--target", "label")
     assert "data.rows is there already; --replace" in refusal(*add)
     assert said(*add, "--replace", "--holdout", "0.5").endswith("  registered\n")
-    said("data", "add", more, "--home", home, "--name", "other", "--target", "label")
+    added = said("data", "add", more, "--home", home, "--name", "other", "--target", "label")
+    assert re.search(r"north takes part in jobs of \w+, with any protocol", added)
     listed = [json.loads(line) for line in said("data", "list", "--json", "--home", home).splitlines()]
     assert [(each["name"], each["registered"], each["rows"]) for each in listed] == [
         ("other", True, 60),
