@@ -26,9 +26,9 @@ from hansa.agents.data import Dataset, new_salt
 from hansa.agents.desk import Desk
 from hansa.agents.doubts import Doubts
 from hansa.agents.errors import ConfigError, JobError
-from hansa.agents.forgetting import Forgetting
 from hansa.agents.former_life import FormerLife
 from hansa.agents.herald import Herald
+from hansa.agents.housekeeping import Housekeeping
 from hansa.agents.intake import Intake, Parcel
 from hansa.agents.journal import Changes, Journal
 from hansa.agents.machines import Machines
@@ -82,8 +82,6 @@ from hansa.protocols import Awaited, ModelRegistry, PeerError, ProtocolError
 log = logging.getLogger("hansa.agent")
 
 BATCH = 256  # deliveries of one step
-HOUSEKEEPING_S = 60.0
-GAP_S = 60.0  # a message that others wait behind for so long is reported
 LINGER_S = 0.03  # patient changes wait so long for others
 IDLE_S = 0.5  # an idle agent looks up this often
 TRANSFER_SESSION = "transfer"
@@ -181,7 +179,6 @@ class Agent:
             config.policy,
             detach_bytes,
         )
-        self._forgetting = Forgetting(journal)
         self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
         self.overdue = Overdue(self._keeper, self._desk, self.clerk)
         self._patience = Patience()
@@ -192,7 +189,16 @@ class Agent:
         self._to_acknowledge: list[int] = []
         self._to_reject: list[int] = []
         self._patient_until: float | None = None
-        self._housekept_at = clock()
+        self._housekeeping = Housekeeping(
+            self._desk,
+            journal,
+            self.intake,
+            self.outbox,
+            self.clerk,
+            self._machines,
+            self.registrar,
+            self.former_life,
+        )
         self._blobs.adopt_orphans()
         self.former_life.begin()
 
@@ -410,7 +416,7 @@ class Agent:
             self._send_entries(now, mail)
         if self.registrar is not None:
             self.registrar.settle()
-        self._housekeep(now)
+        self._housekeeping.look(now)
         self._machines.snapshot()
         changed = self._commit(now)
         sent = self.outbox.publish(now)
@@ -446,32 +452,6 @@ class Agent:
         self._requests.answer()
         self._blobs.sweep()
         return bool(changes or acknowledge or reject)
-
-    def _housekeep(self, now: float) -> None:
-        if now - self._housekept_at < HOUSEKEEPING_S:
-            return
-        self._housekept_at = now
-        self.intake.drop_unclaimed(self._desk.changes, now)
-        self._machines.drop_stale_offers()
-        if self.registrar is not None:
-            self.registrar.tidy()
-        self._forget_sessions(now)
-        self.former_life.say_who_is_awaited()
-        for gap in self.intake.gaps(now, GAP_S):
-            log.warning("%s: %s", self.name, gap)
-            self._desk.announce("sequence-gap", peer=gap.sender, missing=gap.missing, waited_s=gap.waited_s)
-
-    def _forget_sessions(self, now: float) -> None:
-        """Drop what is left of jobs that ended so long ago that nothing of them can come again."""
-        over = self._machines.over()
-        closed = over | {job for job, each in self.clerk.standing.jobs.items() if each.status != "open"}
-        left = over | ((self.intake.sessions() | self.outbox.sessions()) & closed)
-        changes = self._desk.changes
-        due = self._forgetting.due(changes, now, left - self._machines.going_on())
-        self.intake.forget(changes, due)
-        self.outbox.forget(changes, due)
-        for session in due:
-            self._machines.forget(session)
 
     # --- messages -----------------------------------------------------------------------------------------
     def _take_in(self, now: float, delivery: Delivery, until: float | None = None) -> None:

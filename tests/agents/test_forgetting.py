@@ -35,7 +35,7 @@ def keep_house(local: LocalFederation, name: str, later_s: float = 0.0) -> None:
 
     def advance(agent: Agent) -> None:
         agent._desk.clock = lambda: time.time() + later_s
-        agent._housekept_at = 0.0
+        agent._housekeeping._done_at = 0.0
 
     local.ask(name, advance)
     local.ask(name, lambda _: None)  # the next step keeps house
@@ -87,7 +87,7 @@ def test_an_aborted_job_goes_whole_and_its_name_stays_taken(federation: LocalFed
         with pytest.raises(JobError, match="unknown"):
             federation.ask(name, lambda agent: agent.spec("trial"))
     keep_house(federation, AGGREGATOR)
-    with pytest.raises(JobError, match="a job of this name exists already"):
+    with pytest.raises(JobError, match="exists already"):
         federation.ask(AGGREGATOR, lambda agent: agent.submit(specification()))
 
 
