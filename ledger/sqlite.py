@@ -6,6 +6,7 @@ waits `BUSY_S` for another one to commit.
 
 import os
 import sqlite3
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hansa.ledger.errors import StoreCorrupt, StoreError
 
 BUSY_S = 30.0  # how long a writer waits for another one to commit
+
+_MAKING = threading.Lock()
 
 
 def path_of(url: URL) -> Path | None:
@@ -82,10 +85,11 @@ def failure(address: str, error: Exception) -> StoreError:
 def _make_private(path: Path) -> None:
     """Make the file that SQLite would make with the umask's mode; -wal and -shm take the mode of their file.
 
-    One that is there keeps its mode: somebody may have let a reader in.
+    One that is there keeps its mode: somebody may have let a reader in. And it is not opened here: closing it would
+    drop the locks that SQLite holds on it anywhere in this process (fcntl(2)), which is why one makes it at a time.
     """
-    with suppress(OSError):  # SQLite says better what is wrong
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with _MAKING, suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
