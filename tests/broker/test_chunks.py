@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hansa.broker.arrays as arrays_module
@@ -64,6 +64,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
     return 100
 
 
+@settings(deadline=None)  # a busy machine takes its time for single examples
 @given(ARRAYS)
 def test_arrays_come_back_as_they_went_and_read_only(array: Array) -> None:
     ref, chunks = sealed(array)
