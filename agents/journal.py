@@ -145,7 +145,7 @@ class SqliteJournal:
         self._path = path
         self._aead = AESGCM(key)
         try:
-            if not read_only:
+            if not read_only and not path.exists():  # closing one that is open here would drop SQLite's locks
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             address = read_only_uri(path) if read_only else str(path)
             self._database = sqlite3.connect(
