@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass, field, replace
 
 from hansa.protocols.crypto import PublicKey
-from hansa.protocols.crypto.errors import PlaintextOverflow
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
@@ -239,10 +238,6 @@ def _computed(state: Gathering | Keying | Serving, event: Computed) -> Step[Stat
 
 def _keyed(state: Keying, pair: KeyPair) -> Step[State]:
     seat = state.seat
-    try:
-        seat.packing(PublicKey.from_bytes(pair.public), seat.plan(state.rows).largest)
-    except PlaintextOverflow as error:
-        return _abort(state, f"a gradient has no room in a plaintext: {error}")
     first = dict.fromkeys(seat.parties, 0)
     serving = Serving(
         seat, pair.secret, pair.public, state.rows, state.columns, first, (), 0, False, None, (), 0

@@ -37,11 +37,6 @@ class Plan:
         """How many batches an epoch has."""
         return max(1, self.rows // self.batch) if self.batch else 1
 
-    @property
-    def largest(self) -> int:
-        """The rows of the last batch, which takes what is left over."""
-        return self.size(self.batches - 1)
-
     def size(self, number: int) -> int:
         """Return the rows of a batch."""
         if number < self.batches - 1:

@@ -129,7 +129,7 @@ class VerticalSettings:
             ("score", self.score_limit, self.score_bits),
         ):
             if math.log2(limit) + bits >= 61:
-                raise ValueError(f"{name}_limit × 2^{name}_bits must stay below 2^61")
+                raise ValueError(f"{name}_bits and {name}_limit: limit × 2^bits must stay below 2^61")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +282,7 @@ class Seat:
     def packing(self, public: PublicKey, rows: int) -> Packing:
         """Return how gradients of a batch of so many rows share ciphertexts.
 
-        Raises:
-            PlaintextOverflow: a gradient could exceed the key's plaintexts.
+        At the most rows and limits that there may be, a gradient has less than 200 bits: one always has room.
         """
         feature = math.ceil(self.settings.feature_limit * 2.0**self.settings.feature_bits)
         return Packing.of(public, rows * feature * self.residual_limit())

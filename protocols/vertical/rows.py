@@ -9,7 +9,7 @@ from hansa.protocols.machine import Workbench
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.vertical import guard
 from hansa.protocols.vertical.errors import RowsRefused
-from hansa.protocols.vertical.job import GUEST, HOST, MOST_COLUMNS, MOST_ROWS, Seat
+from hansa.protocols.vertical.job import MOST_COLUMNS, MOST_ROWS, Seat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,11 +23,6 @@ class OwnRows:
 
     X: FloatArray = field(repr=False)
     targets: FloatArray = field(repr=False)
-
-
-def role_of(seat: Seat) -> str:
-    """Return whether a party is the guest or a host."""
-    return GUEST if seat.me == seat.guest else HOST
 
 
 def own_rows(seat: Seat, bench: Workbench) -> OwnRows:

@@ -88,7 +88,7 @@ class Oracle:
     def share(self, name: str, message: Scores | Residual) -> FloatArray:
         rows = self.plan.block_rows(message.round % self.plan.batches, message.block)
         slope = self.seats[name].slope
-        return slope * (self.rows[name].X[rows] @ self.thetas[name, message.round])
+        return np.asarray(slope * (self.rows[name].X[rows] @ self.thetas[name, message.round]))
 
     def residuals(self, message: Scores | Residual) -> FloatArray:
         rows = self.plan.block_rows(message.round % self.plan.batches, message.block)

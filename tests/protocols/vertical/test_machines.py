@@ -1,0 +1,281 @@
+"""Guest, host and arbiter step by step: what they refuse, when they end, and whom they wait for."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.machine import (
+    Abort,
+    Computed,
+    Event,
+    PeerLeft,
+    Received,
+    Record,
+    RoleSpec,
+    Send,
+    SetTimer,
+    TimerFired,
+)
+from hansa.protocols.vertical import arbiter, party
+from hansa.protocols.vertical.arbiter import Gathering, Keying, Serving
+from hansa.protocols.vertical.job import Distorted, Ended, EpochEnded, Overdue, TrainingClosed
+from hansa.protocols.vertical.messages import (
+    EpochClosed,
+    Key,
+    LossSum,
+    LossTerm,
+    Masked,
+    Opened,
+    Ready,
+    Residual,
+    Scores,
+    Waiting,
+)
+from hansa.protocols.vertical.party import Closing, Enrolled, Inspecting, Masking, Unmasking, Working
+from hansa.protocols.vertical.rehearsal import HUB, rehearse
+from hansa.protocols.vertical.tasks import residual
+from tests.protocols.vertical.parts import GUEST, HOST, LINEAR_SMALL, SECOND, table, train, with_settings
+from tests.protocols.vertical.play import Transcript, play
+
+SETTINGS = with_settings(LINEAR_SMALL, epochs=2)
+
+
+@cache
+def run() -> Transcript:
+    columns, y = table(17, hosts=2)
+    return play(columns, y, SETTINGS)
+
+
+def spec(name: str) -> RoleSpec[Any]:
+    return arbiter.SPEC if name == HUB else party.GUEST_SPEC if name == GUEST else party.HOST_SPEC
+
+
+def at(name: str, kind: type, which: int = 0) -> Any:
+    """Return a state of a kind that an agent was once in."""
+    return [state for state in run().states[name] if type(state) is kind][which]
+
+
+def sent(kind: type, sender: str, recipient: str) -> Any:
+    """Return the first message of a kind between two."""
+    return next(each for who, to, each in run().of(kind) if (who, to) == (sender, recipient))
+
+
+SESSION = b"?" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sender", "change", "message"),
+    [
+        (HUB, Gathering, "eve", Ready(b"", 1, 1), "eve is not a party"),
+        (HUB, Gathering, HOST, "word", "sent str, which is no message"),
+        (HUB, Gathering, HOST, Ready(SESSION, 1, 1), "another session"),
+        (HUB, Gathering, HOST, Ready(b"", 0, 1), "ready with 0 rows and 1 columns"),
+        (HUB, Gathering, HOST, Ready(b"", 1, 2**20), "ready with 1 rows and"),
+        (HUB, Gathering, HOST, Masked(b"", 0, b""), "sent Masked while Gathering"),
+        (HUB, Serving, HOST, Masked(b"", 1, b""), "asked to open round 1; its next is 0"),
+        (HUB, Serving, HOST, LossSum(b"", 0, b""), "shop sent a loss of epoch 0 in epoch 0"),
+        (HUB, Serving, GUEST, LossSum(b"", 1, b""), "bank sent a loss of epoch 1 in epoch 0"),
+        (GUEST, Enrolled, HOST, "word", "sent str, which is no message"),
+        (GUEST, Enrolled, HOST, Scores(SESSION, 0, 0, b""), "another session"),
+        (GUEST, Enrolled, HOST, Scores(b"", 1, 0, b""), "of round 1, expected 0"),
+        (GUEST, Enrolled, HOST, Scores(b"", 0, 9, b""), "of block 9 of 2"),
+        (GUEST, Enrolled, "eve", Scores(b"", 0, 0, b""), "eve sent Scores while Enrolled"),
+        (GUEST, Enrolled, HUB, Key(b"", b"", 17, {}), "for other rows or parties"),
+        (GUEST, Enrolled, HUB, Key(b"", b"", 16, {GUEST: 2, HOST: 3, SECOND: 2}), "for other rows"),
+        (GUEST, Enrolled, HUB, Key(b"", b"", 17, {GUEST: 3, HOST: 3, SECOND: 2}), "for other rows"),
+        (
+            GUEST,
+            Enrolled,
+            HUB,
+            Key(b"", b"x", 17, {GUEST: 2, HOST: 3, SECOND: 2}),
+            "sent no key: these bytes",
+        ),
+        (GUEST, Working, HOST, Scores(b"", 2, 0, b""), "of round 2, expected 0"),
+        (GUEST, Masking, HOST, Scores(b"", 0, 0, b""), "sent block 0 of round 0 again"),
+        (GUEST, Working, HOST, LossTerm(b"", 0, b""), "its part of epoch 0's loss in round 0"),
+        (HOST, Working, GUEST, Residual(b"", 1, 0, b""), "of round 1, expected 0"),
+        (HOST, Working, GUEST, Residual(b"", 0, 2, b""), "of block 2 of 2"),
+        (HOST, Working, SECOND, Residual(b"", 0, 0, b""), "telco sent Residual while Working"),
+        (HOST, Unmasking, HUB, Opened(b"", 1, b""), "opened round 1 in round 0"),
+        (HOST, Unmasking, HUB, Opened(b"", 0, b"x"), "opened 1 bytes, expected"),
+        (HOST, Unmasking, HUB, Opened(b"", 0, b"\x01" * 64), "opened what is no gradient of ours"),
+        (HOST, Closing, HUB, EpochClosed(b"", 1, 0.5, "last"), "closed epoch 1 in epoch 0"),
+        (HOST, Closing, HUB, EpochClosed(b"", 0, None, "last"), "or against the job's rule"),
+    ],
+)
+def test_what_a_peer_may_not_send_is_refused_and_changes_nothing(
+    name: str, kind: type, sender: str, change: Any, message: str
+) -> None:
+    state = at(name, kind)
+    if not isinstance(change, str) and change.session == b"":
+        seat = state.course.seat if hasattr(state, "course") else state.seat
+        change = replace(change, session=seat.session)
+    if isinstance(change, Opened) and change.residues == b"\x01" * 64:
+        count = len(sent(Opened, HUB, name).residues) // 64
+        change = replace(change, residues=b"\x01" * 64 * count)
+    with pytest.raises(PeerError, match=message):
+        spec(name).step(state, Received(sender, change))
+
+
+def again(name: str, kind: type) -> tuple[Any, Event]:
+    """Return a state that has just taken a message of a kind, and that message."""
+    for before, event, after in zip(
+        run().states[name], run().events[name], run().states[name][1:], strict=False
+    ):
+        if isinstance(event, Received) and isinstance(event.message, kind) and type(before) is type(after):
+            return after, event
+    raise AssertionError(f"{name} never took {kind.__name__}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(HUB, Ready), (HUB, Masked), (HUB, LossSum), (GUEST, Scores), (GUEST, LossTerm), (HOST, Residual)],
+)
+def test_the_same_message_twice_is_refused(name: str, kind: type) -> None:
+    state, event = again(name, kind)
+    with pytest.raises(PeerError):
+        spec(name).step(state, event)
+
+
+def test_a_weaker_key_than_agreed_is_refused() -> None:
+    state, key = at(HOST, Enrolled), sent(Key, HUB, HOST)
+    wanted = replace(state.seat, settings=with_settings(SETTINGS, key_bits=1_024))
+    with pytest.raises(PeerError, match="a subgroup key of 512 bits; the job says subgroup, 1024"):
+        spec(HOST).step(replace(state, seat=wanted), Received(HUB, key))
+
+
+@pytest.mark.parametrize("name", [GUEST, HOST, HUB])
+def test_a_task_that_nobody_asked_for_is_our_own_mistake(name: str) -> None:
+    for state in run().states[name][:-1]:
+        with pytest.raises(LocalProtocolError, match="task what/0 gave int while"):
+            spec(name).step(state, Computed("what/0", 5))
+
+
+@pytest.mark.parametrize("name", [GUEST, HOST, HUB])
+def test_a_task_that_fails_or_a_peer_that_leaves_ends_the_job(name: str) -> None:
+    for state in run().states[name][:-1]:
+        failed = spec(name).step(state, Computed("what/0", None, "EncodingError: too large"))
+        left = spec(name).step(state, PeerLeft(SECOND, "ill"))
+        assert isinstance(failed.state, Ended)
+        assert isinstance(left.state, Ended)
+        assert "EncodingError: too large" in failed.effects[-1].reason  # type: ignore[union-attr]
+        assert Abort("telco left: ill") in left.effects
+        with pytest.raises(LocalProtocolError, match="eve left, but is"):
+            spec(name).step(state, PeerLeft("eve", "?"))
+
+
+@pytest.mark.parametrize("name", [GUEST, HOST, HUB])
+def test_after_the_end_nothing_happens_any_more(name: str) -> None:
+    state = run().states[name][-1]
+    assert isinstance(state, Ended)
+    assert spec(name).awaited(state).what == ""
+    events: tuple[Event, ...] = (
+        Received(HUB, 1), Computed("what", 1), TimerFired("overdue"), PeerLeft("eve", ""),
+    )  # fmt: skip
+    assert all(spec(name).step(state, event) == spec(name).step(state, events[0]) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "which", "whom"),
+    [
+        (HUB, Gathering, 0, (GUEST, HOST, SECOND)),
+        (HUB, Keying, 0, ()),
+        (HUB, Serving, 0, (GUEST,)),
+        (HUB, Serving, 1, ()),
+        (GUEST, Inspecting, 0, ()),
+        (GUEST, Enrolled, 0, (HUB,)),
+        (GUEST, Working, 0, (HOST, SECOND)),
+        (GUEST, Masking, 0, ()),
+        (GUEST, Unmasking, 0, (HUB,)),
+        (GUEST, Closing, -1, (HUB,)),
+        (HOST, Working, 0, (GUEST,)),
+        (HOST, Closing, 0, (HUB,)),
+    ],
+)
+def test_whoever_is_overdue_is_named_and_the_others_are_told_that_we_wait(
+    name: str, kind: type, which: int, whom: tuple[str, ...]
+) -> None:
+    state = at(name, kind, which)
+    assert spec(name).awaited(state).whom == whom
+    overdue = spec(name).step(state, TimerFired("overdue"))
+    assert overdue.state is state
+    facts = [effect.fact for effect in overdue.effects if isinstance(effect, Record)]
+    assert [fact.whom for fact in facts if isinstance(fact, Overdue)] == ([whom] if whom else [])
+    held_up = spec(name).step(state, TimerFired("held-up"))
+    for step in (overdue, held_up):
+        told = [effect for effect in step.effects if isinstance(effect, Send)]
+        assert {each.recipient for each in told} == {GUEST, HOST, SECOND, HUB} - {name, *whom}
+        assert all(isinstance(each.message, Waiting) and each.message.whom == whom for each in told)
+        assert any(isinstance(effect, SetTimer) and effect.name == "held-up" for effect in step.effects)
+    assert not [effect for effect in held_up.effects if isinstance(effect, Record)]
+    over = spec(name).step(state, TimerFired("give-up"))
+    if whom:
+        assert isinstance(over.state, Ended)
+        assert isinstance(over.effects[-1], Abort)
+        assert over.effects[-1].missing == whom
+    else:
+        assert (over.state, [type(effect) for effect in over.effects]) == (state, [SetTimer])
+
+
+@pytest.mark.parametrize(("name", "kind", "awaited"), [(GUEST, Working, HOST), (HUB, Serving, GUEST)])
+def test_only_a_word_from_those_we_wait_for_gives_them_more_time(name: str, kind: type, awaited: str) -> None:
+    state = at(name, kind)
+    seat = state.course.seat if hasattr(state, "course") else state.seat
+    told = spec(name).step(state, Received(awaited, Waiting(seat.session, 0, ())))
+    assert [type(effect) for effect in told.effects[:2]] == [SetTimer, SetTimer]
+    other = HUB if name == GUEST else SECOND
+    assert spec(name).step(state, Received(other, Waiting(seat.session, 0, ()))).effects == ()
+    with pytest.raises(PeerError, match="another session"):
+        spec(name).step(state, Received(other, Waiting(SESSION, 0, ())))
+
+
+def test_unlike_numbers_of_rows_end_the_job_before_it_begins() -> None:
+    columns, y = table(17, hosts=2)
+    columns[SECOND] = columns[SECOND][:16]
+    reasons = train(columns, y, SETTINGS).aborts[HUB]
+    assert reasons == "parties have different numbers of aligned rows: bank 17, shop 17, telco 16"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_losses_that_jump_end_the_job_with_the_evidence(shown: bool) -> None:
+    columns, y = table(16)
+    wild = with_settings(LINEAR_SMALL, epochs=9, batch=0, learning_rate=3.0, alarm=4.0, show_loss=shown)
+    outcome = train(columns, y, wild)
+    assert outcome.results == {}
+    assert "have jumped" in outcome.aborts[GUEST]
+    assert "have jumped" in outcome.aborts[HOST]
+    [proof] = [fact for who, fact in outcome.records if isinstance(fact, Distorted) and who == GUEST]
+    if shown:
+        assert proof.loss is not None
+        assert proof.before is not None
+        assert proof.loss > 4 * proof.before
+    else:
+        assert (proof.loss, proof.before) == (None, None)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_loss_that_stalls_ends_training_early_for_everybody(shown: bool) -> None:
+    columns, y = table(16)
+    calm = with_settings(LINEAR_SMALL, epochs=50, batch=0, tol=0.5, patience=2, show_loss=shown)
+    outcome = train(columns, y, calm)
+    verdicts = [fact.verdict for _, fact in outcome.records if isinstance(fact, EpochEnded)]
+    assert verdicts[-2:] == ["stalled", "converged"]
+    assert len(verdicts) < 50
+    results: dict[str, Any] = outcome.results
+    assert {result.epochs for result in results.values()} == {len(verdicts)}
+    assert isinstance(results[HUB], TrainingClosed)
+    assert [len(result.losses) for result in results.values()] == [len(verdicts) * shown] * 3
+
+
+def test_scores_of_another_format_than_agreed_end_the_job() -> None:
+    columns, y = table(17, hosts=2)
+    asked = run().asked(GUEST, "residual")[0][0]
+    other = replace(
+        asked.place, seat=replace(asked.place.seat, settings=with_settings(SETTINGS, score_bits=30))
+    )
+    bench = rehearse(columns, y, SETTINGS).benches[GUEST]
+    with pytest.raises(PeerError, match="another format than 30 fractional bits"):
+        residual(replace(asked, place=other), bench, 0)
