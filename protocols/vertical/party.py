@@ -13,14 +13,13 @@ The guest also gathers everybody's part of the loss in Closing. A party that cra
 for one that is gone see `patience`. A host may be a round ahead of the guest, or have its key before it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hansa.protocols.crypto import PublicKey
 from hansa.protocols.crypto.errors import KeyRefused
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
-    Awaited,
     Brief,
     Compute,
     Computed,
@@ -35,12 +34,10 @@ from hansa.protocols.machine import (
     Step,
     TimerFired,
 )
-from hansa.protocols.model import FloatArray
 from hansa.protocols.vertical.course import Course, Inbox, check_place
 from hansa.protocols.vertical.errors import SmallBatch
 from hansa.protocols.vertical.guard import check_batches
 from hansa.protocols.vertical.job import (
-    ENDED,
     GUEST,
     HOST,
     Distorted,
@@ -66,12 +63,24 @@ from hansa.protocols.vertical.messages import (
 )
 from hansa.protocols.vertical.optimiser import Learner
 from hansa.protocols.vertical.patience import (
-    FIRST_HAND,
-    GUEST_PATIENCE,
     HOST_PATIENCE,
     fired,
     stopped,
     wound_up,
+)
+from hansa.protocols.vertical.stages import (
+    STATES,
+    Closing,
+    Enrolled,
+    Inspecting,
+    Masking,
+    Running,
+    State,
+    Unmasking,
+    Working,
+    awaited,
+    patience_of,
+    seat_of,
 )
 from hansa.protocols.vertical.tasks import (
     INSPECT,
@@ -81,65 +90,6 @@ from hansa.protocols.vertical.tasks import (
     Partial,
     Sealed,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Inspecting:
-    """Our rows are being looked at."""
-
-    seat: Seat
-    secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enrolled:
-    """Our rows are fit, and the key is to come; ``theta`` is where we start."""
-
-    seat: Seat
-    secret: bytes = field(repr=False)
-    rows: int
-    columns: int
-    theta: FloatArray = field(repr=False)
-    inbox: Inbox
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Working:
-    """A batch is under way, block by block.
-
-    Attributes:
-        begun: blocks whose residuals have come, or (guest) are being made.
-        partials: of the blocks that are done.
-    """
-
-    course: Course
-    begun: tuple[int, ...]
-    partials: tuple[Partial, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Masking:
-    """The batch's gradient is being masked."""
-
-    course: Course
-
-
-@dataclass(frozen=True, slots=True)
-class Unmasking:
-    """The arbiter has our masked gradient."""
-
-    course: Course
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The epoch is over, and its verdict is to come."""
-
-    course: Course
-
-
-Running = Working | Masking | Unmasking | Closing
-State = Inspecting | Enrolled | Running | Ended
 
 
 def begin_guest(brief: Brief) -> Step[State]:
@@ -187,11 +137,6 @@ def step(state: State, event: Event) -> Step[State]:
             if name not in (*seat_of(state).parties, seat_of(state).arbiter):
                 raise LocalProtocolError(f"{name} left, but is not in this job")
             return _abort(state, f"{name} left: {reason}")
-
-
-def seat_of(state: State) -> Seat:
-    """Return who we are, whatever the state."""
-    return state.course.seat if isinstance(state, Running) else state.seat
 
 
 # -- set-up -------------------------------------------------------------------------------------------------
@@ -430,25 +375,16 @@ def _coefficients(course: Course, losses: tuple[float, ...]) -> OwnCoefficients:
     return OwnCoefficients(columns, intercept, losses, course.epoch + 1)
 
 
-def _patience(state: State) -> int:
-    match state:
-        case Unmasking():
-            return FIRST_HAND
-        case Working() | Masking() | Closing() if state.course.seat.me == state.course.seat.guest:
-            return GUEST_PATIENCE
-    return HOST_PATIENCE
-
-
 def _patient(done: Step[State]) -> Step[State]:
     """Something has happened: whoever is awaited gets the whole time again."""
     if isinstance(done.state, Ended):
         return done
-    return Step(done.state, (*done.effects, *wound_up(seat_of(done.state), _patience(done.state))))
+    return Step(done.state, (*done.effects, *wound_up(seat_of(done.state), patience_of(done.state))))
 
 
 def _timer(state: State, name: str) -> Step[State]:
     round_ = state.course.round if isinstance(state, Running) else 0
-    effects = fired(seat_of(state), _patience(state), name, round_, awaited(state))
+    effects = fired(seat_of(state), patience_of(state), name, round_, awaited(state))
     over = any(isinstance(effect, Abort) for effect in effects)
     return Step(Ended(seat_of(state)) if over else state, effects)
 
@@ -457,37 +393,5 @@ def _abort(state: State, reason: str) -> Step[State]:
     return Step(Ended(seat_of(state)), (*stopped(), Abort(reason)))
 
 
-def awaited(state: State) -> Awaited:
-    """Return what a party waits for, and for whom."""
-    seat = seat_of(state)
-    match state:
-        case Inspecting():
-            return Awaited("our rows")
-        case Enrolled():
-            return Awaited("the key", (seat.arbiter,))
-        case Working(course, begun, _):
-            return Awaited(f"round {course.round}", _awaited_at_work(course, begun))
-        case Masking(course):
-            return Awaited(f"round {course.round}'s gradient")
-        case Unmasking(course):
-            return Awaited(f"round {course.round}'s gradient", (seat.arbiter,))
-        case Closing(course):
-            owing = tuple(host for host in seat.hosts if host not in course.inbox.terms)
-            owing = owing if seat.me == seat.guest else ()
-            return Awaited(f"epoch {course.epoch}'s verdict", owing or (seat.arbiter,))
-        case Ended():
-            return ENDED
-
-
-def _awaited_at_work(course: Course, begun: tuple[int, ...]) -> tuple[str, ...]:
-    seat = course.seat
-    open_blocks = [block for block in range(course.blocks) if block not in begun]
-    if seat.me != seat.guest:
-        return (seat.guest,) if open_blocks else ()
-    have = [course.inbox.of(course.round, block) for block in open_blocks]
-    return tuple(host for host in seat.hosts if any(host not in frames for frames in have))
-
-
-STATES = (Inspecting, Enrolled, Working, Masking, Unmasking, Closing, Ended)
 GUEST_SPEC: RoleSpec[State] = RoleSpec(begin_guest, step, STATES, awaited)
 HOST_SPEC: RoleSpec[State] = RoleSpec(begin_host, step, STATES, awaited)

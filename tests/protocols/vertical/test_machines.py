@@ -34,8 +34,8 @@ from hansa.protocols.vertical.messages import (
     Scores,
     Waiting,
 )
-from hansa.protocols.vertical.party import Closing, Enrolled, Inspecting, Masking, Unmasking, Working
 from hansa.protocols.vertical.rehearsal import HUB, rehearse
+from hansa.protocols.vertical.stages import Closing, Enrolled, Inspecting, Masking, Unmasking, Working
 from hansa.protocols.vertical.tasks import residual
 from tests.protocols.vertical.parts import GUEST, HOST, LINEAR_SMALL, SECOND, table, train, with_settings
 from tests.protocols.vertical.play import Transcript, play

@@ -1,0 +1,116 @@
+"""Where is a party on its way, and for whom does it wait?"""
+
+from dataclasses import dataclass, field
+
+from hansa.protocols.machine import Awaited
+from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.course import Course, Inbox
+from hansa.protocols.vertical.job import ENDED, Ended, Seat
+from hansa.protocols.vertical.patience import FIRST_HAND, GUEST_PATIENCE, HOST_PATIENCE
+from hansa.protocols.vertical.tasks import Partial
+
+
+@dataclass(frozen=True, slots=True)
+class Inspecting:
+    """Our rows are being looked at."""
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolled:
+    """Our rows are fit, and the key is to come; ``theta`` is where we start."""
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+    rows: int
+    columns: int
+    theta: FloatArray = field(repr=False)
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Working:
+    """A batch is under way, block by block.
+
+    Attributes:
+        begun: blocks whose residuals have come, or (guest) are being made.
+        partials: of the blocks that are done.
+    """
+
+    course: Course
+    begun: tuple[int, ...]
+    partials: tuple[Partial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """The batch's gradient is being masked."""
+
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasking:
+    """The arbiter has our masked gradient."""
+
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The epoch is over, and its verdict is to come."""
+
+    course: Course
+
+
+Running = Working | Masking | Unmasking | Closing
+State = Inspecting | Enrolled | Running | Ended
+STATES = (Inspecting, Enrolled, Working, Masking, Unmasking, Closing, Ended)
+
+
+def seat_of(state: State) -> Seat:
+    """Return who we are, whatever the state."""
+    return state.course.seat if isinstance(state, Running) else state.seat
+
+
+def patience_of(state: State) -> int:
+    """Return how patient a party is, as a multiple of the job's times: see `patience`."""
+    match state:
+        case Unmasking():
+            return FIRST_HAND
+        case Working() | Masking() | Closing() if state.course.seat.me == state.course.seat.guest:
+            return GUEST_PATIENCE
+    return HOST_PATIENCE
+
+
+def awaited(state: State) -> Awaited:
+    """Return what a party waits for, and for whom."""
+    seat = seat_of(state)
+    match state:
+        case Inspecting():
+            return Awaited("our rows")
+        case Enrolled():
+            return Awaited("the key", (seat.arbiter,))
+        case Working(course, begun, _):
+            return Awaited(f"round {course.round}", _awaited_at_work(course, begun))
+        case Masking(course):
+            return Awaited(f"round {course.round}'s gradient")
+        case Unmasking(course):
+            return Awaited(f"round {course.round}'s gradient", (seat.arbiter,))
+        case Closing(course):
+            owing = tuple(host for host in seat.hosts if host not in course.inbox.terms)
+            owing = owing if seat.me == seat.guest else ()
+            return Awaited(f"epoch {course.epoch}'s verdict", owing or (seat.arbiter,))
+        case Ended():
+            return ENDED
+
+
+def _awaited_at_work(course: Course, begun: tuple[int, ...]) -> tuple[str, ...]:
+    seat = course.seat
+    open_blocks = [block for block in range(course.blocks) if block not in begun]
+    if seat.me != seat.guest:
+        return (seat.guest,) if open_blocks else ()
+    have = [course.inbox.of(course.round, block) for block in open_blocks]
+    return tuple(host for host in seat.hosts if any(host not in frames for frames in have))
