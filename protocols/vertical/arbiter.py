@@ -52,7 +52,7 @@ from hansa.protocols.vertical.messages import (
     Waiting,
     check_session,
 )
-from hansa.protocols.vertical.patience import ARBITER_PATIENCE, FIRST_HAND, fired, stopped, wound_up
+from hansa.protocols.vertical.patience import ARBITER_PATIENCE, FIRST_HAND, excuse, fired, stopped, wound_up
 from hansa.protocols.vertical.tasks import (
     MAKE_KEY,
     OPEN,
@@ -148,7 +148,7 @@ def step(state: State, event: Event) -> Step[State]:
     match event:
         case Received(sender, Waiting() as message) if sender in state.seat.parties:
             check_session(state.seat, sender, message)
-            return _patient(Step(state)) if sender in awaited(state).whom else Step(state)
+            return _excused(state, sender)
         case Received(sender, message):
             return _patient(_received(state, sender, message))
         case Computed():
@@ -313,9 +313,20 @@ def _patient(done: Step[State]) -> Step[State]:
     return Step(done.state, (*done.effects, *wound_up(done.state.seat, _patience(done.state))))
 
 
+def _excused(state: Gathering | Keying | Serving, sender: str) -> Step[State]:
+    """Give one that only waits for others the whole time again, and pass the word on."""
+    waiting = awaited(state)
+    if sender not in waiting.whom:
+        return Step(state)
+    return _patient(Step(state, excuse(state.seat, _round_of(state), waiting)))
+
+
+def _round_of(state: Gathering | Keying | Serving) -> int:
+    return min(state.next_rounds.values()) if isinstance(state, Serving) else 0
+
+
 def _timer(state: Gathering | Keying | Serving, name: str) -> Step[State]:
-    round_ = min(state.next_rounds.values()) if isinstance(state, Serving) else 0
-    effects = fired(state.seat, _patience(state), name, round_, awaited(state))
+    effects = fired(state.seat, _patience(state), name, _round_of(state), awaited(state))
     over = any(isinstance(effect, Abort) for effect in effects)
     return Step(Ended(state.seat) if over else state, effects)
 

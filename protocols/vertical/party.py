@@ -64,6 +64,7 @@ from hansa.protocols.vertical.messages import (
 from hansa.protocols.vertical.optimiser import Learner
 from hansa.protocols.vertical.patience import (
     HOST_PATIENCE,
+    excuse,
     fired,
     stopped,
     wound_up,
@@ -126,7 +127,7 @@ def step(state: State, event: Event) -> Step[State]:
             seat_of(state).arbiter,
         ):
             check_session(seat_of(state), sender, message)
-            return _patient(Step(state)) if sender in awaited(state).whom else Step(state)
+            return _excused(state, sender)
         case Received(sender, message):
             return _patient(_received(state, sender, message))
         case Computed():
@@ -382,9 +383,20 @@ def _patient(done: Step[State]) -> Step[State]:
     return Step(done.state, (*done.effects, *wound_up(seat_of(done.state), patience_of(done.state))))
 
 
+def _excused(state: State, sender: str) -> Step[State]:
+    """Give one that only waits for others the whole time again, and pass the word on."""
+    waiting = awaited(state)
+    if sender not in waiting.whom:
+        return Step(state)
+    return _patient(Step(state, excuse(seat_of(state), _round_of(state), waiting)))
+
+
+def _round_of(state: State) -> int:
+    return state.course.round if isinstance(state, Running) else 0
+
+
 def _timer(state: State, name: str) -> Step[State]:
-    round_ = state.course.round if isinstance(state, Running) else 0
-    effects = fired(seat_of(state), patience_of(state), name, round_, awaited(state))
+    effects = fired(seat_of(state), patience_of(state), name, _round_of(state), awaited(state))
     over = any(isinstance(effect, Abort) for effect in effects)
     return Step(Ended(seat_of(state)) if over else state, effects)
 

@@ -1,8 +1,9 @@
 """Who keeps us waiting? Deadlines that name whoever is missing, and nobody who only waits for another.
 
 Most of those who are silent wait themselves. So whoever has been held up for a while says so (`Waiting`) to all but
-those it waits for, and one that we await and that has said so gets the whole time again. Roles differ in patience,
-those with first-hand knowledge having least, so that its word comes before somebody else would blame the wrong one.
+those it waits for; one that we await and that has said so gets the whole time again, and the word is passed on,
+since others may wait for us. Roles differ in patience, those with first-hand knowledge having least, so that its
+word comes before somebody else would blame the wrong one.
 
 Three timers, wound up again by whatever happens in our machine; the first and last are times our patience:
 
@@ -41,6 +42,13 @@ def stopped() -> tuple[Effect, ...]:
     return tuple(CancelTimer(name) for name in (OVERDUE, HELD_UP, GIVE_UP))
 
 
+def excuse(seat: Seat, round_: int, waiting: Awaited) -> tuple[Effect, ...]:
+    """Return our word that we wait, to all but those we wait for."""
+    message = Waiting(seat.session, round_, waiting.whom)
+    everybody = (*seat.parties, seat.arbiter)
+    return tuple(Send(each, message) for each in everybody if each not in (seat.me, *waiting.whom))
+
+
 def fired(seat: Seat, patience: int, name: str, round_: int, waiting: Awaited) -> tuple[Effect, ...]:
     """Return what follows when a timer has run out; an `Abort` among it ends the role.
 
@@ -56,8 +64,5 @@ def fired(seat: Seat, patience: int, name: str, round_: int, waiting: Awaited) -
             return (SetTimer(GIVE_UP, patience * seat.settings.give_up_s),)
         reason = f"{waiting.what}: no word from {', '.join(waiting.whom)}"
         return (*stopped(), Abort(reason, waiting.whom))
-    everybody = (*seat.parties, seat.arbiter)
-    message = Waiting(seat.session, round_, waiting.whom)
-    sends = tuple(Send(each, message) for each in everybody if each not in (seat.me, *waiting.whom))
     noted = (Record(Overdue(round_, waiting.whom)),) if name == OVERDUE and waiting.whom else ()
-    return (*noted, *sends, SetTimer(HELD_UP, patience * seat.settings.overdue_s))
+    return (*noted, *excuse(seat, round_, waiting), SetTimer(HELD_UP, patience * seat.settings.overdue_s))

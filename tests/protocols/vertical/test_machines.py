@@ -225,7 +225,9 @@ def test_only_a_word_from_those_we_wait_for_gives_them_more_time(name: str, kind
     state = at(name, kind)
     seat = state.course.seat if hasattr(state, "course") else state.seat
     told = spec(name).step(state, Received(awaited, Waiting(seat.session, 0, ())))
-    assert [type(effect) for effect in told.effects[:2]] == [SetTimer, SetTimer]
+    assert {effect.name for effect in told.effects if isinstance(effect, SetTimer)} == {"overdue", "give-up"}
+    passed_on = {effect.recipient for effect in told.effects if isinstance(effect, Send)}
+    assert passed_on == {GUEST, HOST, SECOND, HUB} - {name, *spec(name).awaited(state).whom}
     other = HUB if name == GUEST else SECOND
     assert spec(name).step(state, Received(other, Waiting(seat.session, 0, ()))).effects == ()
     with pytest.raises(PeerError, match="another session"):

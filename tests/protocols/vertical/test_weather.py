@@ -69,6 +69,13 @@ def test_who_is_gone_for_good_is_named_and_nobody_waits_for_ever(gone: str, afte
     assert any(reason.endswith(f"no word from {gone}") for reason in run.aborts.values())
 
 
+@pytest.mark.parametrize(("seed", "after_s"), [(105, 1.742168), (199, 2.232842), (235, 2.175189)])
+def test_one_who_waits_for_one_who_waits_is_not_blamed(seed: int, after_s: float) -> None:
+    """The arbiter dies having opened some gradients of a round: hosts wait for the guest, it for other hosts."""
+    run = run_of("logistic", Chaos(seed, reorder=0.3, delay=0.05), HURRIED, deaths={HUB: after_s})
+    assert {name for _, fact in run.records if isinstance(fact, Overdue) for name in fact.whom} == {HUB}
+
+
 def test_a_host_that_is_away_for_long_is_named_and_the_epoch_goes_on_when_it_returns() -> None:
     """Five of six transmissions are lost, each for a second: the host is overdue now and then."""
     hurried = {"overdue_s": 1.5, "give_up_s": 10_000.0}
