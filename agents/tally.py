@@ -53,5 +53,9 @@ def log_event(name: str, kind: str, fields: dict[str, Any]) -> None:
         return
     level = logging.DEBUG if kind in ROUTINE else logging.INFO
     if log.isEnabledFor(level):
-        what = " ".join(f"{key}={value}" for key, value in fields.items() if value not in ("", []))
+        what = " ".join(f"{key}={_short(value)}" for key, value in fields.items() if value not in ("", []))
         log.log(level, "%s: %s %s", name, kind, what, extra={"event": kind, "fields": fields})
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

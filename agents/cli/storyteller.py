@@ -127,7 +127,8 @@ def ending(progress: JobProgress) -> Iterator[str]:
     """Yield the lines of a job's end, or that it is open."""
     done = progress.ending
     if progress.outcome == "aborted":
-        missing = f"; missing: {', '.join(progress.missing)}" if progress.missing else ""
+        unsaid = [name for name in progress.missing if name not in progress.reason]
+        missing = f"; missing: {', '.join(unsaid)}" if unsaid else ""
         yield f"{progress.job}: aborted: {printable(progress.reason)}{missing}"
         if progress.newest:
             resume = f"at {progress.coordinator}: hansa job resume {progress.job}"
