@@ -447,6 +447,14 @@ class _World:
             else:
                 self.restore(name, seat)
 
+    def harm_to_come(self) -> bool:
+        """Whether somebody is at work whose disk is still to be lost."""
+        return any(
+            seat.agent is not None and not seat.restored
+            for name, seat in self.seats.items()
+            if name in self.harm.restored
+        )
+
     def restore(self, name: str, seat: _Seat) -> None:
         """Take an agent's disk away, and give it what was backed up."""
         assert seat.backup is not None
@@ -547,6 +555,8 @@ def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
             if world.tick():
                 continue
             later = world.next_event()
+            if later is None and world.harm_to_come():
+                continue  # nothing happens by itself, but somebody's disk is still to be lost
             if later is None:
                 break
             world.now = later

@@ -35,13 +35,19 @@ EVENT_FIELDS = {
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    node = servers.shared()
+def node(tmp_path: Path) -> Iterator[servers.Node]:
+    """Give a broker of its own: on the disk of a shared one lies what other tests have sent."""
+    node = servers.start(tmp_path / "broker")
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, node: servers.Node) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path / "fleet", [node.port], Management.from_url(node.management_url))
     fleet.start_all()
     yield fleet
     fleet.close()
-    fleet.remove()
 
 
 def secrets(fleet: Fleet) -> dict[bytes, str]:
@@ -68,8 +74,7 @@ def secrets(fleet: Fleet) -> dict[bytes, str]:
     return {secret: what for secret, what in found.items() if len(set(secret)) > 3}  # not a row of zeros
 
 
-def test_a_tap_on_everything_finds_no_payload_in_clear(fleet: Fleet) -> None:
-    node = servers.shared()
+def test_a_tap_on_everything_finds_no_payload_in_clear(fleet: Fleet, node: servers.Node) -> None:
     before = read_books(fleet.homes)
     heard: list[tuple[str, bytes]] = []
     with tapped(fleet.name, node.port, lambda _, key, body: heard.append((key, body))):
