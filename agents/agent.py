@@ -158,7 +158,7 @@ class Agent:
             restored_ms,
             self.clerk.reader,
             (LEDGER_SESSION, TRANSFER_SESSION),
-            lambda session: self._machines.expects(session),
+            self._expects,
         )
         self._doubts = Doubts(lambda: self.clerk.head.size)
         self.outbox = Outbox(
@@ -483,6 +483,10 @@ class Agent:
                 self._desk.changes.put("evidence", digests, delivery.body)
             settled = self._to_reject
         settled.append(delivery.tag)
+
+    def _expects(self, session: str) -> bool:
+        """Whether messages of this session may bring arrays."""
+        return self._machines.expects(session)
 
     def _consume(self, parcel: Parcel) -> None:
         """Act on a message whose turn it is; one that can't be acted on is refused and counted."""

@@ -50,6 +50,9 @@ class Correspondent(Agent):
         """Post a message with the next step."""
         self._post(SESSION, recipient, update)
 
+    def _expects(self, session: str) -> bool:
+        return session == SESSION or super()._expects(session)
+
     def _act_on(self, session: str, sender: str, message: object) -> None:
         if isinstance(message, Update):
             self.received += 1
