@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import ROOT
 from benchmarks.town import KEEPER, WITH_ROWS, Child, Town, town
 from hansa.agents.local import Member
 from hansa.agents.messages import JobSpec
@@ -55,7 +56,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it; `ready` waits until it is connected."""
-        paths = filter(None, [str(self.packages), os.environ.get("PYTHONPATH")])
+        paths = filter(None, [str(self.packages), str(ROOT), os.environ.get("PYTHONPATH")])
         self.started = time.time()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
