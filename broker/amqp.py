@@ -30,8 +30,6 @@ from hansa.broker.errors import (
     BrokerUnreachable,
     Busy,
     Disconnected,
-    MessageTooLarge,
-    PublishRefused,
     TransportError,
     UnknownAgent,
     UntrustedBroker,
@@ -40,7 +38,7 @@ from hansa.broker.identity import EVERYBODY, check_name
 from hansa.broker.layout import EVENT_COUNT, exchange, takeover_key
 from hansa.broker.publisher import Parcel, Publisher, Status
 from hansa.broker.topics import Traffic, check_pattern, matches, parse_key
-from hansa.broker.transport import MAX_BODY_BYTES, MAX_UNCONFIRMED, Delivery, Outcome
+from hansa.broker.transport import MAX_UNCONFIRMED, Delivery, Outcome, check_publish
 
 MAX_UNCONFIRMED_BYTES = 64 * 2**20  # held here until confirmed; one more message may go over it
 FIRST_ANNOUNCE_S = 0.05  # a newer connection repeats that it is there until the older has gone:
@@ -159,14 +157,7 @@ class AmqpTransport:
 
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
         """Hand a message over; its outcome follows under `tag`."""
-        try:
-            sender, _, traffic = parse_key(routing_key)
-        except ValueError as error:
-            raise PublishRefused(str(error)) from None
-        if sender != self._name:
-            raise PublishRefused(f"{self._name} may not publish under {routing_key!r}")
-        if len(body) > MAX_BODY_BYTES:
-            raise MessageTooLarge(f"{len(body)} bytes under {routing_key!r}; at most {MAX_BODY_BYTES}")
+        _, traffic = check_publish(self._name, routing_key, body)
         with self._lock:
             self._check_open()
             if traffic == "event":

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hansa.broker.errors import Busy, Disconnected, MessageTooLarge, PublishRefused, UnknownAgent
+from hansa.broker.errors import Busy, Disconnected, UnknownAgent
 from hansa.broker.identity import check_name
-from hansa.broker.topics import Traffic, check_pattern, matches, parse_key
-from hansa.broker.transport import MAX_BODY_BYTES, MAX_UNCONFIRMED, Delivery, Outcome
+from hansa.broker.topics import Traffic, check_pattern, matches
+from hansa.broker.transport import MAX_UNCONFIRMED, Delivery, Outcome, check_publish
 
 MAX_EVENTS = 10_000  # held for one listener; then the oldest go, since events are best effort
 
@@ -179,14 +179,7 @@ class MemoryTransport:
 
     def publish(self, routing_key: str, body: bytes, tag: int) -> None:
         """Hand a message over; its outcome follows under `tag`."""
-        try:
-            sender, recipient, traffic = parse_key(routing_key)
-        except ValueError as error:
-            raise PublishRefused(str(error)) from None
-        if sender != self._name:
-            raise PublishRefused(f"{self._name} may not publish under {routing_key!r}")
-        if len(body) > MAX_BODY_BYTES:
-            raise MessageTooLarge(f"{len(body)} bytes under {routing_key!r}; at most {MAX_BODY_BYTES}")
+        recipient, traffic = check_publish(self._name, routing_key, body)
         with self._lock:
             self._check_connected()
             if traffic != "event":

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from hansa.broker.topics import Traffic
+from hansa.broker.errors import MessageTooLarge, PublishRefused
+from hansa.broker.topics import Traffic, parse_key
 
 MAX_UNCONFIRMED = 256
 MAX_BODY_BYTES = 16 * 2**20  # RabbitMQ 4's default
@@ -53,6 +54,24 @@ class Outcome:
 
     tag: int
     status: Literal["confirmed", "unroutable", "lost"]
+
+
+def check_publish(name: str, routing_key: str, body: bytes) -> tuple[str, Traffic]:
+    """Return the recipient and the class of what an agent wants to publish.
+
+    Raises:
+        PublishRefused: not a routing key, or one that does not begin with `name`.
+        MessageTooLarge: over `MAX_BODY_BYTES`.
+    """
+    try:
+        sender, recipient, traffic = parse_key(routing_key)
+    except ValueError as error:
+        raise PublishRefused(str(error)) from None
+    if sender != name:
+        raise PublishRefused(f"{name} may not publish under {routing_key!r}")
+    if len(body) > MAX_BODY_BYTES:
+        raise MessageTooLarge(f"{len(body)} bytes under {routing_key!r}; at most {MAX_BODY_BYTES}")
+    return recipient, traffic
 
 
 class Transport(Protocol):

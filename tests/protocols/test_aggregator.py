@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hansa.protocols.errors import LocalProtocolError, PeerError, ProtocolError
+from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.horizontal.aggregator import (
     MOST_ROWS,
     SPEC,
@@ -58,6 +58,7 @@ from tests.protocols.fedavg_parts import (
     update,
     with_settings,
 )
+from tests.protocols.grid import assert_meets
 
 SEAT = hub_seat()
 FRESH = Progress({}, {})
@@ -149,19 +150,8 @@ OUTCOMES: dict[tuple[str, str], type] = {
 @pytest.mark.parametrize("state_name", STATES)
 @pytest.mark.parametrize("event_name", EVENTS)
 def test_every_state_meets_every_event(state_name: str, event_name: str) -> None:
-    state, event = STATES[state_name], EVENTS[event_name]
     outcome = OUTCOMES.get((state_name, event_name))
-    if outcome is None:
-        taken = step(state, event)
-        assert taken.state is state
-        assert taken.effects == ()
-    elif issubclass(outcome, ProtocolError):
-        with pytest.raises(outcome):
-            step(state, event)
-    else:
-        taken = step(state, event)
-        assert type(taken.state) is outcome
-        assert taken.state is not state
+    assert_meets(step, STATES[state_name], EVENTS[event_name], outcome)
 
 
 def test_every_state_is_listed() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hansa.protocols.errors import LocalProtocolError, PeerError, ProtocolError
+from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.horizontal.fedavg import (
     PARTY,
     Ended,
@@ -30,6 +30,7 @@ from hansa.protocols.machine import (
     TimerFired,
 )
 from tests.protocols.fedavg_parts import brief, evaluation, model, only, party_seat, update
+from tests.protocols.grid import assert_meets
 
 SEAT = party_seat()
 STATES: dict[str, State] = {
@@ -89,17 +90,8 @@ OUTCOMES: dict[tuple[str, str], type] = {
 @pytest.mark.parametrize("state_name", STATES)
 @pytest.mark.parametrize("event_name", EVENTS)
 def test_every_state_meets_every_event(state_name: str, event_name: str) -> None:
-    state, event = STATES[state_name], EVENTS[event_name]
     outcome = OUTCOMES.get((state_name, event_name))
-    if outcome is None:
-        taken = step(state, event)
-        assert taken.state is state
-        assert taken.effects == ()
-    elif issubclass(outcome, ProtocolError):
-        with pytest.raises(outcome):
-            step(state, event)
-    else:
-        assert type(step(state, event).state) is outcome
+    assert_meets(step, STATES[state_name], EVENTS[event_name], outcome)
 
 
 def test_every_state_is_listed() -> None:

@@ -15,7 +15,7 @@ from hansa.protocols.alignment.party import SPEC
 from hansa.protocols.alignment.rehearsal import HUB, rehearse
 from hansa.protocols.alignment.secret import private_key
 from hansa.protocols.alignment.tasks import Inspected, Points
-from hansa.protocols.errors import LocalProtocolError, PeerError, ProtocolError
+from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
     Awaited,
@@ -31,6 +31,7 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.model import Array
 from tests.protocols.alignment.parts import ANN, BOB, ONE_BLOCK, PAIR, Transcript, only, play
+from tests.protocols.grid import assert_meets
 
 
 @cache
@@ -140,19 +141,8 @@ OUTCOMES: dict[tuple[str, str], type] = {
 @pytest.mark.parametrize("state_name", STATES_HERE)
 @pytest.mark.parametrize("event_name", EVENTS)
 def test_every_state_meets_every_event(state_name: str, event_name: str) -> None:
-    before, event = STATES_HERE[state_name], EVENTS[event_name]
     outcome = OUTCOMES.get((state_name, event_name))
-    if outcome is None:
-        taken = step(before, event)
-        assert taken.state is before
-        assert taken.effects == ()
-    elif issubclass(outcome, ProtocolError):
-        with pytest.raises(outcome):
-            step(before, event)
-    else:
-        taken = step(before, event)
-        assert type(taken.state) is outcome
-        assert taken.state is not before
+    assert_meets(step, STATES_HERE[state_name], EVENTS[event_name], outcome)
 
 
 def test_every_state_is_walked() -> None:
