@@ -29,7 +29,7 @@ from hansa.broker.topics import Traffic
 
 # Bytes of data handed to the socket and not yet confirmed: four chunks, with what frames them.
 DATA_IN_FLIGHT = 4 * (CHUNK_BYTES + 1_024)
-REFUSED_PAUSE_S = 1.0  # a full queue's refusal is told this late, or the outbox would knock at once
+REFUSED_PAUSE_S = 1.0  # a refusal is told this late, or the outbox would knock at once
 
 Status: TypeAlias = Literal["confirmed", "unroutable", "lost"]
 
@@ -80,6 +80,7 @@ class Publisher:
         self._unconfirmed: dict[int, Parcel] = {}  # by sequence on the channel, rising
         self._returned: set[int] = set()
         self._refused: dict[int, Parcel] = {}
+        self._complained: set[str] = set()  # routing keys whose refusal stands in the log
         self._data_bytes = 0  # of what is unconfirmed
 
     def publish(self, parcel: Parcel) -> None:
@@ -168,13 +169,21 @@ class Publisher:
                 self._returned.remove(number)
                 unroutable.append(parcel)
             else:
+                self._complained.discard(parcel.routing_key)
                 confirmed.append(parcel)
         self._owner.settled(confirmed, "confirmed")
         self._owner.settled(unroutable, "unroutable")
         self.flush()
 
     def _refuse(self, number: int, parcel: Parcel) -> None:
-        log.warning("the broker refused a message under %s: the queue is full", parcel.routing_key)
+        if parcel.routing_key not in self._complained:
+            self._complained.add(parcel.routing_key)
+            # RabbitMQ refuses in the same words when a quorum queue is full and when nobody leads it just now.
+            log.warning(
+                "the broker takes no message under %s for now, which is sent again until it does: "
+                "the queue is full, or has lost its leader",
+                parcel.routing_key,
+            )
         self._refused[number] = parcel
 
         def tell() -> None:

@@ -257,7 +257,9 @@ def test_a_broker_out_of_memory_blocks_publishers_only_and_is_named(fragile: Fra
     town.close()
 
 
-def test_a_full_queue_refuses_and_the_publisher_keeps_the_message(town: Town) -> None:
+def test_a_full_queue_refuses_and_the_publisher_keeps_the_message(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
     town.policy("full", r"^bob\.control$", {"max-length": 1, "overflow": "reject-publish"})
     alice = town.connect("alice")
     outcomes: list[Outcome] = []
@@ -269,7 +271,13 @@ def test_a_full_queue_refuses_and_the_publisher_keeps_the_message(town: Town) ->
         tag += 1
         alice.wait(0.1)
         outcomes += alice.outcomes()
+    for _ in range(2):
+        alice.publish("alice.bob.control", b"%d" % tag, tag)
+        tag += 1
     outcomes += learn(alice, tag - len(outcomes))
+    assert [outcome.status for outcome in outcomes].count("lost") > 1
+    said = [line for line in caplog.messages if "takes no message under alice.bob.control for now" in line]
+    assert len(said) == 1, "once until it is taken, not once a try"
     confirmed = {b"%d" % outcome.tag for outcome in outcomes if outcome.status == "confirmed"}
     held = bodies(take_safely(town.connect("bob"), len(confirmed)))
     assert set(held) == confirmed

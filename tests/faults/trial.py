@@ -11,7 +11,7 @@ from tests.faults.fleet import AGENTS, KEEPER, PROBES, ROUNDS, Fleet, Stuck, spe
 from tests.faults.probe import Probe
 from tests.faults.reckoning import Ending, Result, reckon, word
 
-SUSPICIOUS = re.compile(r"Traceback|CRITICAL|refused a message|internal error")
+SUSPICIOUS = re.compile(r"Traceback|CRITICAL|refused a message from|internal error")
 PROBE_S = 60.0  # for the probes' last confirms
 
 
