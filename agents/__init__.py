@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hansa.agents.agent import Agent
     from hansa.agents.config import AgentConfig, load_config
-    from hansa.agents.data import Dataset, from_arrays, load_dataset
+    from hansa.agents.core.agent import Agent
+    from hansa.agents.core.messages import JobSpec
+    from hansa.agents.data.rows import Dataset, from_arrays, load_dataset
     from hansa.agents.errors import (
         AgentError,
         ConfigError,
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     )
     from hansa.agents.home import Home
     from hansa.agents.local import LocalFederation, Member
-    from hansa.agents.messages import JobSpec
 else:
     _MODULES = {
-        "agent": ["Agent"],
+        "core.agent": ["Agent"],
         "config": ["AgentConfig", "load_config"],
-        "data": ["Dataset", "from_arrays", "load_dataset"],
+        "data.rows": ["Dataset", "from_arrays", "load_dataset"],
         "errors": [
             "AgentError",
             "ConfigError",
@@ -41,7 +41,7 @@ else:
         ],
         "home": ["Home"],
         "local": ["LocalFederation", "Member"],
-        "messages": ["JobSpec"],
+        "core.messages": ["JobSpec"],
     }
 
     def __getattr__(name: str) -> object:

@@ -21,10 +21,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.rows import Dataset, from_arrays
 from hansa.agents.errors import DataError, JobError
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobSpec
 from hansa.ledger import LedgerStore, ModelEvaluated, decode_body, read_entry, volume_shares
 from hansa.protocols import Array, Evaluation, ModelError, ModelRegistry, ModelShape
 from hansa.protocols.horizontal.estimator import EstimatorModel

@@ -21,11 +21,11 @@ from typing import Any
 
 import tomlkit
 
-from hansa.agents.blobs import DiskFiles
 from hansa.agents.config import AgentConfig, DataSection, load_config, validate
-from hansa.agents.data import Dataset, load_dataset
+from hansa.agents.core.blobs import DiskFiles
+from hansa.agents.core.journal import SqliteJournal
+from hansa.agents.data.rows import Dataset, load_dataset
 from hansa.agents.errors import ConfigError, DataError, HomeError, WrongPassphrase
-from hansa.agents.journal import SqliteJournal
 from hansa.broker import BrokerAddress, BrokerError, Identity
 from hansa.broker import WrongPassphrase as KeysClosed
 from hansa.ledger import LedgerStore

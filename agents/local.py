@@ -16,15 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from hansa.agents.agent import Agent
-from hansa.agents.blobs import MemoryFiles
-from hansa.agents.coordination import Over
-from hansa.agents.data import Dataset
+from hansa.agents.core.agent import Agent
+from hansa.agents.core.blobs import MemoryFiles
+from hansa.agents.core.coordination import Over
+from hansa.agents.core.journal import MemoryJournal
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
-from hansa.agents.journal import MemoryJournal
 from hansa.agents.memory import keep_freed_memory
-from hansa.agents.messages import JobSpec
 from hansa.broker import BrokerError, Identity, MemoryBroker, check_name, decode, open_event
 from hansa.ledger import Charter, Keeper, LedgerStore, MemberAdmitted, Refusal, Replica, sign_entry
 from hansa.protocols import ModelRegistry

@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from hansa.agents.agent import Agent
-from hansa.agents.blobs import Chunk, MemoryFiles
 from hansa.agents.config import AgentConfig
-from hansa.agents.coordination import Over
-from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.core.agent import Agent
+from hansa.agents.core.blobs import Chunk, MemoryFiles
+from hansa.agents.core.coordination import Over
+from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.rows import Dataset, from_arrays
 from hansa.agents.home import find_homes
-from hansa.agents.journal import RESTORED, Changes, MemoryJournal, pack_row
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobSpec
 from hansa.broker import Identity
 from hansa.broker.transport import Delivery, Outcome
 from hansa.ledger import ChainedEntry, LedgerStore

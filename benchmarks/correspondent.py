@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from hansa.agents.agent import Agent
+from hansa.agents.core.agent import Agent
+from hansa.agents.core.journal import Changes, SqliteJournal
 from hansa.agents.home import JOURNAL, Home
-from hansa.agents.journal import Changes, SqliteJournal
 from hansa.agents.memory import keep_freed_memory
 from hansa.broker import AmqpTransport
 from hansa.protocols import Evaluation

@@ -23,9 +23,9 @@ import numpy as np
 
 from benchmarks import flower_peer
 from benchmarks.report import Row, Spread, at_least, at_most, duration, median_of
-from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.rows import Dataset, from_arrays
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobSpec
 from hansa.broker import Identity
 from hansa.protocols import Array, Evaluation, FloatArray, ModelRegistry, ModelShape
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.report import ROOT
 from benchmarks.town import KEEPER, WITH_ROWS, Child, Town, town
+from hansa.agents.core.messages import JobSpec
 from hansa.agents.local import Member
-from hansa.agents.messages import JobSpec
 from hansa.broker import to_plain
 
 PARTIES = tuple(f"party-{number}" for number in range(4))

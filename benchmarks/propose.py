@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hansa.agents.core.messages import JobSpec
 from hansa.agents.home import Home
-from hansa.agents.messages import JobSpec
-from hansa.agents.office import Office
-from hansa.agents.reach import reach
+from hansa.agents.service.office import Office
+from hansa.agents.service.reach import reach
 from hansa.broker import from_plain
 
 

@@ -16,14 +16,14 @@ from typing import Any, cast
 import click
 
 from hansa.agents.cli.options import home_option
-from hansa.agents.daemon import Daemon
 from hansa.agents.errors import AgentError, BrokerTurnedAway, HomeError
 from hansa.agents.home import Home
-from hansa.agents.logs import LEVELS, Form, printable, write_logs
-from hansa.agents.notify import Notifier
-from hansa.agents.passphrase import unlock
-from hansa.agents.reach import reach
-from hansa.agents.status import Reload, Status, Stop
+from hansa.agents.service.daemon import Daemon
+from hansa.agents.service.logs import LEVELS, Form, printable, write_logs
+from hansa.agents.service.notify import Notifier
+from hansa.agents.service.passphrase import unlock
+from hansa.agents.service.reach import reach
+from hansa.agents.service.status import Reload, Status, Stop
 from hansa.broker import BrokerError
 from hansa.ledger import LedgerError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hansa.agents.backup import make_backup, restore_backup
+from hansa.agents.care.backup import make_backup, restore_backup
 from hansa.agents.cli.options import home_option
 from hansa.agents.home import Home, read_secret
 

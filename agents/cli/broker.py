@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from hansa.agents.admission.registrar import PASSWORD_BYTES
 from hansa.agents.cli.management import VARIABLE, administrator_option, management_options
 from hansa.agents.cli.options import find_home
 from hansa.agents.errors import ConfigError, FederationError
-from hansa.agents.follow import read_standing
 from hansa.agents.home import Home, read_secret, write_whole
-from hansa.agents.registrar import PASSWORD_BYTES
+from hansa.agents.jobs.follow import read_standing
 from hansa.broker import Account, Management, commands
 from hansa.broker import provision as build
 from hansa.broker import withdraw as remove

@@ -8,15 +8,15 @@ import click
 
 from hansa.agents.cli.options import home_option
 from hansa.agents.config import DataSection, validate
-from hansa.agents.data import Dataset
-from hansa.agents.datasets import AddData, WithdrawData, drop_section, write_section
+from hansa.agents.core.policy import allowance
+from hansa.agents.data.orders import AddData, WithdrawData, drop_section, write_section
+from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import ConfigError, DataError
-from hansa.agents.follow import read_standing
 from hansa.agents.home import CONFIG, Home
-from hansa.agents.jobfile import column_count
-from hansa.agents.logs import printable
-from hansa.agents.policy import allowance
-from hansa.agents.reach import reach
+from hansa.agents.jobs.follow import read_standing
+from hansa.agents.jobs.jobfile import column_count
+from hansa.agents.service.logs import printable
+from hansa.agents.service.reach import reach
 from hansa.broker import check_name
 
 ADDED_S = 120.0  # to read the rows again, withdraw what was there, and hear of the keeper

@@ -10,10 +10,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from hansa.agents import doctor_home, doctor_ledger, doctor_town
-from hansa.agents.doctor import TIMEOUT_S, Check, Finding, Patient, examine
+from hansa.agents.care import doctor_home, doctor_ledger, doctor_town
+from hansa.agents.care.doctor import TIMEOUT_S, Check, Finding, Patient, examine
 from hansa.agents.home import Home
-from hansa.agents.logs import printable
+from hansa.agents.service.logs import printable
 
 CHECKS = (
     Check("configuration", doctor_home.configuration),

@@ -7,15 +7,9 @@ from typing import Any
 
 import click
 
-from hansa.agents.cli.keys import revoke_key, rotate_keys
-from hansa.agents.cli.management import administrator_option, management_options
-from hansa.agents.cli.options import home_option
-from hansa.agents.errors import ConfigError, FederationError
-from hansa.agents.founding import found
-from hansa.agents.home import Home
-from hansa.agents.invite import bare_url, load_invite, write_invite
-from hansa.agents.logs import printable
-from hansa.agents.membership import (
+from hansa.agents.admission.founding import found
+from hansa.agents.admission.invite import bare_url, load_invite, write_invite
+from hansa.agents.admission.membership import (
     ARRIVED_S,
     Admit,
     AwaitArrival,
@@ -29,10 +23,16 @@ from hansa.agents.membership import (
     ShuttableDoors,
     Suspend,
 )
-from hansa.agents.passphrase import unlock
-from hansa.agents.reach import Ask, reach
-from hansa.agents.roster import Row, read_roster
-from hansa.agents.settling import read_ca
+from hansa.agents.admission.roster import Row, read_roster
+from hansa.agents.admission.settling import read_ca
+from hansa.agents.cli.keys import revoke_key, rotate_keys
+from hansa.agents.cli.management import administrator_option, management_options
+from hansa.agents.cli.options import home_option
+from hansa.agents.errors import ConfigError, FederationError
+from hansa.agents.home import Home
+from hansa.agents.service.logs import printable
+from hansa.agents.service.passphrase import unlock
+from hansa.agents.service.reach import Ask, reach
 from hansa.broker import Account, Management, commands, provision, withdraw
 from hansa.broker.provision import claim, member_commands
 

@@ -13,15 +13,15 @@ from rich.console import Console
 from hansa.agents.cli.options import home_option
 from hansa.agents.cli.storyteller import Storyteller, ending, rounds_table, since
 from hansa.agents.errors import JobError
-from hansa.agents.export import Form
-from hansa.agents.follow import follow, read_standing
 from hansa.agents.home import Home
-from hansa.agents.jobfile import read_job
-from hansa.agents.jobs import Cancel, Export, Resume, Submit
-from hansa.agents.logs import printable
-from hansa.agents.progress import JobProgress, News, read_progress
-from hansa.agents.reach import reach
-from hansa.agents.watch import watch_job
+from hansa.agents.jobs.export import Form
+from hansa.agents.jobs.follow import follow, read_standing
+from hansa.agents.jobs.jobfile import read_job
+from hansa.agents.jobs.orders import Cancel, Export, Resume, Submit
+from hansa.agents.jobs.progress import JobProgress, News, read_progress
+from hansa.agents.jobs.watch import watch_job
+from hansa.agents.service.logs import printable
+from hansa.agents.service.reach import reach
 
 EXPORT_S = 300.0  # a large model is read, checked and written
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from hansa.agents.admission.invite import read_invite
+from hansa.agents.admission.joining import join as ask_to_join
 from hansa.agents.cli.options import home_option
+from hansa.agents.core.policy import allowance
 from hansa.agents.home import Home
-from hansa.agents.invite import read_invite
-from hansa.agents.joining import join as ask_to_join
-from hansa.agents.passphrase import unlock
-from hansa.agents.policy import allowance
+from hansa.agents.service.passphrase import unlock
 
 
 @click.command()

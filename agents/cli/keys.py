@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from hansa.agents.admission.rekeying import RevokeKey, RotateKeys, prepare_keys, put_in_place
 from hansa.agents.cli.options import home_option
 from hansa.agents.home import Home
-from hansa.agents.passphrase import unlock_with
-from hansa.agents.reach import reach
-from hansa.agents.rekeying import RevokeKey, RotateKeys, prepare_keys, put_in_place
+from hansa.agents.service.passphrase import unlock_with
+from hansa.agents.service.reach import reach
 
 ORDER_S = 60.0
 

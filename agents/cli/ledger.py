@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from hansa.agents.clerk import seen_head
+from hansa.agents.care.keeping import GoOn
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.options import home_option
+from hansa.agents.core.clerk import seen_head
 from hansa.agents.errors import AgentError
 from hansa.agents.home import JOURNAL, Home, find_homes
-from hansa.agents.keeping import GoOn
-from hansa.agents.logs import printable
-from hansa.agents.reach import reach
+from hansa.agents.service.logs import printable
+from hansa.agents.service.reach import reach
 from hansa.broker import BrokerError, to_plain
 from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerError, decode_body, read_entry, verify_store
 

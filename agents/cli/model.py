@@ -9,11 +9,11 @@ import polars as pl
 from hansa.agents.cli.job import export_model
 from hansa.agents.cli.options import home_option
 from hansa.agents.config import DataSection
-from hansa.agents.data import Dataset, load_dataset
+from hansa.agents.data.rows import Dataset, load_dataset
+from hansa.agents.data.tables import listed, read_csv, read_parquet
 from hansa.agents.errors import DataError
-from hansa.agents.export import SavedModel, read_model
 from hansa.agents.home import Home
-from hansa.agents.tables import listed, read_csv, read_parquet
+from hansa.agents.jobs.export import SavedModel, read_model
 from hansa.protocols import Array, ModelRegistry
 
 

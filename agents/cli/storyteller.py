@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from hansa.agents.logs import printable
-from hansa.agents.progress import JobProgress, News, Round
-from hansa.agents.watch import Seen, Waiting
+from hansa.agents.jobs.progress import JobProgress, News, Round
+from hansa.agents.jobs.watch import Seen, Waiting
+from hansa.agents.service.logs import printable
 
 BAR = 30  # signs of a score of 1
 

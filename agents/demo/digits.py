@@ -14,8 +14,8 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 
 from hansa.agents.cli.storyteller import shows
+from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.errors import AgentError
-from hansa.agents.messages import JobSpec, Setting
 from hansa.ledger import largest_remainder
 from hansa.protocols import Workbench
 

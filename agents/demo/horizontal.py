@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from hansa.agents.cli.storyteller import shows
+from hansa.agents.core.workshop import workbench
 from hansa.agents.demo.digits import (
     DATASET,
     PARTIES,
@@ -35,7 +36,6 @@ from hansa.agents.demo.digits import (
 from hansa.agents.demo.folder import FOUNDING, MARKER, clear, print_farewell
 from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.workshop import workbench
 from hansa.ledger import verify_store
 from hansa.protocols import Evaluation, ModelRegistry
 

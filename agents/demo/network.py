@@ -21,7 +21,9 @@ from rich.markup import escape
 
 from hansa.agents.cli import main
 from hansa.agents.cli.management import VARIABLE, open_management
-from hansa.agents.data import Dataset
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.workshop import workbench
+from hansa.agents.data.rows import Dataset
 from hansa.agents.demo.digits import (
     DATASET,
     PARTIES,
@@ -39,12 +41,10 @@ from hansa.agents.demo.digits import (
 from hansa.agents.demo.folder import MARKER, clear, print_farewell
 from hansa.agents.demo.processes import AgentProcesses
 from hansa.agents.errors import AgentError
-from hansa.agents.follow import follow, read_standing
 from hansa.agents.home import Home, write_whole
+from hansa.agents.jobs.follow import follow, read_standing
+from hansa.agents.jobs.progress import JobProgress, read_progress
 from hansa.agents.local import AGGREGATOR
-from hansa.agents.messages import JobSpec
-from hansa.agents.progress import JobProgress, read_progress
-from hansa.agents.workshop import workbench
 from hansa.broker import BrokerError, Management, withdraw
 from hansa.ledger import Head, verify_store
 from hansa.protocols import ModelRegistry

@@ -8,8 +8,8 @@ from types import TracebackType
 
 from hansa.agents.errors import AgentError
 from hansa.agents.home import Home
-from hansa.agents.reach import reach
-from hansa.agents.status import Status
+from hansa.agents.service.reach import reach
+from hansa.agents.service.status import Status
 
 READY_S = 60.0
 STOP_S = 15.0

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hansa.agents.daemon import Daemon
 from hansa.agents.home import Home
-from hansa.agents.notify import Notifier
+from hansa.agents.service.daemon import Daemon
+from hansa.agents.service.notify import Notifier
 
 PATIENCE_S = 60.0  # for what takes a second, on a machine that is busy
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hansa.agents.data import Dataset, from_arrays
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.rows import Dataset, from_arrays
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobSpec
 from hansa.protocols import ModelRegistry
 
 PARTIES = ("east", "north", "west")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hansa.agents.agent import LINGER_S, Agent
-from hansa.agents.blobs import MemoryFiles
+from hansa.agents.admission.invite import Invite
+from hansa.agents.admission.registrar import Invitation, Issued, Registrar, load_invitations
 from hansa.agents.config import AgentConfig
-from hansa.agents.invite import Invite
-from hansa.agents.journal import MemoryJournal
-from hansa.agents.messages import JoinAnswer
-from hansa.agents.registrar import Invitation, Issued, Registrar, load_invitations
+from hansa.agents.core.agent import LINGER_S, Agent
+from hansa.agents.core.blobs import MemoryFiles
+from hansa.agents.core.journal import MemoryJournal
+from hansa.agents.core.messages import JoinAnswer
 from hansa.broker import (
     Identity,
     JoinRequest,

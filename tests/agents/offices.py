@@ -5,7 +5,7 @@ from typing import Any
 
 from hansa.agents.home import Home
 from hansa.agents.local import LocalFederation
-from hansa.agents.office import Office, Order
+from hansa.agents.service.office import Office, Order
 from hansa.broker import Health, PublicIdentity
 
 

@@ -14,9 +14,9 @@ import pytest
 import tomlkit
 from sqlalchemy import make_url
 
+from hansa.agents.core.journal import Changes
 from hansa.agents.errors import ConfigError, DataError, HomeError, JournalError
 from hansa.agents.home import CONFIG, IDENTITY, LEDGER, Home, find_homes
-from hansa.agents.journal import Changes
 from hansa.broker import Identity
 from hansa.ledger import LedgerError
 from tests import postgres

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.agents.data import from_arrays
+from hansa.agents.core.messages import JobOffer
+from hansa.agents.data.rows import from_arrays
 from hansa.agents.errors import DataError, FederationError, HomeError, JobAborted, JobError
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobOffer
 from hansa.ledger import read_entry, verify_store
 from hansa.protocols import Evaluation, ModelRegistry
 from tests.agents.federations import PARTIES, found, lender, rows, specification

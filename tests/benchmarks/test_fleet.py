@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import fleet
 from benchmarks.fleet import Daemon, NotReached, install_model, specification, wait_until
-from hansa.agents.policy import check_spec
+from hansa.agents.core.policy import check_spec
 from hansa.protocols import ModelRegistry
 
 

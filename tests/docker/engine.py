@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from hansa.agents.errors import AgentError
 from hansa.agents.home import PASSWORD, Home
-from hansa.agents.reach import reach
-from hansa.agents.status import Status
+from hansa.agents.service.reach import reach
+from hansa.agents.service.status import Status
 from tests.docker import container
 from tests.docker.compose import DOCKER, ROOT, Compose, Image, Service, read_compose, read_image
 

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from sqlalchemy.engine import make_url
 
 from hansa.agents.cli import main
-from hansa.agents.follow import read_standing
 from hansa.agents.home import Home
+from hansa.agents.jobs.follow import read_standing
 from hansa.broker import Management, ProvisionFailed
 from hansa.ledger import read_entry
 from tests import postgres, servers

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
+from hansa.agents.core.journal import SqliteJournal, unpack_row
 from hansa.agents.home import JOURNAL, Home
-from hansa.agents.journal import SqliteJournal, unpack_row
 from hansa.broker import MalformedMessage, SeenRow, decode, from_plain
 from hansa.broker.envelope import ENVELOPE
 from hansa.broker.frames import unpack_frame

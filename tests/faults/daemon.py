@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.agents.cli import main as hansa
-from hansa.agents.messages import JobSpec
-from hansa.agents.office import Office
-from hansa.agents.orders import ORDERS
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.service.office import Office
+from hansa.agents.service.orders import ORDERS
 from tests.faults.tripwire import Tripwire
 
 ORPHANED_S = 0.5

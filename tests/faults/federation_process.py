@@ -6,8 +6,8 @@ Opens the homes in FOLDER, runs the job (or goes on with it), and prints its mod
 import sys
 from pathlib import Path
 
+from hansa.agents.core.messages import JobSpec
 from hansa.agents.local import LocalFederation
-from hansa.agents.messages import JobSpec
 
 PARTIES = ("east", "north", "west")
 

@@ -15,12 +15,12 @@ import polars as pl
 import tomlkit
 from sklearn.datasets import load_digits
 
-from hansa.agents.backup import make_backup, restore_backup
+from hansa.agents.care.backup import make_backup, restore_backup
+from hansa.agents.core.messages import JobSpec
 from hansa.agents.errors import AgentError
 from hansa.agents.home import PASSWORD, Home, write_whole
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.messages import JobSpec
-from hansa.agents.reach import reach
+from hansa.agents.service.reach import reach
 from hansa.broker import Account, BrokerAddress, Management, provision
 from hansa.broker.layout import user
 from hansa.ledger import LedgerStore

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hansa.agents.reach import reach
+from hansa.agents.service.reach import reach
 from hansa.broker import Management, decode, frame_kind
 from hansa.broker.envelope import ENVELOPE, EVENT
 from hansa.broker.frames import unpack_frame

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hansa.agents import workshop
-from hansa.agents.journal import SqliteJournal
+from hansa.agents.core import workshop
+from hansa.agents.core.journal import SqliteJournal
 from hansa.broker import AmqpTransport
 from hansa.ledger import LedgerStore
 

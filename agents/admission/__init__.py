@@ -1,0 +1,1 @@
+"""How a federation begins, and who comes in, goes, and changes keys."""

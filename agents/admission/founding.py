@@ -1,0 +1,101 @@
+"""How does a federation begin? With a charter, which its keeper signs, and a place on a broker."""
+
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from hansa.agents.admission.invite import broker_url
+from hansa.agents.admission.registrar import PASSWORD_BYTES
+from hansa.agents.admission.settling import check_free, settle
+from hansa.agents.errors import FederationError
+from hansa.agents.home import Home
+from hansa.broker import Account, Identity
+from hansa.broker.layout import check_member, exchange, user
+from hansa.ledger import ChainedEntry, Charter, Keeper, LedgerError, StoreMissing
+
+
+def found(
+    home: Home,
+    identity: Identity,
+    federation: str,
+    broker: str,
+    provide: Callable[[Account], None],
+    *,
+    purpose: str = "",
+    ca: str = "",
+) -> str:
+    """Found a federation whose ledger this home's agent keeps; return its charter's fingerprint, 64 hex digits.
+
+    The place on the broker comes first, so that nothing is written here for a name that another has there. Begun
+    anew after a crash, founding goes on with the place and the charter that it made.
+
+    Args:
+        broker: its URL, without user and virtual host.
+        provide: builds the federation's place on the broker, or says how; called before the home is changed.
+        purpose: for people; it stands in the charter.
+        ca: PEM of who vouches for the broker, if not the system's authorities.
+
+    Raises:
+        FederationError: the home belongs to a federation, is no aggregator's, or holds another ledger.
+        ProvisionFailed, BrokerUnreachable: from `provide`; the home is as it was.
+        ValueError: no name, or no URL of a broker.
+    """
+    config = home.config()
+    url = broker_url(broker, user(exchange(federation), check_member(identity.name)), federation)
+    with home.held():
+        _check_not_founded(home, identity, federation)
+        if "aggregator" not in config.agent.roles:
+            raise FederationError(
+                f"{identity.name} is no aggregator: add it to agent.roles, since the founder keeps the ledger"
+            )
+        account = Account(identity.name, secrets.token_urlsafe(PASSWORD_BYTES), anew=True)
+        provide(account)
+        charter = _charter(home, identity, federation, config.agent.organisation, purpose)
+        settle(
+            home,
+            identity,
+            charter,
+            federation=federation,
+            keeper=identity.name,
+            broker=url,
+            password=account.password,
+            ca=ca,
+        )
+    return charter.hash.hex()
+
+
+def _check_not_founded(home: Home, identity: Identity, federation: str) -> None:
+    """Raise FederationError if the home belongs to a federation, or has begun to found another."""
+    membership = home.config().membership
+    if membership is not None and (membership.id, membership.keeper) == (federation, identity.name):
+        raise FederationError(
+            f"{federation} is founded already, and {identity.name} keeps its ledger; to build its place on the "
+            "broker: hansa broker provision --home HOME, or hansa broker commands --home HOME for lines to type"
+        )
+    check_free(home, identity)
+    try:
+        store = home.stored()
+    except StoreMissing:
+        return
+    with closing(store):
+        try:
+            Keeper(identity, federation, store)
+        except LedgerError as error:
+            raise FederationError(
+                f"{store.address}: not the beginning of {federation}: {error}; "
+                "go on with what it is the ledger of, or move it away"
+            ) from None
+
+
+def _charter(
+    home: Home, identity: Identity, federation: str, organisation: str, purpose: str
+) -> ChainedEntry:
+    """Write the charter, or return the one that an earlier attempt wrote."""
+    with closing(home.store(create=True)) as store:
+        first = next(store.read(0, 1), None)
+        writer = Keeper(identity, federation, store)  # refuses another's ledger
+        if first is not None:
+            return first
+        charter = Charter(federation, identity.public, organisation=organisation, purpose=purpose)
+        return writer.found(charter, int(time.time() * 1000))

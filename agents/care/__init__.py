@@ -1,0 +1,1 @@
+"""What keeps an agent well: backups, restoring, and the doctor."""

@@ -1,0 +1,1 @@
+"""The agent itself: what arrives, what follows, and what is journalled before anybody hears of it."""

@@ -1,0 +1,484 @@
+"""Who writes on the ledger, and who holds a copy? An agent's ledger side, keeper or member.
+
+Authors sign entries and send them to the keeper; the keeper chains them and sends every member what the chain
+has gained; members verify before they store. An author knows that its entry is chained when the entry comes
+back in that stream, receipt and all.
+
+The keeper's own entries take the same way through its journal: signed in one step, chained in the next. An
+entry that was chained but not yet journalled as such is offered again after a crash, and the store recognises
+it by author and number, so nothing is lost or doubled.
+
+Authors keep what they sign until it comes back: a keeper that was restored from a backup has forgotten what it was
+sent, and asks for it again, together with the entries it has chained since (`hansa.agents.core.restored`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hansa.agents.core.journal import Changes, Journal, pack_row, unpack_row
+from hansa.agents.core.messages import (
+    ChainedRow,
+    LedgerAppend,
+    LedgerEntries,
+    LedgerFetch,
+    LedgerHeld,
+    LedgerRefused,
+    SignedRow,
+)
+from hansa.agents.core.restored import CatchingUp
+from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
+from hansa.ledger import (
+    Body,
+    ChainedEntry,
+    Head,
+    Keeper,
+    LedgerStore,
+    MalformedEntry,
+    Refusal,
+    Replica,
+    SignedEntry,
+    Standing,
+    read_entry,
+    sign_entry,
+)
+from hansa.protocols import PeerError
+
+PUSH_ENTRIES = 256  # in one message
+PUSH_DELAY_S = 0.5  # for entries that nobody waits for
+PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
+PUSH_BYTES = 512 * 1024
+MOST_MAIL = 16  # unconfirmed messages to one member; whoever does not read gets no more, and catches up later
+MOST_REPEATED = 32  # entries not on the chain yet, that are sent once more with the next one
+MOST_REFUSALS = 256  # likewise, of refused entries; their author sends them again
+FETCH_PAUSE_S = 30.0  # between two answers to one member that lacks entries
+SESSION = "ledger"
+FORMER_S = 7 * 86_400.0  # as long as a message may take: keys that must count no longer are revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """An entry of ours is on the chain."""
+
+    session: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The keeper won't chain an entry of ours."""
+
+    session: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message the clerk wants sent."""
+
+    recipient: str
+    message: LedgerAppend | LedgerEntries | LedgerRefused | LedgerFetch | LedgerHeld
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """An entry of ours that is not on the chain yet, as far as we know."""
+
+    session: str
+    kind: str
+    entry: SignedEntry
+
+
+Outcome = Chained | Declined
+
+
+class Clerk:
+    """An agent's side of the ledger.
+
+    Args:
+        identity: who signs.
+        federation: its id.
+        keeper: the name of the ledger's keeper, perhaps our own.
+        store: our copy.
+        charter: (32,) bytes, the pinned fingerprint of the charter.
+        journal: where numbers and awaited entries are kept.
+        unconfirmed: how many messages to somebody are on their way.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        federation: str,
+        keeper: str,
+        store: LedgerStore,
+        charter: bytes,
+        journal: Journal,
+        unconfirmed: Callable[[str], int] = lambda name: 0,
+    ) -> None:
+        self._identity = identity
+        self._federation = federation
+        self._keeper_name = keeper
+        self.store = store
+        self._keeper = Keeper(identity, federation, store) if keeper == identity.name else None
+        self._replica = None if self._keeper else Replica(store, charter, federation)
+        meta = journal.load("meta")
+        self._next_seq = max(
+            int.from_bytes(meta.get(b"author-seq", b"")), self.standing.next_author_seq(identity.name)
+        )
+        self._awaited: dict[int, _Awaited] = {}
+        for key, value in journal.load("awaited").items():
+            session, kind, signed, signature = unpack_row(value)
+            self._awaited[int.from_bytes(key)] = _Awaited(session, kind, SignedEntry(signed, signature))
+        self._fresh: set[int] = set()  # numbers signed in the step under way
+        self._unsent: list[SignedRow] = []
+        self._pushed = {key.decode(): int.from_bytes(value) for key, value in journal.load("pushed").items()}
+        self._seen = self.head
+        self._urgent = True  # after a restart: whatever is behind is sent at once
+        self._push_due: float | None = None
+        self._unconfirmed = unconfirmed
+        # Who wants the entries from where on; whom we owe the word that these were all; whom we answered when.
+        self._asked = {key.decode(): int.from_bytes(value) for key, value in journal.load("fetch").items()}
+        self._owed: set[str] = set()
+        self._answered_at: dict[str, float] = {}
+        self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
+
+    @property
+    def standing(self) -> Standing:
+        """Members, jobs and data sets as of our copy's head."""
+        return self._keeper.standing if self._keeper is not None else self._require_replica().standing
+
+    @property
+    def head(self) -> Head:
+        """Our copy's head."""
+        return self._keeper.head if self._keeper is not None else self._require_replica().head
+
+    def oldest_awaited(self) -> int | None:
+        """Return the number of our oldest entry that is not on the chain, as far as we know, or None."""
+        return next(iter(self._awaited), None)
+
+    def waiting(self) -> bool:
+        """Whether entries of ours are not on the chain yet, as far as we know."""
+        return bool(self._awaited)
+
+    def awaits(self) -> tuple[str, ...]:
+        """Return the members whose answers we need, as a restored keeper, before we chain anything."""
+        return () if self.catching_up is None else self.catching_up.silent(self.standing)
+
+    def lookup(self, name: str) -> PublicIdentity:
+        """Return a member's keys.
+
+        Raises:
+            UnknownSender: nobody of that name was ever admitted, or it has left.
+            SuspendedSender: the member is suspended.
+        """
+        member = self.standing.members.get(name)
+        if member is None or member.status == "left":
+            raise UnknownSender(f"{name!r} is no member of {self._federation}")
+        if member.status != "active":
+            raise SuspendedSender(f"{name!r} is {member.status} in {self._federation}")
+        return member.public
+
+    def former(self, name: str, now_s: float) -> PublicIdentity | None:
+        """Return what keys a member had before these, while messages under them may be on the way."""
+        member = self.standing.members.get(name)
+        if member is None or now_s > member.rotated_ms / 1000 + FORMER_S:
+            return None
+        return member.former
+
+    # --- writing ---------------------------------------------------------------------------------------
+    def write(self, changes: Changes, now_s: float, session: str, body: Body) -> None:
+        """Sign an entry; it goes to the keeper with this step."""
+        number = self._next_seq
+        entry = sign_entry(
+            self._identity,
+            federation=self._federation,
+            author_seq=number,
+            body=body,
+            time_ms=int(now_s * 1000),
+        )
+        self._next_seq = number + 1
+        changes.put("meta", b"author-seq", self._next_seq.to_bytes(8))
+        kind = read_entry(entry.signed).kind
+        self._awaited[number] = _Awaited(session, kind, entry)
+        row = pack_row(session, kind, entry.signed, entry.signature)
+        changes.put("awaited", number.to_bytes(8), row)
+        self._fresh.add(number)
+        if self._keeper is None:
+            self._unsent.append(SignedRow(entry.signed, entry.signature))
+
+    def committed(self) -> None:
+        """The step's changes are in the journal: its entries may be chained from now on."""
+        self._fresh.clear()
+
+    def send_again(self) -> None:
+        """Have all that is awaited sent to the keeper once more, byte by byte; what it has, it recognises."""
+        if self._keeper is None:
+            self._unsent = [
+                SignedRow(each.entry.signed, each.entry.signature) for each in self._awaited.values()
+            ]
+
+    def mail(self, changes: Changes, now_s: float) -> Iterator[Mail]:
+        """Yield what this step must send: our entries to the keeper, or the chain's gain to every member.
+
+        Entries that nobody waits for (a round's, say) are sent a little later, several at once.
+        """
+        if self._unsent:
+            if (
+                len(self._awaited) <= MOST_REPEATED
+            ):  # in order: one that was lost could not follow its successors
+                self.send_again()
+            rows, self._unsent = tuple(self._unsent), []
+            yield Mail(self._keeper_name, LedgerAppend(rows))
+        if self._keeper is None:
+            yield from self._told_to_keeper()
+        elif self.catching_up is None:
+            self._begin_answers(changes, now_s)
+            yield from self._told_to_members(changes, now_s)
+            yield from self._end_answers(changes)
+
+    def reader(self, name: str) -> PublicIdentity:
+        """Return the keys for which entries are sealed, of members and of those who were.
+
+        Raises:
+            UnknownSender: nobody of that name was ever admitted.
+        """
+        member = self.standing.members.get(name)
+        if member is None:
+            raise UnknownSender(f"{name!r} is no member of {self._federation}")
+        return member.public
+
+    def next_due(self) -> float | None:
+        """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
+        return self._push_due
+
+    def next_answer(self) -> float | None:
+        """When a member that asks too often is answered, UTC seconds, or None."""
+        if self.catching_up is not None:
+            return None
+        asked = self._asked.keys() - self._owed
+        return min((self._answered_at.get(name, 0.0) + FETCH_PAUSE_S for name in asked), default=None)
+
+    def _told_to_keeper(self) -> Iterator[Mail]:
+        """Tell a keeper that was restored from a backup what it has forgotten."""
+        for name, start in self._asked.items():
+            for rows in self._batches(start, self.head.size):
+                yield Mail(name, LedgerEntries(rows))
+            yield Mail(name, LedgerHeld(self.head.size))
+        self._asked.clear()
+
+    def _told_to_members(self, changes: Changes, now_s: float) -> Iterator[Mail]:
+        behind = self._behind()
+        if not behind:
+            return
+        if self._push_due is None:
+            self._push_due = now_s + PUSH_DELAY_S
+        if self._urgent or now_s >= self._push_due:
+            self._urgent, self._push_due = False, None
+        else:
+            behind = {name: goal for name, goal in behind.items() if name in self._owed}
+        yield from self._pushes(changes, behind)
+
+    def _begin_answers(self, changes: Changes, now_s: float) -> None:
+        """Take up who asked for entries: one answer to each at a time, and then a pause."""
+        for name, start in list(self._asked.items()):
+            answered_at = self._answered_at.get(name)
+            if name in self._owed or (answered_at is not None and now_s < answered_at + FETCH_PAUSE_S):
+                continue
+            del self._asked[name]
+            self._answered_at[name] = now_s
+            self._owed.add(name)
+            self._note_pushed(changes, name, min(start, self._pushed.get(name, 0)))
+
+    def _end_answers(self, changes: Changes) -> Iterator[Mail]:
+        for name in sorted(self._owed):
+            goal = self._goal(name)
+            if self._pushed.get(name, 0) >= goal:
+                self._owed.discard(name)
+                if name not in self._asked:
+                    changes.drop("fetch", name.encode())
+                yield Mail(name, LedgerHeld(goal))
+
+    def _goal(self, name: str) -> int:
+        """Return how much of the chain a member is sent: up to the entry that suspends it or lets it go."""
+        member = self.standing.members[name]
+        return self.head.size if member.status == "active" else member.status_at + 1
+
+    def _behind(self) -> dict[str, int]:
+        """Return who lacks entries, as far as we have sent them, and up to where to send them."""
+        goals = {name: self._goal(name) for name in self.standing.members if name != self._identity.name}
+        return {name: goal for name, goal in goals.items() if self._pushed.get(name, 0) < goal}
+
+    # --- as keeper -------------------------------------------------------------------------------------
+    def due_drafts(self) -> tuple[SignedEntry, ...]:
+        """Return our own entries of earlier, committed steps, which a keeper chains now; a member sends its own."""
+        if self._keeper is None:
+            return ()
+        return tuple(each.entry for number, each in self._awaited.items() if number not in self._fresh)
+
+    def chain(
+        self, changes: Changes, now_s: float, entries: tuple[SignedEntry, ...], authors: tuple[str, ...]
+    ) -> Iterator[Outcome | Mail]:
+        """Chain entries as the keeper; yield what happened to our own, and refusals to send to other authors.
+
+        Args:
+            authors: who sent each entry; an entry signed by somebody else than its sender is refused anyway
+                by its signature, and its refusal goes to the sender.
+        """
+        if self._keeper is None:
+            raise RuntimeError("only the keeper chains")
+        for entry, sender, outcome in zip(entries, authors, self._keeper.append(entries, now_s), strict=True):
+            match outcome:
+                case ChainedEntry():
+                    self._urgent |= read_entry(outcome.signed).kind not in PATIENT_KINDS
+                    yield from self._settled(changes, outcome)
+                case Refusal(_, reason) if sender == self._identity.name:
+                    yield from self._declined(changes, _author_seq(entry), reason)
+                case Refusal(_, reason) if self._unconfirmed(sender) < MOST_REFUSALS:
+                    yield Mail(sender, LedgerRefused(_author_seq(entry), reason[:500]))
+                case Refusal():
+                    pass  # its author reads nothing of what we send, and shall not fill our disk
+        self._note_head(changes)
+
+    def _pushes(self, changes: Changes, goals: dict[str, int]) -> Iterator[Mail]:
+        for name, goal in goals.items():
+            start = before = self._pushed.get(name, 0)
+            room = MOST_MAIL - self._unconfirmed(name)
+            while start < goal and room > 0:
+                rows = self._batch(start, goal)
+                yield Mail(name, LedgerEntries(rows))
+                start, room = start + len(rows), room - 1
+            if start != before:
+                self._note_pushed(changes, name, start)
+
+    def _batches(self, start: int, stop: int) -> Iterator[tuple[ChainedRow, ...]]:
+        """Yield entries, as many as fit into one message each."""
+        while start < stop:
+            rows = self._batch(start, stop)
+            yield rows
+            start += len(rows)
+
+    def _note_pushed(self, changes: Changes, member: str, size: int) -> None:
+        self._pushed[member] = size
+        changes.put("pushed", member.encode(), size.to_bytes(8))
+
+    def _batch(self, start: int, stop: int) -> tuple[ChainedRow, ...]:
+        rows: list[ChainedRow] = []
+        size = 0
+        for entry in self.store.read(start, min(stop, start + PUSH_ENTRIES)):
+            size += len(entry.signed)
+            if rows and size > PUSH_BYTES:
+                break
+            rows.append(
+                ChainedRow(
+                    entry.index, entry.previous, entry.signed, entry.signature, entry.hash, entry.receipt
+                )
+            )
+        return tuple(rows)
+
+    def fetch(self, changes: Changes, member: str, start: int) -> None:
+        """Somebody lacks entries (a restored backup, say): the next mail brings them, and says when they end.
+
+        Raises:
+            PeerError: there is no such entry.
+        """
+        if self._keeper is None:
+            if member != self._keeper_name:
+                raise PeerError(f"{member} asks us for entries, but {self._keeper_name} keeps the ledger")
+            self.send_again()
+        elif self.catching_up is None and not 0 <= start <= self.head.size:
+            raise PeerError(f"{member} asks for entries from {start} on; there are {self.head.size}")
+        start = max(start, 0)
+        self._asked[member] = start = min(start, self._asked.get(member, start))
+        if self._keeper is not None:
+            changes.put("fetch", member.encode(), min(start, self.head.size).to_bytes(8))
+
+    # --- as keeper, restored ---------------------------------------------------------------------------
+    def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
+        """Take back what a member holds of our chain; errors and outcomes as `accept`."""
+        if self._keeper is None:
+            raise RuntimeError("only the keeper takes entries back")
+        entries = _entries(message)
+        self._keeper.adopt(entries)
+        yield from self._taken_in(changes, entries)
+
+    def held(self, changes: Changes, member: str, size: int) -> None:
+        """A member has told us all it holds; of interest only while we ask, or anybody could have all sent anew."""
+        if self.catching_up is not None:
+            self._note_pushed(changes, member, max(0, min(size, self.head.size)))
+            self._urgent = True
+            self.catching_up.answered.add(member)
+
+    # --- as member -------------------------------------------------------------------------------------
+    def accept(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
+        """Verify and store what the keeper sent; yield which of our own entries are in it.
+
+        Raises:
+            LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
+        """
+        entries = _entries(message)
+        self._require_replica().accept(entries)
+        yield from self._taken_in(changes, entries)
+
+    def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
+        """The keeper refused an entry of ours."""
+        yield from self._declined(changes, message.author_seq, message.reason)
+
+    # --- both ------------------------------------------------------------------------------------------
+    def _taken_in(self, changes: Changes, entries: Iterable[ChainedEntry]) -> Iterator[Outcome]:
+        for entry in entries:
+            yield from self._settled(changes, entry)
+        self._note_head(changes)
+
+    def _settled(self, changes: Changes, entry: ChainedEntry) -> Iterator[Outcome]:
+        fields = read_entry(entry.signed)
+        if fields.author == self._identity.name:
+            awaited = self._awaited.pop(fields.author_seq, None)
+            changes.drop("awaited", fields.author_seq.to_bytes(8))
+            if awaited is not None:
+                yield Chained(awaited.session, awaited.kind)
+
+    def _declined(self, changes: Changes, number: int, reason: str) -> Iterator[Outcome]:
+        awaited = self._awaited.pop(number, None)
+        if awaited is None:
+            return  # no entry of ours, or one that is settled
+        changes.drop("awaited", number.to_bytes(8))
+        yield Declined(awaited.session, awaited.kind, reason)
+
+    def _note_head(self, changes: Changes) -> None:
+        """Remember the newest head, so that a copy cut short afterwards is found out."""
+        if self.head != self._seen:
+            self._seen = self.head
+            note_head(changes, self._seen)
+
+    def _require_replica(self) -> Replica:
+        if self._replica is None:
+            raise RuntimeError("the keeper has no replica")
+        return self._replica
+
+
+def note_head(changes: Changes, head: Head) -> None:
+    """Remember a head, so that a copy cut short afterwards is found out."""
+    changes.put("meta", b"seen-head", pack_row(head.size, head.hash))
+
+
+def seen_head(journal: Journal) -> Head | None:
+    """Return the newest head an agent has journalled, or None if it never saw one."""
+    value = journal.load("meta").get(b"seen-head")
+    if value is None:
+        return None
+    size, digest = unpack_row(value)
+    return Head(size, digest)
+
+
+def _entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
+    return tuple(
+        ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
+        for row in message.rows
+    )
+
+
+def _author_seq(entry: SignedEntry) -> int:
+    try:
+        return read_entry(entry.signed).author_seq
+    except MalformedEntry:
+        return -1  # no number of anybody's

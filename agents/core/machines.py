@@ -1,0 +1,604 @@
+"""Which machines are at work in an agent, and what do they ask of it?
+
+A job is coordination (propose, consent, start, end) around a protocol's role. This holds the states of both,
+their timers and their tasks, feeds them events, and carries out their effects into the step's changes.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hansa.agents.config import PolicySection
+from hansa.agents.core import coordination, wire
+from hansa.agents.core.blobs import BlobStore
+from hansa.agents.core.coordination import Over, StartRole, StopRole, TellRole
+from hansa.agents.core.desk import Desk
+from hansa.agents.core.journal import Journal, pack_row, unpack_row
+from hansa.agents.core.messages import JobAbort, JobSpec, spec_digest
+from hansa.agents.core.policy import objection, read_settings
+from hansa.agents.core.restored import PATIENCE_S
+from hansa.agents.core.workshop import Ended, Workshop, workbench
+from hansa.agents.data.rows import Dataset
+from hansa.agents.errors import JobError
+from hansa.broker import (
+    ArrayRef,
+    BadName,
+    BrokerError,
+    NotEncodable,
+    Plain,
+    Refused,
+    attach,
+    check_name,
+    decode,
+    detach,
+    encode,
+    from_plain,
+    refs,
+    to_plain,
+)
+from hansa.ledger import Body, Job, ModelEvaluated, RoundClosed
+from hansa.protocols import (
+    PROTOCOLS,
+    Abort,
+    Awaited,
+    Brief,
+    CancelTimer,
+    Compute,
+    Computed,
+    Effect,
+    Event,
+    Finish,
+    Keep,
+    ModelRegistry,
+    PeerError,
+    ProtocolError,
+    ProtocolSpec,
+    Received,
+    Record,
+    RoleSpec,
+    Send,
+    SetTimer,
+    Step,
+    TimerFired,
+    protocol,
+)
+
+log = logging.getLogger("hansa.agent")
+
+MOST_OFFERS = 16  # from one sender, that the ledger does not show yet
+OFFER_S = 3_600.0  # after which they are forgotten
+
+Place = tuple[str, str, str]  # session, slot (job or role), name of a timer
+
+
+@dataclass(slots=True)
+class _Role:
+    """A protocol's role at work."""
+
+    brief: Brief
+    spec: ProtocolSpec
+    role: RoleSpec[Any]
+    state: Any
+
+
+class Machines:
+    """The jobs of one agent and the protocol roles at work in them.
+
+    Args:
+        desk: where the step under way gathers what follows.
+        blobs: where large arrays of snapshots lie.
+        journal: what to take up after a restart.
+        workshop: who runs tasks.
+        registry: the models that jobs may name.
+        datasets: by name, how to read our rows.
+        policy: which jobs we consent to.
+        detach_bytes: arrays of at least this size lie beside the snapshots.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        blobs: BlobStore,
+        journal: Journal,
+        workshop: Workshop,
+        registry: ModelRegistry,
+        datasets: Mapping[str, Callable[[], Dataset]],
+        policy: PolicySection,
+        detach_bytes: int,
+    ) -> None:
+        self._desk = desk
+        self._blobs = blobs
+        self._journal = journal
+        self._workshop = workshop
+        self._registry = registry
+        self._datasets = datasets
+        self.policy = policy
+        self._detach_bytes = detach_bytes
+        self._jobs: dict[str, coordination.JobState] = {}
+        self._roles: dict[str, _Role] = {}
+        self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
+        self._tasks: dict[tuple[str, str], Compute] = {}
+        self._timers: dict[Place, float] = {}
+        self._offers: dict[
+            tuple[str, str], JobSpec
+        ] = {}  # (sender, job), until the ledger shows the proposal
+        self._restore()
+
+    # --- what the agent asks ------------------------------------------------------------------------------
+    def knows(self, job: str) -> bool:
+        """Whether the job was proposed here or offered to us."""
+        return job in self._jobs
+
+    def expects(self, session: str) -> bool:
+        """Whether a session is a job's that is known here, or on offer."""
+        return session in self._jobs or any(session == offered for _, offered in self._offers)
+
+    def outcome(self, job: str) -> Over | None:
+        """Return how a job ended here, or None while it runs or if it is unknown."""
+        state = self._jobs.get(job)
+        return state if isinstance(state, Over) else None
+
+    def result(self, job: str) -> Any:
+        """Return what a protocol's role ended with here.
+
+        Raises:
+            JobError: nothing, or not yet.
+        """
+        value = self._journal.load("result").get(job.encode())
+        if value is None:
+            raise JobError(f"job {job!r} has left no result at {self._desk.name}")
+        spec = self._jobs[job].spec
+        return wire.restore(attach(decode(value), self._blobs.load), protocol(spec.protocol).results)
+
+    def spec(self, job: str) -> JobSpec:
+        """Return a job as it was offered; JobError if it is unknown here."""
+        state = self._jobs.get(job)
+        if state is None:
+            raise JobError(f"job {job!r} is unknown at {self._desk.name}")
+        return state.spec
+
+    def kept(self, job: str) -> Any:
+        """Return what a protocol's role kept here of a job that ended without a result, or None.
+
+        Raises:
+            CorruptBlob: it is damaged.
+        """
+        value = self._journal.load("kept").get(job.encode())
+        if value is None:
+            return None
+        classes = [each for known in PROTOCOLS.values() for each in known.kept]
+        return wire.restore(attach(decode(value), self._blobs.load), classes)
+
+    def awaited(self, job: str) -> tuple[Awaited, float | None]:
+        """Return what a job waits for here, and when that patience ends (UTC seconds, None: with no deadline).
+
+        Raises:
+            JobError: the job is unknown here.
+        """
+        self.spec(job)
+        role = self._roles.get(job)
+        awaited = coordination.awaited(self._jobs[job])
+        slot = "job"
+        if role is not None:
+            awaited, slot = role.role.awaited(role.state), "role"
+        timers = (due for (session, kind, _), due in self._timers.items() if (session, kind) == (job, slot))
+        return awaited, min(timers, default=None)
+
+    def going_on(self) -> set[str]:
+        """Return the jobs that are not over here, and those on offer."""
+        offered = {session for _, session in self._offers}
+        return offered | set(self.open_jobs())
+
+    def over(self) -> set[str]:
+        """Return the jobs that are over here and have left no result."""
+        results = {key.decode() for key in self._journal.load("result")}
+        return {job for job, state in self._jobs.items() if isinstance(state, Over)} - results
+
+    def forget(self, job: str) -> None:
+        """Drop a job that is over; a result stays, with the specification that says what it is of."""
+        self._drop_arrays("kept", job)
+        if job in self.over():
+            del self._jobs[job]
+            self._drop_snapshot(job, "job")
+
+    def open_jobs(self) -> tuple[str, ...]:
+        """Return the jobs that are not over here, in the order in which they came."""
+        return tuple(job for job, state in self._jobs.items() if not isinstance(state, Over))
+
+    def leave_all(self, reason: str) -> None:
+        """End every job here; one whose end is on its way to the ledger waits for that, with time to catch up."""
+        for job in self.open_jobs():
+            self.tell_job(job, coordination.Cancel(reason))
+        for job in self.open_jobs():
+            patience_s = coordination.RECEIPT_S + PATIENCE_S
+            self._set_timer((job, "job", "receipt"), self._desk.clock() + patience_s)
+
+    def busy(self) -> bool:
+        """Whether tasks are under way."""
+        return bool(self._tasks)
+
+    def next_timer(self) -> float | None:
+        """When the next timer is due, UTC seconds, or None."""
+        return min(self._timers.values(), default=None)
+
+    # --- what happens to them -----------------------------------------------------------------------------
+    def propose(self, spec: JobSpec) -> None:
+        """Begin a job as its coordinator; one of a name that is known already is dropped."""
+        if spec.job in self._jobs:
+            log.error("%s: job %s was submitted twice", self._desk.name, spec.job)
+            return
+        self._coordinate(spec.job, coordination.propose(spec))
+
+    def offered(self, session: str, sender: str, spec: JobSpec) -> None:
+        """Keep an offer until the ledger shows the proposal that it must match (`consider_offers`).
+
+        Raises:
+            PeerError: the offer contradicts itself, comes twice, or there are too many from its sender.
+        """
+        try:
+            check_name(spec.job)
+        except BadName as error:  # it could not even be refused on the ledger
+            raise PeerError(f"{sender} offered a job without a name: {error}") from None
+        if session != spec.job:
+            raise PeerError(f"{sender} offered job {spec.job!r} in session {session!r}")
+        if session in self._jobs or (sender, session) in self._offers:
+            raise PeerError(f"{sender} offered job {spec.job!r}, which is known here already")
+        if sum(who == sender for who, _ in self._offers) >= MOST_OFFERS:
+            raise PeerError(f"{sender} has offered {MOST_OFFERS} jobs that the ledger does not know")
+        self._offers[sender, session] = spec
+        row = pack_row(float(self._desk.clock()), to_plain(spec))
+        self._desk.changes.put("offer", pack_row(sender, session), row)
+
+    def consider_offers(self, proposed: Mapping[str, Job], reservation: str | None) -> None:
+        """Consent to, or refuse, the offers whose proposals are on the ledger; drop those that do not match.
+
+        Consent is bound to the ledger: its proposal names the coordinator and the digest of the whole
+        specification, so nobody can have us consent to one thing while the books show another.
+
+        Args:
+            proposed: the ledger's jobs.
+            reservation: why this agent takes no job at present, or None.
+        """
+        for (sender, session), spec in list(self._offers.items()):
+            job = proposed.get(session)
+            if job is None:
+                continue
+            self._drop_offer(sender, session)
+            known = session in self._jobs or job.status != "open"  # forgotten, or over before we heard of it
+            if known or job.coordinator != sender or job.specification != spec_digest(spec):
+                log.warning(
+                    "%s: %s offered another job %s than the ledger has", self._desk.name, sender, session
+                )
+                self._desk.announce("message-refused", error="PeerError", peer=sender)
+                continue
+            why_not = reservation or objection(spec, sender, self.policy, self._datasets, self._registry)
+            self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
+            self._coordinate(session, coordination.consider(spec, sender, why_not))
+
+    def drop_stale_offers(self) -> None:
+        """Forget offers that the ledger has not shown for an hour."""
+        for key, value in self._journal.load("offer").items():
+            since, _ = unpack_row(value)
+            sender, session = unpack_row(key)
+            if (sender, session) in self._offers and since + OFFER_S < self._desk.clock():
+                log.warning(
+                    "%s: the ledger never showed job %s, offered by %s", self._desk.name, session, sender
+                )
+                self._drop_offer(sender, session)
+
+    def _drop_offer(self, sender: str, session: str) -> None:
+        del self._offers[sender, session]
+        self._desk.changes.drop("offer", pack_row(sender, session))
+
+    def received(self, session: str, sender: str, message: object) -> None:
+        """Give a peer's message to the machine it is for.
+
+        Raises:
+            PeerError: the machine refuses it, or there is no such job here.
+        """
+        if (sender, session) in self._offers and isinstance(message, JobAbort):
+            self._abandon(sender, session, message)
+            return
+        if session not in self._jobs:
+            raise PeerError(f"{sender} spoke of job {session!r}, which is unknown here")
+        if wire.kind_of(message).slot == "job":
+            self.tell_job(session, Received(sender, message))
+        else:
+            self._tell_role(session, Received(sender, message))
+
+    def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
+        """A job was called off before the ledger had shown us its proposal."""
+        spec = self._offers[sender, session]
+        self._drop_offer(sender, session)
+        self._coordinate(session, coordination.JobStep(Over(spec, "aborted", abort.reason, abort.missing)))
+
+    def tell_job(self, session: str, event: coordination.JobEvent) -> None:
+        """Give an event to a job's coordination; jobs unknown here have none."""
+        state = self._jobs.get(session)
+        if state is not None:
+            self._coordinate(session, coordination.step(state, event))
+
+    def ended(self, ended: Ended) -> None:
+        """Give a task's end to the role that asked for it."""
+        if (ended.session, ended.task_id) not in self._tasks:
+            return  # its role has ended, or a later task of the same name took its place
+        self._drop_task(ended.session, ended.task_id)
+        try:
+            self._tell_role(ended.session, Computed(ended.task_id, ended.result, ended.error))
+        except PeerError as error:
+            self._give_up(ended.session, f"{self._desk.name}: {error}")
+
+    def fire_timers(self, now: float) -> None:
+        """Tell the machines whose timers are due."""
+        for place in sorted(place for place, due in self._timers.items() if due <= now):
+            if self._timers.get(place, now + 1) > now:
+                continue  # an earlier one of these cancelled or renewed it
+            self._drop_timer(place)
+            session, slot, name = place
+            if slot == "job":
+                self.tell_job(session, TimerFired(name))
+            else:
+                self._tell_role(session, TimerFired(name))
+
+    def snapshot(self) -> None:
+        """Write the states that changed in this step, once each."""
+        for session, slot in sorted(self._dirty):
+            if slot == "job":
+                plain = wire.snapshot(self._jobs[session])
+            elif session in self._roles:
+                role = self._roles[session]
+                plain = detach(wire.snapshot(role.state), self._blobs.keep, self._detach_bytes)
+            else:
+                continue  # ended within the step
+            key = pack_row(session, slot)
+            self._desk.changes.put("machine", key, encode(plain))
+            self._blobs.use("machine", key, refs(plain))
+        self._dirty.clear()
+
+    # --- coordination -------------------------------------------------------------------------------------
+    def _coordinate(self, session: str, step: coordination.JobStep) -> None:
+        """Take a job's next state and carry out what it asks for."""
+        before = self._jobs.get(session)
+        self._jobs[session] = step.state
+        if step.state != before:
+            self._dirty.add((session, "job"))
+        spec = step.state.spec
+        for effect in step.effects:
+            match effect:
+                case StartRole(role, parties):
+                    self._start_role(spec, role, parties)
+                case TellRole(event):
+                    self._tell_role(session, event)
+                case StopRole():
+                    self._stop_role(session)
+                case Send() | Record() | Keep() | SetTimer() | CancelTimer() | Compute() | Finish() | Abort():
+                    self._carry_out(session, "job", spec, effect)
+        if isinstance(step.state, Over) and not isinstance(before, Over):
+            ended = step.state
+            self._desk.announce("job-over", job=session, outcome=ended.outcome, reason=ended.reason)
+
+    def _start_role(self, spec: JobSpec, name: str, parties: tuple[str, ...]) -> None:
+        """Begin a protocol's role; settings that don't fit end the job here, with the reason."""
+        try:
+            brief, known = self._brief(spec, name, parties)
+            begins = known.start(brief.settings)
+            if begins is not None:
+                brief = replace(brief, start=self.kept(begins.job))
+            role = known.role(name)
+            first = role.begin(brief)
+        except (ProtocolError, BrokerError, ValueError) as error:
+            self.tell_job(spec.job, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {error}"))
+            return
+        self._desk.changes.put("role", spec.job.encode(), pack_row(name, list(parties)))
+        self._roles[spec.job] = _Role(brief, known, role, first.state)
+        self._advance(spec.job, first)
+
+    def _brief(self, spec: JobSpec, name: str, parties: tuple[str, ...]) -> tuple[Brief, ProtocolSpec]:
+        known = protocol(spec.protocol)
+        state = self._jobs[spec.job]
+        coordinator = getattr(state, "coordinator", self._desk.name)
+        settings = read_settings(known, spec)
+        return Brief(spec.job, self._desk.name, name, coordinator, parties, settings, spec.seed), known
+
+    # --- roles --------------------------------------------------------------------------------------------
+    def _tell_role(self, session: str, event: Event) -> None:
+        role = self._roles.get(session)
+        if role is None:
+            return  # over here; late words are expected
+        try:
+            step = role.role.step(role.state, event)
+        except PeerError:
+            raise
+        except ProtocolError as error:
+            self._give_up(session, f"{self._desk.name}: {error}")
+            return
+        self._advance(session, step)
+
+    def _advance(self, session: str, step: Step[Any]) -> None:
+        """Take a role's next state and carry out what it asks for."""
+        role = self._roles[session]
+        if step.state is not role.state or step.effects:
+            role.state = step.state
+            self._dirty.add((session, "role"))
+        spec = self._jobs[session].spec
+        for effect in step.effects:
+            match effect:
+                case Finish(result):
+                    self._finish(session, result)
+                case Abort(reason, missing):
+                    self._give_up(session, reason, missing)
+                case Keep(record):
+                    self._put_arrays("kept", session, record)
+                case Send() | Record() | SetTimer() | CancelTimer() | Compute():
+                    self._carry_out(session, "role", spec, effect)
+
+    def _finish(self, session: str, result: object) -> None:
+        self._blobs.secure(self._put_arrays("result", session, result))
+        self._drop_arrays("kept", session)
+        self._stop_role(session)
+        self.tell_job(session, wire.role_done(result))
+
+    def _put_arrays(self, space: str, session: str, record: object) -> tuple[ArrayRef, ...]:
+        """Write a record under a job's name; return the references of its large arrays."""
+        plain = detach(wire.snapshot(record), self._blobs.keep, self._detach_bytes)
+        self._desk.changes.put(space, session.encode(), encode(plain))
+        arrays = refs(plain)
+        self._blobs.use(space, session.encode(), arrays)
+        return arrays
+
+    def _drop_arrays(self, space: str, session: str) -> None:
+        self._desk.changes.drop(space, session.encode())
+        self._blobs.use(space, session.encode(), ())
+
+    def _give_up(self, session: str, reason: str, missing: tuple[str, ...] = ()) -> None:
+        self._stop_role(session)
+        self.tell_job(session, coordination.RoleFailed(reason, missing))
+
+    def _stop_role(self, session: str) -> None:
+        """Forget a role, its secrets, its tasks and its timers."""
+        self._roles.pop(session, None)
+        self._drop_snapshot(session, "role")
+        self._desk.changes.drop("role", session.encode())
+        for place in [place for place in self._timers if place[:2] == (session, "role")]:
+            self._drop_timer(place)
+        for task in [task for task in self._tasks if task[0] == session]:
+            self._drop_task(*task)
+
+    def _carry_out(self, session: str, slot: str, spec: JobSpec, effect: Effect) -> None:
+        match effect:
+            case Send(recipient, message):
+                try:
+                    self._desk.post(session, recipient, message)
+                except (NotEncodable, ValueError) as error:  # a model that has diverged to NaN, say
+                    self._give_up(
+                        session, f"{self._desk.name}: cannot send {type(message).__name__}: {error}"
+                    )
+            case Record(fact):
+                body = wire.body_of(spec, fact)
+                self._desk.write(session, body)
+                self._announce_fact(session, body)
+            case SetTimer(name, after_s):
+                self._set_timer((session, slot, name), self._desk.clock() + after_s)
+            case CancelTimer(name):
+                self._drop_timer((session, slot, name))
+            case Compute():
+                self._set_task(session, effect)
+                self._run_task(session, effect)
+            case Keep() | Finish() | Abort():
+                raise ProtocolError(f"{type(effect).__name__} outside a role")
+
+    # --- tasks --------------------------------------------------------------------------------------------
+    def _set_task(self, session: str, effect: Compute) -> None:
+        key = pack_row(session, effect.task_id)
+        row: list[Plain] = [effect.function, effect.seed, wire.snapshot(effect.inputs)]
+        detached = detach(row, self._blobs.keep, self._detach_bytes)
+        self._tasks[session, effect.task_id] = effect
+        self._desk.changes.put("task", key, encode(detached))
+        self._blobs.use("task", key, refs(detached))
+
+    def _drop_task(self, session: str, task_id: str) -> None:
+        if self._tasks.pop((session, task_id), None) is not None:
+            key = pack_row(session, task_id)
+            self._desk.changes.drop("task", key)
+            self._blobs.use("task", key, ())
+
+    def _run_task(self, session: str, effect: Compute) -> None:
+        role = self._roles[session]
+        spec = self._jobs[session].spec
+        task = role.spec.tasks[effect.function]
+        name = role.brief.role
+        self._workshop.start(
+            session, task, effect, lambda: workbench(spec, self._registry, self._datasets, name)
+        )
+
+    # --- timers -------------------------------------------------------------------------------------------
+    def _set_timer(self, place: Place, due: float) -> None:
+        self._timers[place] = due
+        self._desk.changes.put("timer", pack_row(*place), pack_row(float(due)))
+
+    def _drop_timer(self, place: Place) -> None:
+        if self._timers.pop(place, None) is not None:
+            self._desk.changes.drop("timer", pack_row(*place))
+
+    # --- the journal --------------------------------------------------------------------------------------
+    def _drop_snapshot(self, session: str, slot: str) -> None:
+        key = pack_row(session, slot)
+        self._desk.changes.drop("machine", key)
+        self._blobs.use("machine", key, ())
+
+    def _restore(self) -> None:
+        """Take up what the journal holds: jobs, roles, timers, and the tasks that had not ended.
+
+        A role whose arrays a power failure has taken gives up, with that reason, like any other.
+        """
+        for key, value in self._journal.load("offer").items():
+            sender, session = unpack_row(key)
+            _, offered = unpack_row(value)
+            self._offers[sender, session] = from_plain(JobSpec, offered)
+        machines: dict[tuple[str, str], Plain] = {}
+        for key, value in self._journal.load("machine").items():
+            session, slot = unpack_row(key)
+            machines[session, slot] = plain = decode(value)
+            self._blobs.use("machine", key, refs(plain))
+        for space in ("result", "kept"):
+            for key, value in self._journal.load(space).items():
+                self._blobs.use(space, key, refs(decode(value)))
+        for key, value in self._journal.load("timer").items():
+            session, slot, name = unpack_row(key)
+            [self._timers[session, slot, name]] = unpack_row(value)
+        tasks = self._journal.load("task")
+        for key, value in tasks.items():
+            self._blobs.use("task", key, refs(decode(value)))
+        for (session, slot), plain in machines.items():
+            if slot == "job":
+                self._jobs[session] = wire.restore(plain, wire.JOB_STATES)
+        lost: dict[str, Exception] = {}
+        for key, value in self._journal.load("role").items():
+            session = key.decode()
+            try:
+                self._restore_role(session, unpack_row(value), machines[session, "role"])
+            except Refused as error:
+                lost[session] = error
+        for key, value in tasks.items():
+            session, task_id = unpack_row(key)
+            try:
+                if session not in lost:
+                    self._restore_task(session, task_id, decode(value))
+            except Refused as error:
+                lost[session] = error
+        for session, why in lost.items():
+            for key in [key for key in tasks if unpack_row(key)[0] == session]:
+                self._desk.changes.drop("task", key)
+                self._blobs.use("task", key, ())
+            self._give_up(session, f"{self._desk.name}: cannot go on after the restart: {why}")
+
+    def _restore_role(self, session: str, row: list[Any], plain: Plain) -> None:
+        name, parties = row
+        brief, known = self._brief(self._jobs[session].spec, name, tuple(parties))
+        role = known.role(name)
+        state = wire.restore(attach(plain, self._blobs.load), role.states)
+        self._roles[session] = _Role(brief, known, role, state)
+
+    def _restore_task(self, session: str, task_id: str, plain: Plain) -> None:
+        function, seed, inputs = wire.parts(attach(plain, self._blobs.load))
+        task = self._roles[session].spec.tasks[function]
+        effect = Compute(task_id, function, wire.restore(inputs, [task.inputs]), seed)
+        self._tasks[session, task_id] = effect
+        self._run_task(session, effect)
+
+    def _announce_fact(self, session: str, body: Body) -> None:
+        match body:
+            case RoundClosed():
+                self._desk.announce("round-closed", job=session, round=body.round, missing=list(body.missing))
+            case ModelEvaluated():
+                self._desk.announce(
+                    "model-evaluated",
+                    job=session,
+                    round=body.round,
+                    loss=body.loss,
+                    score=body.score,
+                    metric=body.metric,
+                )
+            case _:
+                pass

@@ -1,0 +1,120 @@
+"""Does this organisation take part in a job? Its own policy decides; and what no agent would accept."""
+
+from collections.abc import Collection
+from math import isfinite
+from typing import Any, get_type_hints
+
+from hansa.agents.config import ANY, PolicySection
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.workshop import shape_of
+from hansa.agents.errors import JobError
+from hansa.broker import MalformedMessage, Plain, check_name, from_plain
+from hansa.ledger import Standing
+from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
+
+__all__ = ["ANY", "allowance", "check_proposal", "check_spec", "objection", "read_settings"]
+
+
+def objection(
+    spec: JobSpec, coordinator: str, policy: PolicySection, datasets: Collection[str], registry: ModelRegistry
+) -> str | None:
+    """Return why this agent won't take part, in one line for the ledger, or None if it will."""
+    for what, value, allowed in (
+        ("coordinator", coordinator, policy.coordinators),
+        ("protocol", spec.protocol, policy.protocols),
+        ("model", spec.model, policy.models),
+        ("data set", spec.dataset, policy.datasets),
+    ):
+        if ANY not in allowed and value not in allowed:
+            return f"our policy does not allow {what} {value!r}"
+    if spec.minimum_parties < policy.minimum_parties:
+        return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
+    if spec.dataset not in datasets:
+        return f"we have no data set {spec.dataset!r}"
+    try:
+        check_spec(spec, registry)
+    except JobError as error:
+        return str(error)
+    quorum = getattr(read_settings(protocol(spec.protocol), spec), "quorum", None)
+    if quorum is not None and quorum < policy.minimum_parties:
+        return f"our policy asks for at least {policy.minimum_parties} parties, the job's quorum for {quorum}"
+    return None
+
+
+def allowance(policy: PolicySection) -> str:
+    """Return which jobs a policy lets this organisation take part in, in one line for its operator."""
+
+    def which(allowed: Collection[str], what: str) -> str:
+        return f"any {what}" if ANY in allowed else f"{what} {' or '.join(allowed) or 'none'}"
+
+    whose = "anybody" if ANY in policy.coordinators else " or ".join(policy.coordinators) or "nobody"
+    return (
+        f"takes part in jobs of {whose}, with {which(policy.protocols, 'protocol')}, "
+        f"{which(policy.models, 'model')} and {which(policy.datasets, 'data set')} of [data], "
+        f"and at least {policy.minimum_parties} parties: [policy] in agent.toml says so"
+    )
+
+
+def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
+    """Refuse a job that nobody could run.
+
+    Raises:
+        JobError: names the job, the key and what is wrong with it.
+    """
+    try:
+        for name in (spec.job, spec.dataset, *spec.parties):
+            check_name(name)
+        known = protocol(spec.protocol)
+        read_settings(known, spec)
+        registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
+    except (ProtocolError, MalformedMessage, ValueError, OverflowError, MemoryError) as error:
+        raise JobError(f"job {spec.job!r}: {error}") from None
+    if not 1 <= spec.minimum_parties <= len(spec.parties):
+        raise JobError(
+            f"job {spec.job!r}: minimum_parties is {spec.minimum_parties}, of {len(spec.parties)} invited parties"
+        )
+    if list(spec.parties) != sorted(set(spec.parties)):
+        raise JobError(f"job {spec.job!r}: parties must be sorted and distinct")
+    if not (isfinite(spec.consent_s) and spec.consent_s > 0):
+        raise JobError(f"job {spec.job!r}: consent_s must be positive and finite, not {spec.consent_s:g}")
+
+
+def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
+    """Refuse to propose what the ledger's rules, or the data sets registered, rule out.
+
+    Raises:
+        JobError: names the job and the party.
+    """
+    if coordinator in spec.parties:
+        raise JobError(f"job {spec.job!r}: {coordinator} coordinates it and can't be one of its parties")
+    if spec.job in now.jobs:
+        raise JobError(f"job {spec.job!r}: a job {spec.job!r} exists already; give this one another name")
+    first: tuple[str, tuple[str, ...]] | None = None
+    for party in spec.parties:
+        registered = now.datasets.get((party, spec.dataset))
+        if registered is None:
+            continue  # the party will say so itself
+        first = first or (party, registered.columns)
+        if registered.columns != first[1]:  # they would be averaged all the same
+            raise JobError(
+                f"job {spec.job!r}: {party!r} has other columns in {spec.dataset!r} than {first[0]!r}"
+            )
+    for party in spec.parties:
+        member = now.members.get(party)
+        if member is None or member.status != "active":
+            status = "no member" if member is None else member.status
+            raise JobError(f"job {spec.job!r}: {party!r} is {status} in {now.charter.federation}")
+
+
+def read_settings(known: ProtocolSpec, spec: JobSpec) -> Any:
+    """Return the job's settings as the protocol's own class; whole numbers serve where floats are expected.
+
+    Raises:
+        MalformedMessage: an unknown, missing or mistyped key, or a value out of range.
+    """
+    hints = get_type_hints(known.settings)
+    settings: Plain = {
+        key: float(value) if hints.get(key) is float and type(value) is int else value
+        for key, value in spec.settings.items()
+    }
+    return from_plain(known.settings, settings)

@@ -1,0 +1,166 @@
+"""Which class travels under which name, and which fact becomes which ledger entry? The one place that says.
+
+Machines emit plain dataclasses and know neither the wire nor the ledger. Here every message class gets its
+kind and schema number, every state its snapshot form, and every recorded fact its ledger body.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hansa.agents.core import coordination, messages
+from hansa.agents.core.coordination import RoleDone
+from hansa.agents.core.messages import JobSpec
+from hansa.broker import MalformedMessage, UnknownKind, from_plain, to_plain
+from hansa.broker.codec import Plain
+from hansa.ledger import KINDS as ENTRY_KINDS
+from hansa.ledger import Body, ModelEvaluated, RoundClosed
+from hansa.protocols import PROTOCOLS, ProtocolSpec
+from hansa.protocols.horizontal import fedavg
+
+AGENT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A message class's name on the wire, its schema number, and which slot of a session it is for."""
+
+    name: str
+    schema: int
+    slot: str  # "ledger" | "join" | "transfer" | "job" | "role"
+
+
+_AGENT_KINDS: dict[type, Kind] = {
+    messages.JobOffer: Kind("job.offer", AGENT_SCHEMA, "job"),
+    messages.JobAnswer: Kind("job.answer", AGENT_SCHEMA, "job"),
+    messages.JobStart: Kind("job.start", AGENT_SCHEMA, "job"),
+    messages.JobLeft: Kind("job.left", AGENT_SCHEMA, "job"),
+    messages.JobAbort: Kind("job.abort", AGENT_SCHEMA, "job"),
+    messages.JobFinish: Kind("job.finish", AGENT_SCHEMA, "job"),
+    messages.LedgerAppend: Kind("ledger.append", AGENT_SCHEMA, "ledger"),
+    messages.LedgerEntries: Kind("ledger.entries", AGENT_SCHEMA, "ledger"),
+    messages.LedgerRefused: Kind("ledger.refused", AGENT_SCHEMA, "ledger"),
+    messages.LedgerFetch: Kind("ledger.fetch", AGENT_SCHEMA, "ledger"),
+    messages.JoinAnswer: Kind("join.answer", AGENT_SCHEMA, "join"),
+    messages.LedgerHeld: Kind("ledger.held", AGENT_SCHEMA, "ledger"),
+    messages.ChunkCredit: Kind("transfer.credit", AGENT_SCHEMA, "transfer"),
+}
+
+
+def _kinds(protocols: Iterable[ProtocolSpec]) -> dict[type, Kind]:
+    kinds = dict(_AGENT_KINDS)
+    for spec in protocols:
+        for message in spec.messages:
+            # Protocols that share a message speak of it by the first one's name.
+            kinds.setdefault(message, Kind(f"{spec.name}.{message.__name__}", spec.version, "role"))
+    return kinds
+
+
+KINDS: dict[type, Kind] = _kinds(PROTOCOLS.values())
+_CLASSES: dict[str, type] = {kind.name: message for message, kind in KINDS.items()}
+
+
+def kind_of(message: object) -> Kind:
+    """Return a message's kind; KeyError means that a class was never registered, a bug here."""
+    return KINDS[type(message)]
+
+
+def message_class(kind: str, schema: int, sender: str) -> type:
+    """Return the class that a received kind names.
+
+    Raises:
+        UnknownKind: no such kind here, or another schema; the text names the sender and both versions.
+    """
+    message = _CLASSES.get(kind)
+    if message is None:
+        raise UnknownKind(f"{sender} sent {kind!r} (schema {schema}), which this version does not know")
+    if KINDS[message].schema != schema:
+        raise UnknownKind(
+            f"{sender} sent {kind!r} in schema {schema}; this version speaks schema {KINDS[message].schema}"
+        )
+    return message
+
+
+# --- snapshots ------------------------------------------------------------------------------------------
+def snapshot(value: object) -> Plain:
+    """Return a state, task input or result as a plain value that `restore` reads back."""
+    return [type(value).__name__, to_plain(value)]
+
+
+def restore(plain: Plain, classes: Iterable[type]) -> Any:
+    """Rebuild a value from its snapshot, as one of the named classes (MalformedMessage otherwise)."""
+    match plain:
+        case [str(name), fields]:
+            for candidate in classes:
+                if candidate.__name__ == name:
+                    return from_plain(candidate, fields)
+    raise MalformedMessage(f"snapshot of an unknown class: {plain!r:.80}")
+
+
+def parts(plain: Plain) -> list[Any]:
+    """Return the items of a list that this agent wrote itself (MalformedMessage otherwise)."""
+    if not isinstance(plain, list):
+        raise MalformedMessage(f"expected a list, got {type(plain).__name__}")
+    return plain
+
+
+JOB_STATES = coordination.JOB_STATES
+
+
+# --- facts and results ----------------------------------------------------------------------------------
+def _round_closed(spec: JobSpec, fact: fedavg.RoundClosed) -> Body:
+    return RoundClosed(
+        job=spec.job,
+        round=fact.round,
+        model_digest=fact.digest,
+        participants=fact.participants,
+        missing=tuple(sorted(fact.missing)),
+    )
+
+
+def _model_evaluated(spec: JobSpec, fact: fedavg.ModelEvaluated) -> Body:
+    return ModelEvaluated(
+        job=spec.job,
+        round=fact.round,
+        model_digest=fact.digest,
+        loss=fact.evaluation.loss,
+        score=fact.evaluation.score,
+        metric=fact.evaluation.metric,
+        rows=fact.evaluation.rows,
+    )
+
+
+_BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
+    fedavg.RoundClosed: _round_closed,
+    fedavg.ModelEvaluated: _model_evaluated,
+}
+
+
+def body_of(spec: JobSpec, fact: object) -> Body:
+    """Return the ledger body of a recorded fact; bodies themselves (from coordination) pass as they are."""
+    mapping = _BODIES.get(type(fact))
+    if mapping is not None:
+        return mapping(spec, fact)
+    if type(fact) not in ENTRY_KINDS.values():
+        raise TypeError(f"no ledger entry for {type(fact).__name__}")
+    return cast("Body", fact)
+
+
+def role_done(result: object) -> RoleDone:
+    """Return what coordination needs to know of a role's result."""
+    match result:
+        case fedavg.TrainingDone():
+            rows, rounds = dict(result.rows), result.rounds
+        case fedavg.ModelReceived():
+            rows, rounds = {}, 0
+        case _:
+            raise TypeError(f"no job result in {type(result).__name__}")
+    evaluation = result.evaluation
+    return RoleDone(
+        model_digest=result.digest,
+        rounds=rounds,
+        loss=evaluation.loss,
+        score=evaluation.score,
+        metric=evaluation.metric,
+        rows=rows,
+    )

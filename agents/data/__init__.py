@@ -1,0 +1,1 @@
+"""The rows that a party holds: files, queries, and what the ledger knows of them."""

@@ -1,0 +1,1 @@
+"""Jobs as people see them: asked for, watched, and taken away as models."""

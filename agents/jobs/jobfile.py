@@ -1,0 +1,144 @@
+"""What does a person ask to have trained? A `job.toml`, made whole with what the ledger says of the data.
+
+    job = "digits-1"
+    model = "softmax"
+    dataset = "digits"
+    classes = ["0", "1", "2"]      # none: a regression
+    [settings]
+    rounds = 30
+    [hyperparameters]
+    learning_rate = 0.5
+
+How many features there are, and who holds the data, the members have registered.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hansa.agents.config import Name, read_toml, validate
+from hansa.agents.core.messages import JobSpec, Setting
+from hansa.agents.core.policy import check_proposal, check_spec
+from hansa.agents.errors import ConfigError, JobError
+from hansa.ledger import Standing
+from hansa.protocols import PROTOCOLS, ModelRegistry, protocol
+
+ROUND_DEADLINE_S = 300.0  # for a round's updates, unless the file says otherwise
+SILENCE_SLACK_S = 300.0  # so much longer than a round's deadline a party waits for the aggregator
+SEED_BITS = 32
+
+_MANY = re.compile("([0-9]+) columns, sha256 [0-9a-f]{64}")  # as the ledger names a very wide table's columns
+
+
+class JobFile(BaseModel):
+    """The file as it stands.
+
+    Attributes:
+        parties: who is invited; none: every active member that has registered the data set.
+        minimum_parties: how many must consent; none: all who are invited.
+        consent_s: how long their answers may take, seconds.
+        seed: of everything random but secret; none: a fresh one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job: Name
+    protocol: str = next(iter(PROTOCOLS))
+    model: str = Field(min_length=1)
+    dataset: Name
+    parties: tuple[Name, ...] = ()
+    classes: tuple[str | int, ...] = ()
+    minimum_parties: int | None = Field(default=None, ge=1, strict=True)
+    consent_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True)
+    settings: dict[str, Setting] = {}
+    hyperparameters: dict[str, Setting] = {}
+
+
+def read_job(path: Path, coordinator: str, now: Standing, registry: ModelRegistry | None = None) -> JobSpec:
+    """Read a job's file and make it whole.
+
+    Raises:
+        ConfigError: no such file, not TOML, a key that is unknown, missing or out of range, or a job that the
+            members' data sets or the ledger's rules rule out; names the file and the key, or the party.
+    """
+    content = read_toml(path)
+    file = validate(JobFile, content, path)
+    parties = _invited(path, file, coordinator, now)
+    minimum = len(parties) if file.minimum_parties is None else file.minimum_parties
+    try:
+        known = protocol(file.protocol)
+        spec = JobSpec(
+            job=file.job,
+            protocol=file.protocol,
+            model=file.model,
+            dataset=file.dataset,
+            parties=parties,
+            classes=tuple(sorted(str(label) for label in file.classes)),
+            features=_features(path, file, parties, now),
+            hyperparameters=file.hyperparameters,
+            settings=_settings(known.settings, file.settings, minimum),
+            minimum_parties=minimum,
+            consent_s=file.consent_s,
+            seed=secrets.randbits(SEED_BITS) if file.seed is None else file.seed,
+        )
+        check_proposal(spec, coordinator, now)
+        check_spec(spec, registry or ModelRegistry())
+    except JobError as error:
+        raise ConfigError(f"{path}: {str(error).removeprefix(f'job {file.job!r}: ')}") from None
+    except (ValueError, LookupError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return spec
+
+
+def column_count(columns: tuple[str, ...]) -> int:
+    """Return how many feature columns a registration speaks of; a very wide table's are only counted."""
+    many = _MANY.fullmatch(columns[0]) if len(columns) == 1 else None
+    return int(many[1]) if many else len(columns)
+
+
+def _invited(path: Path, file: JobFile, coordinator: str, now: Standing) -> tuple[str, ...]:
+    """Return the parties, sorted; without any in the file, all who can take part."""
+    if file.parties:
+        doubled = sorted({name for name in file.parties if file.parties.count(name) > 1})
+        if doubled:
+            raise ConfigError(f"{path}: parties: {doubled[0]!r} is named twice")
+        return tuple(sorted(file.parties))
+    holders = tuple(
+        sorted(
+            owner
+            for owner, name in now.datasets
+            if name == file.dataset and owner != coordinator and now.members[owner].status == "active"
+        )
+    )
+    if not holders:
+        raise ConfigError(f"{path}: dataset: no active member has registered {file.dataset!r}{_others(now)}")
+    return holders
+
+
+def _features(path: Path, file: JobFile, parties: tuple[str, ...], now: Standing) -> int:
+    for party in parties:
+        if (party, file.dataset) not in now.datasets:
+            raise ConfigError(
+                f"{path}: dataset: {party} has not registered {file.dataset!r} (there: `hansa data add`)"
+            )
+    return column_count(now.datasets[parties[0], file.dataset].columns)
+
+
+def _others(now: Standing) -> str:
+    names = sorted({name for _, name in now.datasets})
+    return f"; registered are {', '.join(names)}" if names else ""
+
+
+def _settings(known: type, given: Mapping[str, Setting], minimum: int) -> dict[str, Setting]:
+    """Return a protocol's settings, with what follows from the rest of the file where it is not said."""
+    deadline = given.get("round_deadline_s", ROUND_DEADLINE_S)
+    silence = float(deadline) + SILENCE_SLACK_S if isinstance(deadline, int | float) else deadline
+    usual: dict[str, Any] = {"quorum": minimum, "round_deadline_s": deadline, "silence_s": silence}
+    has = {field.name for field in fields(known)}
+    return {**{name: value for name, value in usual.items() if name in has}, **given}

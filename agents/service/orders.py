@@ -1,0 +1,104 @@
+"""Which orders are there, and how does one travel to the daemon? As a line of JSON.
+
+Every area adds its own to the table.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from hansa.agents.admission.membership import (
+    Admit,
+    AwaitArrival,
+    CloseInvite,
+    ForgetDoors,
+    Leave,
+    OpenInvite,
+    Reinstate,
+    Reject,
+    ShowApplicant,
+    ShuttableDoors,
+    Suspend,
+)
+from hansa.agents.admission.rekeying import RevokeKey, RotateKeys
+from hansa.agents.care.keeping import GoOn
+from hansa.agents.core.rollcall import CallRoll
+from hansa.agents.data.orders import AddData, WithdrawData
+from hansa.agents.errors import AgentError
+from hansa.agents.jobs.orders import Awaits, Cancel, Export, Resume, Submit
+from hansa.agents.service.office import Order
+from hansa.agents.service.status import Reload, Status, Stop
+
+ORDERS: dict[str, type[Order]] = {
+    "status": Status,
+    "stop": Stop,
+    "reload": Reload,
+    "call-roll": CallRoll,
+    "go-on": GoOn,
+    "data-add": AddData,
+    "data-withdraw": WithdrawData,
+    "job-submit": Submit,
+    "job-cancel": Cancel,
+    "job-awaits": Awaits,
+    "job-resume": Resume,
+    "job-export": Export,
+    "open-invite": OpenInvite,
+    "close-invite": CloseInvite,
+    "show-applicant": ShowApplicant,
+    "admit": Admit,
+    "await-arrival": AwaitArrival,
+    "reject": Reject,
+    "shuttable-doors": ShuttableDoors,
+    "forget-doors": ForgetDoors,
+    "suspend": Suspend,
+    "reinstate": Reinstate,
+    "leave": Leave,
+    "rotate-keys": RotateKeys,
+    "revoke-key": RevokeKey,
+}
+
+
+@cache
+def _adapter(kind: type[Order]) -> TypeAdapter[Any]:
+    """Return what turns an order to JSON and back; bytes travel as base64, unknown fields are refused."""
+    settings = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    return TypeAdapter(with_config(settings)(kind))  # a dataclass takes no settings from the adapter
+
+
+def write_order(order: Order) -> bytes:
+    """Return an order as one line.
+
+    Raises:
+        KeyError: its class is not in the table: a bug here.
+    """
+    names = {kind: name for name, kind in ORDERS.items()}
+    kind = type(order)
+    fields = _adapter(kind).dump_python(order, mode="json")
+    return json.dumps({"order": names[kind], "fields": fields}).encode() + b"\n"
+
+
+def read_order(line: bytes) -> Order:
+    """Return the order that a line says.
+
+    Raises:
+        AgentError: it says none; names what is wrong.
+    """
+    try:
+        told = json.loads(line)
+        name, fields = told["order"], json.dumps(told["fields"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AgentError("that is no order: expected one line of JSON with order and fields") from None
+    kind = ORDERS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise AgentError(
+            f"the running agent knows no order {name!r:.60}; is it of another version? Restart it"
+        )
+    try:
+        order: Order = _adapter(kind).validate_json(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AgentError(f"order {name}: {where}: {first['msg']}; is the agent of another version?") from None
+    return order
