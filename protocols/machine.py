@@ -12,9 +12,10 @@ so that a codec directed by their types can store and send them without knowing 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from hansa.protocols.model import Array, FloatArray, Model
+from hansa.protocols.model import Array, BoolArray, FloatArray, Model
+from hansa.protocols.preparation import Preparation
 
 StateT = TypeVar("StateT")
 StateT_co = TypeVar("StateT_co", covariant=True)
@@ -176,29 +177,33 @@ class Brief:
 
 
 class Workbench(Protocol):
-    """What a task may use of the agent that runs it."""
+    """What a task may use of the agent that runs it; what a bench does not lend raises LocalProtocolError."""
 
     def model(self) -> Model:
         """Return a new model, as the job describes it; tasks share none."""
         ...
 
     def training(self) -> tuple[FloatArray, Array]:
-        """Return the rows to train on: (rows, features) and (rows,).
-
-        Raises:
-            LocalProtocolError: this agent holds no rows (the aggregator).
-        """
+        """Return the rows to train on: (rows, features) and (rows,)."""
         ...
 
     def holdout(self) -> tuple[FloatArray, Array]:
-        """Return the rows to evaluate on, disjoint from ``training``; shapes and errors as there."""
+        """Return the rows to evaluate on, disjoint from ``training``; shapes as there."""
+        ...
+
+    def preparation(self) -> Preparation:
+        """Return how columns of our own became the features of ``training``."""
         ...
 
     def ids(self) -> tuple[Sequence[str], int]:
-        """Return the ids of our rows, in our order, and the number that people give to the first row.
+        """Return the ids of our rows, in our order, and the number that people give to the first row."""
+        ...
+
+    def lookup(self, ids: Sequence[str], preparation: Preparation) -> tuple[BoolArray, FloatArray]:
+        """Return which of these ids we hold, (ids,), and the features of those, (held, features), in their order.
 
         Raises:
-            LocalProtocolError: this agent lends none.
+            PreparationError: our columns are not those that this preparation is for.
         """
         ...
 
@@ -218,14 +223,24 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a job starts from: the record that another job has kept, and its model's digest."""
+    """Where a job starts from: what another job has left at this agent.
+
+    Attributes:
+        digest: of its model; empty if it has none that all share.
+        of: the record that a role has kept of a job without an end, or the result of one that has finished.
+    """
 
     job: str
     digest: bytes
+    of: Literal["kept", "result"] = "kept"
 
 
 def _from_nothing(_: Any) -> Start | None:
     return None
+
+
+def _all_alike(_settings: Any, _party: str) -> str:
+    return "party"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,19 +264,31 @@ class TaskSpec:
     """Heavy work that ``Compute`` may name: a pure function of inputs, the workbench's rows and a seed.
 
     ``uses_bench`` is False where it never looks at the bench: it may then run in any process, with none made.
+    ``heavy`` tasks are long arithmetic that keeps other threads from running: they are for a process of their own.
     """
 
     function: Callable[[Any, Workbench, int], object]
     inputs: type
     result: type
     uses_bench: bool = True
+    heavy: bool = False
+
+
+Bench = Literal["training", "ids", "aligned", "lookup"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolSpec:
     """A protocol as one value: what the registry lists and an agent needs to run it.
 
-    ``kept`` are the classes of what its roles ``Keep``; ``start`` reads from the settings where a job starts.
+    Attributes:
+        kept: the classes of what its roles ``Keep``.
+        start: reads from the settings where a job starts.
+        coordinator_role: of the agent that leads the job.
+        role_of: reads from the settings which role a party plays.
+        bench: what tasks of those who hold rows need of them: rows and a model, ids alone, rows in the order of an
+            alignment, or rows by id.
+        names_model: whether a job names a model of the registry, which then fits equal columns at all parties.
     """
 
     name: str
@@ -274,6 +301,10 @@ class ProtocolSpec:
     tasks: Mapping[str, TaskSpec]
     kept: tuple[type, ...] = ()
     start: Callable[[Any], Start | None] = _from_nothing
+    coordinator_role: str = "aggregator"
+    role_of: Callable[[Any, str], str] = _all_alike
+    bench: Bench = "training"
+    names_model: bool = True
 
     def role(self, name: str) -> RoleSpec[Any]:
         """Return one role, or raise ValueError listing those there are."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IndexArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 # Losses and scores are averaged: short of the largest float, so that no peer's figure overflows the mean.
 LARGEST_FIGURE = 1e300

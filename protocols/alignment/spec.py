@@ -31,6 +31,8 @@ ALIGNMENT = ProtocolSpec(
     facts=(),
     results=(AlignedRows, Served, AlignmentClosed),
     tasks=TASKS,
+    bench="ids",
+    names_model=False,
 )
 
 OVER_THRESHOLD = ProtocolSpec(
@@ -42,4 +44,6 @@ OVER_THRESHOLD = ProtocolSpec(
     facts=(),
     results=(SharedRows, AlignmentClosed),
     tasks=TASKS,
+    bench="ids",
+    names_model=False,
 )

@@ -292,11 +292,11 @@ def raising(task_id: str, points: Array, secret: bytes) -> Compute:
 
 # All but the first may run in any process.
 TASKS: dict[str, TaskSpec] = {
-    PREPARE: TaskSpec(prepare, Preparation, Prepared),
-    BLIND: TaskSpec(blind, Exponents, Points, uses_bench=False),
-    RAISE: TaskSpec(raise_block, Exponents, Points, uses_bench=False),
-    MATCH: TaskSpec(match, Pairing, Matched, uses_bench=False),
-    INSPECT: TaskSpec(inspect, Inspection, Inspected, uses_bench=False),
-    COUNT: TaskSpec(tally, Tally, Counted, uses_bench=False),
-    SETTLE: TaskSpec(settle, Answer, Rows, uses_bench=False),
+    PREPARE: TaskSpec(prepare, Preparation, Prepared, heavy=True),
+    BLIND: TaskSpec(blind, Exponents, Points, uses_bench=False, heavy=True),
+    RAISE: TaskSpec(raise_block, Exponents, Points, uses_bench=False, heavy=True),
+    MATCH: TaskSpec(match, Pairing, Matched, uses_bench=False, heavy=True),
+    INSPECT: TaskSpec(inspect, Inspection, Inspected, uses_bench=False, heavy=True),
+    COUNT: TaskSpec(tally, Tally, Counted, uses_bench=False, heavy=True),
+    SETTLE: TaskSpec(settle, Answer, Rows, uses_bench=False, heavy=True),
 }

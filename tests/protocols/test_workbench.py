@@ -31,13 +31,13 @@ def test_the_aggregators_bench_has_a_model_and_no_rows() -> None:
         bench.training()
     with pytest.raises(LocalProtocolError, match="no rows to evaluate on"):
         bench.holdout()
-    with pytest.raises(LocalProtocolError, match="no rows, so it has no ids"):
+    with pytest.raises(LocalProtocolError, match="holds no ids"):
         bench.ids()
 
 
 def test_a_bench_for_training_lends_no_ids() -> None:
     rows = (np.ones((1, 2)), np.zeros(1))
-    with pytest.raises(LocalProtocolError, match="lends no ids"):
+    with pytest.raises(LocalProtocolError, match="holds no ids"):
         RowsWorkbench(make_model, rows, rows).ids()
 
 
