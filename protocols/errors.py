@@ -9,7 +9,8 @@
     └── ValueError
         ├── UnknownProtocol       a job names a protocol that is not in the registry
         ├── ModelError            a job names a model, or a hyperparameter, that is not here
-        └── IdError               our own rows' ids can't be aligned: names the row, never the id
+        ├── IdError               our own rows' ids can't be aligned: names the row, never the id
+        └── PreparationError      our own columns can't become features: names the column, never a value
 """
 
 
@@ -35,3 +36,7 @@ class ModelError(ValueError):
 
 class IdError(ValueError):
     """An id of our own rows is empty, doubled or no text; the message names the rows, never the id."""
+
+
+class PreparationError(ValueError):
+    """A column of our own rows can't become features; the message names the column, never a value."""
