@@ -3,29 +3,10 @@
 from hansa.ledger.bodies import (
     KINDS,
     Body,
-    Charter,
-    ContributionMeasured,
-    DatasetRegistered,
-    DatasetWithdrawn,
-    JobAborted,
-    JobAccepted,
-    JobFinished,
-    JobProposed,
-    JobRefused,
-    KeyRevoked,
-    KeyRotated,
-    MemberAdmitted,
-    MemberLeft,
-    MemberSuspended,
-    ModelEvaluated,
-    ModelUsed,
-    PayoutApproved,
-    PayoutProposed,
-    PayoutSettled,
-    RoundClosed,
     UnknownBody,
     decode_body,
     kind_of,
+    schema_of,
 )
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head, Verifier, link
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
@@ -45,7 +26,39 @@ from hansa.ledger.errors import (
     StoreNewer,
 )
 from hansa.ledger.guards import missing_guards, server_clock
+from hansa.ledger.jobs import (
+    ContributionMeasured,
+    DistortionFound,
+    EpochEnded,
+    JobAborted,
+    JobAccepted,
+    JobFinished,
+    JobProposed,
+    JobRefused,
+    ModelEvaluated,
+    ModelUsed,
+    PartiesOverdue,
+    RoundClosed,
+    RowsAligned,
+    Setting,
+    Verdict,
+)
 from hansa.ledger.keeper import Keeper, Refusal
+from hansa.ledger.membership import (
+    Charter,
+    DatasetRegistered,
+    DatasetWithdrawn,
+    KeyRevoked,
+    KeyRotated,
+    MemberAdmitted,
+    MemberLeft,
+    MemberSuspended,
+)
+from hansa.ledger.money import (
+    PayoutApproved,
+    PayoutProposed,
+    PayoutSettled,
+)
 from hansa.ledger.replica import Replica
 from hansa.ledger.shares import Value, largest_remainder, volume_shares
 from hansa.ledger.standing import Dataset, Job, Member, Payout, Standing
@@ -64,7 +77,9 @@ __all__ = [
     "Dataset",
     "DatasetRegistered",
     "DatasetWithdrawn",
+    "DistortionFound",
     "EntryFields",
+    "EpochEnded",
     "ForgedEntry",
     "ForkFound",
     "Head",
@@ -88,6 +103,7 @@ __all__ = [
     "ModelEvaluated",
     "ModelUsed",
     "NotTheKeeper",
+    "PartiesOverdue",
     "Payout",
     "PayoutApproved",
     "PayoutProposed",
@@ -95,7 +111,9 @@ __all__ = [
     "Refusal",
     "Replica",
     "RoundClosed",
+    "RowsAligned",
     "RuleBroken",
+    "Setting",
     "SignedEntry",
     "Standing",
     "StoreCorrupt",
@@ -104,6 +122,7 @@ __all__ = [
     "StoreNewer",
     "UnknownBody",
     "Value",
+    "Verdict",
     "Verified",
     "Verifier",
     "decode_body",
@@ -112,6 +131,7 @@ __all__ = [
     "link",
     "missing_guards",
     "read_entry",
+    "schema_of",
     "server_clock",
     "sign_entry",
     "verify_store",

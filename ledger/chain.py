@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from hansa.broker.errors import BadSignature
 from hansa.broker.fields import pack_fields
 from hansa.broker.identity import SIGNATURE_BYTES, Identity, PublicIdentity
-from hansa.ledger.bodies import DIGEST_BYTES, Body, Charter, UnknownBody, decode_body
+from hansa.ledger.bodies import Body, UnknownBody, decode_body
+from hansa.ledger.checks import DIGEST_BYTES
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry
 from hansa.ledger.errors import BadEntry, ForgedEntry, LedgerError, RuleBroken
+from hansa.ledger.membership import Charter
 from hansa.ledger.rules import check_author, check_body, check_founding
 from hansa.ledger.standing import Standing
 

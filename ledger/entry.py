@@ -14,7 +14,7 @@ from hansa.broker.errors import MalformedMessage
 from hansa.broker.fields import pack_fields, unpack_fields
 from hansa.broker.identity import Identity
 from hansa.broker.records import to_plain
-from hansa.ledger.bodies import KINDS, SCHEMA, Body, kind_of
+from hansa.ledger.bodies import KINDS, Body, kind_of, schema_of
 from hansa.ledger.errors import MalformedEntry
 
 ENTRY_DOMAIN = "hansa-entry-v1"
@@ -68,7 +68,7 @@ def sign_entry(
     if len(encoded) > BODY_BYTES:
         raise ValueError(f"expected a {kind_of(body)} body of at most {BODY_BYTES} bytes, got {len(encoded)}")
     signed = pack_fields(
-        ENTRY_DOMAIN, federation, identity.name, author_seq, kind_of(body), SCHEMA, time_ms, encoded
+        ENTRY_DOMAIN, federation, identity.name, author_seq, kind_of(body), schema_of(body), time_ms, encoded
     )
     return SignedEntry(signed, identity.sign(signed))
 

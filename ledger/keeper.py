@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hansa.broker.identity import Identity
-from hansa.ledger.bodies import Charter, UnknownBody
+from hansa.ledger.bodies import UnknownBody
 from hansa.ledger.chain import ATTEMPTS, ChainedEntry, Head, Verifier, check_signature, link
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
 from hansa.ledger.errors import HeadMoved, LedgerError, NotTheKeeper, RuleBroken
+from hansa.ledger.membership import Charter
 from hansa.ledger.replica import Replica
 from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore

@@ -5,9 +5,9 @@
     either       key-revoked
     any member   job-proposed; who writes it coordinates the job
     a party      job-accepted, job-refused; later payout-approved, if it is to be paid
-    coordinator  round-closed, model-evaluated, contribution-measured, job-finished, job-aborted,
+    coordinator  round-closed, model-evaluated, contribution-measured, rows-aligned, job-finished, job-aborted,
                  payout-proposed, payout-settled
-    in the job   model-used
+    in the job   epoch-ended, parties-overdue, distortion-found; later model-used
 
 The keeper's own keys are those of the charter for good; another keeper is another epoch of the ledger.
 """
@@ -15,30 +15,40 @@ The keeper's own keys are those of the charter for good; another keeper is anoth
 from hansa.broker.identity import PublicIdentity
 from hansa.ledger.bodies import (
     Body,
-    Charter,
+    UnknownBody,
+)
+from hansa.ledger.entry import EntryFields
+from hansa.ledger.errors import RuleBroken
+from hansa.ledger.jobs import (
     ContributionMeasured,
-    DatasetRegistered,
-    DatasetWithdrawn,
+    DistortionFound,
+    EpochEnded,
     JobAborted,
     JobAccepted,
     JobFinished,
     JobProposed,
     JobRefused,
+    ModelEvaluated,
+    ModelUsed,
+    PartiesOverdue,
+    RoundClosed,
+    RowsAligned,
+)
+from hansa.ledger.membership import (
+    Charter,
+    DatasetRegistered,
+    DatasetWithdrawn,
     KeyRevoked,
     KeyRotated,
     MemberAdmitted,
     MemberLeft,
     MemberSuspended,
-    ModelEvaluated,
-    ModelUsed,
+)
+from hansa.ledger.money import (
     PayoutApproved,
     PayoutProposed,
     PayoutSettled,
-    RoundClosed,
-    UnknownBody,
 )
-from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import RuleBroken
 from hansa.ledger.standing import Job, Member, Payout, Standing
 
 
@@ -142,12 +152,18 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             | ContributionMeasured()
             | ModelEvaluated()
             | ModelUsed()
+            | EpochEnded()
+            | PartiesOverdue()
+            | DistortionFound()
+            | RowsAligned()
         ):
             _check_job(now, author, body)
         case UnknownBody():
             pass  # its rules are not known here; whoever keeps the ledger knows them
 
 
+# Anybody in a job may say these, each in its own time: its last word may be chained after the job's end.
+_Course = EpochEnded | PartiesOverdue | DistortionFound
 _JobBody = (
     JobProposed
     | JobAccepted
@@ -158,6 +174,8 @@ _JobBody = (
     | ContributionMeasured
     | ModelEvaluated
     | ModelUsed
+    | RowsAligned
+    | _Course
 )
 
 
@@ -178,7 +196,11 @@ def _check_job(now: Standing, author: str, body: _JobBody) -> None:
                 raise RuleBroken(f"{author} has answered {body.job} already")
         case ModelUsed():
             _check_finished(job, body.job)
+            if not job.model_digest:
+                raise RuleBroken(f"job {body.job} has no model: it made none")
             _check_among(author, (job.coordinator, *job.accepted), f"those who made the model of {body.job}")
+        case EpochEnded() | PartiesOverdue() | DistortionFound():
+            _check_course(now, author, job, body)
         case JobFinished():
             _coordinates(author, job, body.job)
             _check_open(job, body.job)
@@ -206,9 +228,29 @@ def _check_job(now: Standing, author: str, body: _JobBody) -> None:
             _check_not_aborted(job, body.job)
             for party in body.shares:
                 _check_among(party, job.accepted, f"those who accepted {body.job}")
+        case RowsAligned():
+            _coordinates(author, job, body.job)
+            _check_not_aborted(job, body.job)
+            for party in body.sizes:
+                _check_among(party, job.accepted, f"those who accepted {body.job}")
         case ModelEvaluated():
             _coordinates(author, job, body.job)
             _check_not_aborted(job, body.job)
+
+
+def _check_course(now: Standing, author: str, job: Job, body: _Course) -> None:
+    members, name = (job.coordinator, *job.accepted), body.job
+    _check_among(author, members, f"those in {name}")
+    match body:
+        case EpochEnded(epoch=epoch):
+            newest = now.epochs.get((name, author), -1)
+            if epoch <= newest:
+                raise RuleBroken(f"epoch {epoch} of {name} after epoch {newest}")
+        case PartiesOverdue(missing=missing):
+            for party in missing:
+                _check_among(party, members, f"those in {name}")
+        case DistortionFound():
+            pass
 
 
 def _check_money(now: Standing, author: str, body: PayoutProposed | PayoutApproved | PayoutSettled) -> None:

@@ -11,30 +11,40 @@ from typing import Literal
 from hansa.broker.identity import PublicIdentity
 from hansa.ledger.bodies import (
     Body,
-    Charter,
+    UnknownBody,
+)
+from hansa.ledger.entry import EntryFields
+from hansa.ledger.errors import RuleBroken
+from hansa.ledger.jobs import (
     ContributionMeasured,
-    DatasetRegistered,
-    DatasetWithdrawn,
+    DistortionFound,
+    EpochEnded,
     JobAborted,
     JobAccepted,
     JobFinished,
     JobProposed,
     JobRefused,
+    ModelEvaluated,
+    ModelUsed,
+    PartiesOverdue,
+    RoundClosed,
+    RowsAligned,
+)
+from hansa.ledger.membership import (
+    Charter,
+    DatasetRegistered,
+    DatasetWithdrawn,
     KeyRevoked,
     KeyRotated,
     MemberAdmitted,
     MemberLeft,
     MemberSuspended,
-    ModelEvaluated,
-    ModelUsed,
+)
+from hansa.ledger.money import (
     PayoutApproved,
     PayoutProposed,
     PayoutSettled,
-    RoundClosed,
-    UnknownBody,
 )
-from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import RuleBroken
 
 Status = Literal["active", "suspended", "revoked", "left"]
 
@@ -77,7 +87,7 @@ class Job:
     Attributes:
         specification: (32,) digest of what the parties were offered.
         proposed_at: index of its proposal.
-        model_digest: (32,) of the finished model, empty before.
+        model_digest: (32,) of the finished model, empty before, and of a job that makes none.
         shares: the newest measured weights; `method` says of what.
     """
 
@@ -117,6 +127,7 @@ class Standing:
         datasets: by (owner, name); those withdrawn are gone.
         jobs: by name.
         rounds: the newest round closed, by job.
+        epochs: the newest epoch ended, by (job, who says so).
         payouts: by the index of their proposal.
         revoked_keys: never to be anybody's again.
         unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
@@ -126,6 +137,7 @@ class Standing:
         "_charter",
         "_next_seq",
         "datasets",
+        "epochs",
         "jobs",
         "members",
         "payouts",
@@ -142,6 +154,7 @@ class Standing:
         self.datasets: dict[tuple[str, str], Dataset] = {}
         self.jobs: dict[str, Job] = {}
         self.rounds: dict[str, int] = {}
+        self.epochs: dict[tuple[str, str], int] = {}
         self.payouts: dict[int, Payout] = {}
         self.unknown_kinds: frozenset[str] = frozenset()
 
@@ -174,6 +187,7 @@ class Standing:
         twin.datasets = self.datasets.copy()
         twin.jobs = self.jobs.copy()
         twin.rounds = self.rounds.copy()
+        twin.epochs = self.epochs.copy()
         twin.payouts = self.payouts.copy()
         twin.unknown_kinds = self.unknown_kinds
         return twin
@@ -235,6 +249,8 @@ class Standing:
                 self.jobs[job] = replace(self.jobs[job], status="aborted")
             case RoundClosed(job):
                 self.rounds[job] = body.round
+            case EpochEnded(job):
+                self.epochs[job, author] = body.epoch
             case ContributionMeasured(job):
                 self.jobs[job] = replace(self.jobs[job], method=body.method, shares=body.shares)
             case PayoutProposed(job):
@@ -244,7 +260,7 @@ class Standing:
                 self.payouts[number] = replace(payout, approved=(*payout.approved, author))
             case PayoutSettled(number):
                 self.payouts[number] = replace(self.payouts[number], settled=True)
-            case ModelEvaluated() | ModelUsed():
+            case ModelEvaluated() | ModelUsed() | PartiesOverdue() | DistortionFound() | RowsAligned():
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
                 self.unknown_kinds |= {kind}

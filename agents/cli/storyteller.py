@@ -137,9 +137,11 @@ def ending(progress: JobProgress) -> Iterator[str]:
         what, whom = progress.awaited()
         yield f"{progress.job}: open; waits for {what} of {', '.join(whom)}"
     else:
-        scored = figure(done.metric, done.score).replace("  ", " ")
-        yield f"{progress.job}: finished after {done.rounds} rounds: {scored}, loss {done.loss:.4f}"
-        yield f"  model {done.model_digest.hex()}"
+        told = "" if done.score is None else f": {figure(done.metric, done.score).replace('  ', ' ')}"
+        told += "" if done.loss is None else f", loss {done.loss:.4f}"
+        yield f"{progress.job}: finished after {done.rounds} rounds{told}"
+        if done.model_digest:
+            yield f"  model {done.model_digest.hex()}"
         portions = progress.portions()
         if portions:
             shares = ", ".join(f"{party} {share:.1%}" for party, share in portions.items())

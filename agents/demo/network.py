@@ -154,7 +154,7 @@ def _train(console: Console, homes: dict[str, Home], plan: Plan, seed: int) -> F
     write_whole(file, _job_file(spec))
     _run(console, homes[AGGREGATOR], "job", "submit", str(file), "--watch", whole=True)
     done = _progress(homes[AGGREGATOR], plan.job).ending
-    assert done is not None
+    assert done is not None and done.score is not None
     registry = ModelRegistry()
     benches = {
         name: workbench(spec, registry, {DATASET: _reader(homes[name])}, "party") for name in sorted(PARTIES)

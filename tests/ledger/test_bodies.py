@@ -16,8 +16,11 @@ from hansa.ledger import (
     ContributionMeasured,
     DatasetRegistered,
     DatasetWithdrawn,
+    DistortionFound,
+    EpochEnded,
     JobAborted,
     JobAccepted,
+    JobFinished,
     JobRefused,
     KeyRevoked,
     KeyRotated,
@@ -26,19 +29,31 @@ from hansa.ledger import (
     MemberSuspended,
     ModelEvaluated,
     ModelUsed,
+    PartiesOverdue,
     PayoutApproved,
     PayoutSettled,
     RoundClosed,
+    RowsAligned,
     UnknownBody,
     decode_body,
     kind_of,
+    read_entry,
+    schema_of,
+    sign_entry,
 )
-from hansa.ledger.bodies import LABEL_CHARS, MAX_MINOR, REASON_CHARS, SCHEMA
+from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS
+from hansa.ledger.money import MAX_MINOR
 from tests.ledger.town import BREMEN, CATCH, CHARTER, DIGEST, FINISH, PAYOUT, PROPOSAL, admission
 
 KEYS = BREMEN.public
 ROUND = RoundClosed("herring", 2, DIGEST, ("bremen",), ("danzig",))
 EVALUATION = ModelEvaluated("herring", 2, DIGEST, 0.5, 0.75, "accuracy", 100)
+EPOCH = EpochEnded("herring", 3, 0.412, "improved")
+OVERDUE = PartiesOverdue("herring", 7, ("danzig", "lubeck"))
+DISTORTION = DistortionFound("herring", 4, 9.5, 0.412)
+ALIGNED = RowsAligned("herring", {"bremen": 500, "danzig": 450}, 412)
+NO_MODEL = JobFinished("herring", b"", loss=None, score=None, metric="", rounds=1)
+HIDDEN = JobFinished("herring", DIGEST, loss=None, score=0.9, metric="auc", rounds=1)
 EXAMPLES: list[Body] = [
     CHARTER,
     admission(BREMEN),
@@ -52,11 +67,21 @@ EXAMPLES: list[Body] = [
     JobAccepted("herring"),
     JobRefused("herring", "not with Danzig"),
     FINISH,
+    NO_MODEL,
+    HIDDEN,
+    replace(HIDDEN, loss=0.5, score=None),
     JobAborted("herring", "storm", ("danzig",)),
     ROUND,
     ContributionMeasured("herring", "volume", {"bremen": 700, "danzig": 300}),
     EVALUATION,
     ModelUsed("herring", 10, "next year's catch"),
+    EPOCH,
+    replace(EPOCH, loss=None, verdict="last"),
+    OVERDUE,
+    DISTORTION,
+    DistortionFound("herring", 4, None, None),
+    ALIGNED,
+    RowsAligned("herring", {}, None),
     PAYOUT,
     PayoutApproved(7),
     PayoutSettled(7, "ledger folio 12"),
@@ -73,7 +98,7 @@ def test_every_kind_has_an_example_here_and_a_place_in_the_union() -> None:
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
 def test_a_body_comes_back_as_it_was_written(body: Body) -> None:
-    assert decode_body(kind_of(body), SCHEMA, written(body)) == body
+    assert decode_body(kind_of(body), schema_of(body), written(body)) == body
 
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
@@ -81,28 +106,47 @@ def test_a_body_lacking_a_field_or_with_one_more_is_refused(body: Body) -> None:
     plain = to_plain(body)
     assert isinstance(plain, dict)
     with pytest.raises(MalformedEntry, match="weather"):
-        decode_body(kind_of(body), SCHEMA, encode({**plain, "weather": "fair"}))
+        decode_body(kind_of(body), schema_of(body), encode({**plain, "weather": "fair"}))
     first, *others = plain
     with pytest.raises(MalformedEntry, match=f"lacks {first}"):
-        decode_body(kind_of(body), SCHEMA, encode({name: plain[name] for name in others}))
+        decode_body(kind_of(body), schema_of(body), encode({name: plain[name] for name in others}))
 
 
 @given(st.sampled_from(sorted(KINDS)), st.binary(max_size=200))
 def test_noise_is_refused_as_malformed_or_happens_to_be_a_body(kind: str, raw: bytes) -> None:
     try:
-        body = decode_body(kind, SCHEMA, raw)
+        body = decode_body(kind, 1, raw)
     except MalformedEntry:
         return
     assert not isinstance(body, UnknownBody)
     assert written(body) == raw
 
 
-@pytest.mark.parametrize(("kind", "schema"), [("tide-turned", 1), ("job-accepted", 2)])
+@pytest.mark.parametrize(("kind", "schema"), [("tide-turned", 1), ("job-accepted", 2), ("job-finished", 3)])
 def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) -> None:
     body = decode_body(kind, schema, b"\xff any bytes")
     assert body == UnknownBody(kind, schema, b"\xff any bytes")
     assert kind_of(body) == kind
     assert "any bytes" not in repr(body)
+
+
+def test_an_entry_is_signed_in_the_oldest_form_that_can_say_it() -> None:
+    for body, schema in ((FINISH, 1), (NO_MODEL, 2), (HIDDEN, 2), (EPOCH, 1)):
+        signed = sign_entry(BREMEN, federation="hansa", author_seq=0, body=body, time_ms=0)
+        assert read_entry(signed.signed).schema == schema_of(body) == schema
+
+
+@pytest.mark.parametrize(("body", "found"), [(FINISH, 2), (NO_MODEL, 1), (HIDDEN, 1)])
+def test_a_body_in_another_form_than_the_oldest_that_can_say_it_is_refused(body: Body, found: int) -> None:
+    with pytest.raises(MalformedEntry, match=f"expected schema {schema_of(body)} for it, found {found}"):
+        decode_body("job-finished", found, written(body))
+
+
+def test_a_verdict_is_one_of_five() -> None:
+    plain = to_plain(EPOCH)
+    assert isinstance(plain, dict)
+    with pytest.raises(MalformedEntry, match="verdict"):
+        decode_body("epoch-ended", 1, encode({**plain, "verdict": "splendid"}))
 
 
 LONG = "x" * (REASON_CHARS + 1)
@@ -146,7 +190,9 @@ WRONG: dict[str, Callable[[], Body]] = {
     "refused-job": lambda: JobRefused("", "no"),
     "refused-reason": lambda: JobRefused("herring", LONG),
     "finished-job": lambda: replace(FINISH, job=""),
-    "finished-digest": lambda: replace(FINISH, model_digest=b""),
+    "finished-digest": lambda: replace(FINISH, model_digest=bytes(31)),
+    "finished-without-what-the-loss-is-of": lambda: replace(NO_MODEL, loss=0.5),
+    "finished-without-what-the-score-is-of": lambda: replace(NO_MODEL, score=0.5),
     "finished-loss": lambda: replace(FINISH, loss=float("nan")),
     "finished-score": lambda: replace(FINISH, score=float("inf")),
     "finished-metric": lambda: replace(FINISH, metric=WIDE),
@@ -171,6 +217,21 @@ WRONG: dict[str, Callable[[], Body]] = {
     "used-job": lambda: ModelUsed("", 1),
     "used-rows": lambda: ModelUsed("herring", 0),
     "used-purpose": lambda: ModelUsed("herring", 1, LONG),
+    "epoch-job": lambda: replace(EPOCH, job=""),
+    "epoch-number": lambda: replace(EPOCH, epoch=-1),
+    "epoch-loss": lambda: replace(EPOCH, loss=float("nan")),
+    "overdue-job": lambda: replace(OVERDUE, job=""),
+    "overdue-round": lambda: replace(OVERDUE, round=-1),
+    "overdue-nobody": lambda: replace(OVERDUE, missing=()),
+    "overdue-twice": lambda: replace(OVERDUE, missing=("danzig", "danzig")),
+    "distorted-job": lambda: replace(DISTORTION, job=""),
+    "distorted-epoch": lambda: replace(DISTORTION, epoch=-1),
+    "distorted-loss": lambda: replace(DISTORTION, loss=float("inf")),
+    "distorted-before": lambda: replace(DISTORTION, before=float("nan")),
+    "aligned-job": lambda: replace(ALIGNED, job=""),
+    "aligned-party": lambda: replace(ALIGNED, sizes={"Bremen": 1}),
+    "aligned-size": lambda: replace(ALIGNED, sizes={"bremen": -1}),
+    "aligned-common": lambda: replace(ALIGNED, common=-1),
     "payout-job": lambda: replace(PAYOUT, job=""),
     "payout-currency": lambda: replace(PAYOUT, currency="eur"),
     "payout-payee": lambda: replace(PAYOUT, amounts={"Bremen": 100}),

@@ -184,7 +184,7 @@ def test_a_clock_far_ahead_is_refused_by_name(town: Town) -> None:
 def test_a_kind_that_the_keeper_does_not_know_is_refused(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     town.admit_both()
     with monkeypatch.context() as later:
-        later.setattr("hansa.ledger.entry.SCHEMA", 2)
+        later.setattr("hansa.ledger.entry.schema_of", lambda body: 2)
         newer = town.sign(BREMEN, CATCH)
     assert reasons(town.keeper.append([newer], NOW_S)) == [
         "this keeper does not know dataset-registered in schema 2"

@@ -10,7 +10,9 @@ from hansa.ledger import (
     Body,
     ContributionMeasured,
     DatasetWithdrawn,
+    DistortionFound,
     EntryFields,
+    EpochEnded,
     JobAborted,
     JobAccepted,
     JobFinished,
@@ -21,9 +23,11 @@ from hansa.ledger import (
     MemberSuspended,
     ModelEvaluated,
     ModelUsed,
+    PartiesOverdue,
     PayoutApproved,
     PayoutSettled,
     RoundClosed,
+    RowsAligned,
     RuleBroken,
     Standing,
     UnknownBody,
@@ -50,6 +54,10 @@ ROTATION = KeyRotated("bremen", NEW_KEYS.verify_key, NEW_KEYS.seal_key)
 ROUND = RoundClosed("herring", 0, DIGEST, ("bremen",), ("danzig",))
 EVALUATION = ModelEvaluated("herring", 0, DIGEST, 0.5, 0.5, "accuracy", 10)
 SHARES = ContributionMeasured("herring", "volume", {"bremen": 7, "danzig": 3})
+EPOCH = EpochEnded("herring", 3, 0.412, "improved")
+OVERDUE = PartiesOverdue("herring", 7, ("danzig",))
+DISTORTION = DistortionFound("herring", 4, None, None)
+ALIGNED = RowsAligned("herring", {"bremen": 500, "danzig": 450}, 412)
 REVOCATION = KeyRevoked("bremen", BREMEN.public.verify_key, "lost at sea")
 
 
@@ -329,6 +337,35 @@ REFUSED: dict[str, tuple[Callable[[], Books], str, Body, str]] = {
         ModelUsed("herring", 1),
         "stranger is not among those who made the model",
     ),
+    "using what made no model": (
+        lambda: accepted().write("lubeck", JobFinished("herring", b"", None, None, "", 1)),
+        "bremen",
+        ModelUsed("herring", 1),
+        "no model: it made none",
+    ),
+    "an epoch of no job": (joined, "bremen", EPOCH, "no job herring"),
+    "an epoch told by one who never accepted": (proposed, "bremen", EPOCH, "bremen is not among those in"),
+    "an epoch told twice": (
+        lambda: accepted().write("bremen", EPOCH),
+        "bremen",
+        EPOCH,
+        "epoch 3 of herring after epoch 3",
+    ),
+    "a distortion told by a stranger to the job": (proposed, "danzig", DISTORTION, "danzig is not among"),
+    "waiting for a stranger": (
+        accepted,
+        "bremen",
+        replace(OVERDUE, missing=("danzig", "stranger")),
+        "stranger is not among those in herring",
+    ),
+    "comparing lists in another's job": (accepted, "bremen", ALIGNED, "one coordinator"),
+    "comparing lists of an aborted job": (aborted, "lubeck", ALIGNED, "job herring is aborted"),
+    "comparing a stranger's list": (
+        accepted,
+        "lubeck",
+        replace(ALIGNED, sizes={"stranger": 1}),
+        "stranger is not among",
+    ),
     "paying for another's job": (finished, "bremen", PAYOUT, "one coordinator"),
     "paying before the end": (accepted, "lubeck", PAYOUT, "no model: open"),
     "paying a stranger": (
@@ -386,6 +423,20 @@ def test_a_job_goes_from_proposal_to_settled_payout() -> None:
     books.write("bremen", ModelUsed("herring", 5)).write("lubeck", EVALUATION)
 
 
+def test_anybody_in_a_job_tells_its_course_and_may_come_after_its_end() -> None:
+    waiting_for_all = replace(OVERDUE, missing=("danzig", "lubeck"))
+    for stage in (accepted, finished, aborted):
+        books = stage().write("bremen", EPOCH, replace(EPOCH, epoch=4), waiting_for_all, DISTORTION)
+        books.write("lubeck", EPOCH, OVERDUE)
+        assert books.standing.epochs == {("herring", "bremen"): 4, ("herring", "lubeck"): 3}
+
+
+def test_lists_are_compared_before_the_job_ends() -> None:
+    books = accepted().write("lubeck", ALIGNED, JobFinished("herring", b"", None, None, "", 1))
+    assert books.standing.jobs["herring"].status == "finished"
+    assert not books.standing.jobs["herring"].model_digest
+
+
 def test_a_refusal_is_remembered() -> None:
     job = proposed().write("danzig", JobRefused("herring", "busy")).standing.jobs["herring"]
     assert (job.refused, job.accepted, job.status) == (("danzig",), (), "open")
@@ -425,12 +476,14 @@ def test_a_copy_goes_its_own_way() -> None:
     books.write("lubeck", replace(PROPOSAL, job="salt"), REVOCATION).write("danzig", JobAccepted("salt"))
     books.write("danzig", UnknownBody("tide-turned", 1, b""))
     books.write("lubeck", replace(ROUND, job="salt", participants=("danzig",), missing=()))
+    books.write("lubeck", EPOCH)
     assert "stranger" not in before.members
     assert before.members["bremen"].status == "active"
     assert not before.revoked_keys
     assert not before.datasets
     assert not before.unknown_kinds
     assert list(before.jobs) == list(before.rounds) == ["herring"]
+    assert not before.epochs
     assert before.payouts[NUMBER].approved == ()
     assert before.next_author_seq("bremen") == 1
 

@@ -1,0 +1,139 @@
+"""Who belongs to the federation, and what data do they hold? The bodies of those entries."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hansa.broker.identity import PublicIdentity, check_name
+from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS, check_at_least, check_digest, check_text
+
+
+@dataclass(frozen=True, slots=True)
+class Charter:
+    """Found a federation: entry 0, signed by the keeper it names; its hash is the federation's fingerprint.
+
+    Attributes:
+        quorum: how many parties a job needs at least.
+        admission: who lets members in.
+    """
+
+    federation: str
+    keeper: PublicIdentity
+    organisation: str = ""
+    purpose: str = ""
+    quorum: int = 2
+    admission: Literal["keeper"] = "keeper"
+
+    def __post_init__(self) -> None:
+        check_name(self.federation)
+        check_text("organisation", self.organisation, LABEL_CHARS)
+        check_text("purpose", self.purpose, REASON_CHARS)
+        check_at_least("quorum", self.quorum, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdmitted:
+    """Keeper: this organisation's agent takes part from here on, with these keys; also reinstates."""
+
+    name: str
+    verify_key: bytes
+    seal_key: bytes
+    organisation: str = ""
+
+    def __post_init__(self) -> None:
+        check_text("organisation", self.organisation, LABEL_CHARS)
+        _ = self.public
+
+    @property
+    def public(self) -> PublicIdentity:
+        """The member's name and keys."""
+        return PublicIdentity(self.name, self.verify_key, self.seal_key)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSuspended:
+    """Keeper: this member may not speak until it is admitted again."""
+
+    name: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """Member: we take part no longer."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRotated:
+    """Member: our later entries bear these keys."""
+
+    name: str
+    verify_key: bytes
+    seal_key: bytes
+
+    def __post_init__(self) -> None:
+        _ = self.public
+
+    @property
+    def public(self) -> PublicIdentity:
+        """The member's name and new keys."""
+        return PublicIdentity(self.name, self.verify_key, self.seal_key)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevoked:
+    """Member or keeper: nothing signed with this key counts from here on."""
+
+    name: str
+    verify_key: bytes
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_digest("verify_key", self.verify_key)
+        check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRegistered:
+    """Member: we hold data of this shape; never the rows themselves.
+
+    Attributes:
+        columns: names of the features, in the model's order.
+        target: name of the label's column, if the data has one.
+        commitment: (32,) salted digest of the rows, to be opened in a dispute.
+    """
+
+    dataset: str
+    rows: int
+    columns: tuple[str, ...]
+    target: str | None
+    commitment: bytes
+
+    def __post_init__(self) -> None:
+        check_name(self.dataset)
+        check_at_least("rows", self.rows, 0)
+        for column in self.columns:
+            check_text("columns", column, LABEL_CHARS)
+        check_text("target", self.target or "", LABEL_CHARS)
+        check_digest("commitment", self.commitment)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetWithdrawn:
+    """Member: these data serve no later job."""
+
+    dataset: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_name(self.dataset)
+        check_text("reason", self.reason, REASON_CHARS)

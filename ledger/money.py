@@ -1,0 +1,58 @@
+"""Who is paid what for a job? The bodies of those entries."""
+
+from dataclasses import dataclass
+
+from hansa.broker.identity import check_name
+from hansa.ledger.checks import REASON_CHARS, check_at_least, check_names, check_text
+
+MAX_MINOR = 2**53  # money, in minor units: exact in every language that may recompute it
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutProposed:
+    """Coordinator: this pot, split like this; the entry's index is the payout's number.
+
+    Attributes:
+        currency: ISO 4217, "EUR".
+        pot_minor: the whole, in minor units (cents).
+        amounts: by party, in minor units; they sum to the pot.
+    """
+
+    job: str
+    currency: str
+    pot_minor: int
+    amounts: dict[str, int]
+
+    def __post_init__(self) -> None:
+        check_name(self.job)
+        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+            raise ValueError(f"currency: expected three capitals (ISO 4217), got {self.currency!r:.40}")
+        check_names("amounts", self.amounts)
+        for party, amount in self.amounts.items():
+            check_at_least(f"amounts.{party}", amount, 0)
+        if not 0 < self.pot_minor <= MAX_MINOR:
+            raise ValueError(f"pot_minor: expected 1 … 2^53, got {self.pot_minor}")
+        if sum(self.amounts.values()) != self.pot_minor:
+            raise ValueError(f"amounts: sum to {sum(self.amounts.values())}, the pot is {self.pot_minor}")
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutApproved:
+    """Payee: we agree to the payout proposed in this entry."""
+
+    payout: int
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutSettled:
+    """Proposer: the money has moved; the reference is the bank's or the books'."""
+
+    payout: int
+    reference: str
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+        check_text("reference", self.reference, REASON_CHARS)
