@@ -207,7 +207,7 @@ class EpochEnded:
     """Anyone in the job: so far the training has come.
 
     Attributes:
-        epoch: from 0; rises from one entry of an author to its next. A resumed job counts on.
+        epoch: the first is 1, as with rounds; rises from one entry of an author to its next. A resumed job counts on.
         loss: of the epoch; None if the job hides it.
         verdict: what follows from it: "improved" and "stalled" go on; "converged", "last" and "distorted" end it.
     """
@@ -219,7 +219,7 @@ class EpochEnded:
 
     def __post_init__(self) -> None:
         check_name(self.job)
-        check_at_least("epoch", self.epoch, 0)
+        check_at_least("epoch", self.epoch, 1)
         check_finite("loss", self.loss)
 
 
@@ -249,7 +249,7 @@ class DistortionFound:
     """Anyone in the job: the loss has jumped, so somebody's part is not what it was; the evidence.
 
     Attributes:
-        epoch: in which, from 0.
+        epoch: in which, counted as in `EpochEnded`.
         loss: of that epoch; None if the job hides it.
         before: the least loss of those before it; None likewise.
     """
@@ -261,7 +261,7 @@ class DistortionFound:
 
     def __post_init__(self) -> None:
         check_name(self.job)
-        check_at_least("epoch", self.epoch, 0)
+        check_at_least("epoch", self.epoch, 1)
         check_finite("loss", self.loss)
         check_finite("before", self.before)
 
