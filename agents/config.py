@@ -123,7 +123,38 @@ class LedgerSection(_Section):
     password_file: str | None = Field(default=None, min_length=1)
 
 
-class DataSection(_Section):
+class RowsSection(_Section):
+    """What the columns of a data set are, and how they become features.
+
+    Attributes:
+        id, target: columns; all others are features.
+        holdout: share of the rows kept for evaluation.
+        categories: columns of text, or of codes, that become a 0/1 feature per category.
+        missing: "refuse" rows with a missing value, or "fill" it: see `hansa.protocols.preparation`.
+        standardise: bring numbers to mean 0 and variance 1 in vertical jobs.
+        rare: a category that makes up a smaller share of the rows than this gets no feature of its own.
+    """
+
+    id: str = Field(default="id", min_length=1)
+    target: str | None = None
+    holdout: float = Field(default=0.2, ge=0.0, lt=1.0, strict=True)
+    categories: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    missing: Literal["refuse", "fill"] = "refuse"
+    standardise: bool = Field(default=True, strict=True)
+    rare: float = Field(default=0.0, ge=0.0, lt=1.0, strict=True)
+
+    @model_validator(mode="after")
+    def _categories_are_features(self) -> "RowsSection":
+        for place, column in enumerate(self.categories):
+            if column in (self.id, self.target):
+                key = "id" if column == self.id else "target"
+                raise ValueError(f"categories: {column!r} is the {key}, not a feature")
+            if column in self.categories[:place]:
+                raise ValueError(f"categories: {column!r} is named twice")
+        return self
+
+
+class DataSection(RowsSection):
     """`[data.NAME]`: one data set, from a file or from a database.
 
     Attributes:
@@ -132,8 +163,6 @@ class DataSection(_Section):
         query: one statement that only reads.
         password_file: of the database's user, mode 0600, relative to the home.
         timeout_s: the longest that a query may take.
-        id, target: columns; all others are features.
-        holdout: share of the rows kept for evaluation.
     """
 
     file: str | None = Field(default=None, min_length=1)
@@ -141,9 +170,6 @@ class DataSection(_Section):
     query: str | None = Field(default=None, min_length=1)
     password_file: str | None = Field(default=None, min_length=1)
     timeout_s: int = Field(default=300, ge=1, le=86_400, strict=True)
-    id: str = Field(default="id", min_length=1)
-    target: str | None = None
-    holdout: float = Field(default=0.2, ge=0.0, lt=1.0, strict=True)
 
     @model_validator(mode="after")
     def _from_one_place(self) -> "DataSection":

@@ -20,6 +20,10 @@ minimum_parties = 2        # fewer, and a model could tell one party's rows to a
 # id = "id"              # the column that names a row; every other column but the target is a feature
 # target = "outcome"
 # holdout = 0.2          # share of the rows kept for evaluation
+# categories = ["ward"]  # columns of text or codes; vertical jobs make a 0/1 feature of each category
+# missing = "fill"       # empty cells get the training rows' mean, or most frequent; else they are refused
+# standardise = true     # vertical jobs bring numbers to mean 0 and variance 1
+# rare = 0.02            # categories of fewer rows than this share get no feature of their own
 #
 # [data.measurements]
 # url = "postgresql+psycopg://reader@db.example.org/hospital"

@@ -6,23 +6,27 @@ header being row 1. Nothing but counts, column names and a salted commitment eve
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from hansa.agents.config import DataSection
+from hansa.agents.config import DataSection, RowsSection
+from hansa.agents.data import columns as checked
 from hansa.agents.data.queries import Question, database_url, read_query
-from hansa.agents.data.tables import Table, listed, read_csv, read_parquet
+from hansa.agents.data.tables import Table, check_names, listed, read_csv, read_parquet
 from hansa.agents.errors import DataError
+from hansa.protocols import Array, FloatArray
+from hansa.protocols.model import BoolArray, IndexArray, all_finite
+from hansa.protocols.preparation import Preparation, fit
+from hansa.protocols.preparation import Table as RawTable
 
 SALT_BYTES = 32
-TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
-FloatArray = NDArray[np.float64]
+_NO_TEXT = 2**32 - 1  # in a commitment, instead of the length of a text that is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +37,75 @@ class Dataset:
         name: the name under which the data set is registered.
         ids: one per row, unique, in the table's order.
         columns: names of the features, in the model's order.
-        features: (rows, columns) float64, finite.
+        numbers: (rows, columns but those of text) float64, finite, but NaN where a value is missing.
         target: (rows,) text labels of a classification, float64 of a regression, or None.
         target_name: the target's column, or None.
         holdout: share of the rows kept for evaluation, chosen by a hash of the id.
         source: where the rows come from, for messages.
         first_row: the number of the first row in messages.
+        texts: columns of categories, each (rows,) str, None where one is missing.
+        standardise, rare: how vertical jobs prepare the columns; see `hansa.protocols.preparation`.
     """
 
     name: str
     ids: tuple[str, ...] = field(repr=False)
     columns: tuple[str, ...]
-    features: FloatArray = field(repr=False)
-    target: NDArray[Any] | None = field(repr=False)
+    numbers: FloatArray = field(repr=False)
+    target: Array | None = field(repr=False)
     target_name: str | None
     holdout: float
     source: str
     first_row: int = 0
+    texts: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    standardise: bool = True
+    rare: float = 0.0
 
     @property
     def rows(self) -> int:
         """How many rows."""
         return len(self.ids)
 
-    def held_out(self) -> NDArray[np.bool_]:
+    @property
+    def features(self) -> FloatArray:
+        """The rows as a horizontal job takes them, (rows, columns) float64, finite.
+
+        Raises:
+            DataError: a column holds text, or lacks values; names it.
+        """
+        column = self.unready()
+        if column is not None:
+            what = "holds text" if column in self.texts else "lacks values"
+            raise DataError(
+                f"{self.source}: column {column!r} of data set {self.name!r} {what}; a horizontal job takes "
+                "columns of numbers without gaps (vertical ones prepare them)"
+            )
+        return self.numbers
+
+    def unready(self) -> str | None:
+        """Return the first column that needs preparation: it holds text, or lacks values."""
+        if not self.texts and all_finite(self.numbers):
+            return None
+        gaps = np.count_nonzero(np.isnan(self.numbers), axis=0)
+        lacking = {column for column, gap in zip(self._number_columns(), gaps, strict=True) if gap}
+        return next(column for column in self.columns if column in self.texts or column in lacking)
+
+    def table(self, rows: IndexArray | None = None) -> RawTable:
+        """Return the columns as they are before preparation: of all rows, or of some in the order given."""
+        numbers = self.numbers if rows is None else self.numbers[rows]
+        found: dict[str, Array] = dict(zip(self._number_columns(), numbers.T, strict=True))
+        for column, texts in self.texts.items():
+            found[column] = texts if rows is None else texts[rows]
+        return {column: found[column] for column in self.columns}
+
+    def prepared(self, rows: IndexArray | None = None) -> Preparation:
+        """Return how the columns become features, fitted on all rows or on some.
+
+        Raises:
+            PreparationError: a column can't serve; names it.
+        """
+        return fit(self.table(rows), self.standardise, self.rare)
+
+    def held_out(self) -> BoolArray:
         """Return (rows,) bool: which rows are for evaluation only.
 
         By a hash of the id, so that a row keeps its side when rows are added or the file is sorted anew.
@@ -67,14 +116,24 @@ class Dataset:
 
     def commitment(self, salt: bytes) -> bytes:
         """Return the SHA-256 of salt and content: binds the party to these rows without telling them."""
-        digest = hashlib.sha256(b"hansa-dataset-v1" + salt)
+        ready = self.unready() is None
+        digest = hashlib.sha256((b"hansa-dataset-v1" if ready else b"hansa-dataset-v2") + salt)
         digest.update(self.rows.to_bytes(8) + len(self.columns).to_bytes(8))
         labels = () if self.target is None else (str(label) for label in self.target.tolist())
         for text in (*self.ids, *labels):
-            encoded = text.encode()
-            digest.update(len(encoded).to_bytes(4) + encoded)
-        digest.update(np.ascontiguousarray(self.features, dtype="<f8").tobytes())
+            digest.update(_told(text))
+        if ready:
+            digest.update(np.ascontiguousarray(self.numbers, dtype="<f8").tobytes())
+            return digest.digest()
+        for column, values in self.table().items():
+            if column in self.texts:
+                digest.update(b"text" + b"".join(map(_told, values.tolist())))
+            else:  # there are many NaN: one stands for all
+                digest.update(b"number" + np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
         return digest.digest()
+
+    def _number_columns(self) -> list[str]:
+        return [column for column in self.columns if column not in self.texts]
 
 
 def new_salt() -> bytes:
@@ -85,34 +144,32 @@ def new_salt() -> bytes:
 def load_dataset(name: str, section: DataSection, home: Path, password: str | None = None) -> Dataset:
     """Read and check one data set.
 
-    Ids and targets are taken as text, whatever their type: 17 and "17" are one id, and the labels of a column
-    of booleans are "true" and "false".
+    Ids, targets and categories are taken as text, whatever their type: 17 and "17" are one id, and the labels of
+    a column of booleans are "true" and "false".
 
     Raises:
         DataError: no such file, table or column; not what its name says; no rows; a column without a name or
             with another's, or of a type that can't serve; an id that is missing or doubled; a feature that is
-            missing, not a number or not finite; a target that is missing. Names the table, row and column.
+            no number or not finite, or missing where it may not be; a target that is missing. Names the table,
+            row and column.
     """
-    table = _read(name, section, home, password)
-    frame = table.frame
-    for column, key in ((section.id, "id"), (section.target, "target")):
-        if column is not None and column not in frame.columns:
-            what = f"no column {column!r} (the {key} of data set {name!r})"
-            raise DataError(f"{table.source}: {what}; has {listed(frame.columns)}")
-    columns = tuple(column for column in frame.columns if column not in (section.id, section.target))
-    if not columns:
-        raise DataError(f"{table.source}: no feature columns; has only {listed(frame.columns)}")
-    return Dataset(
-        name=name,
-        ids=_ids(frame[section.id], table),
-        columns=columns,
-        features=np.column_stack([_numbers(frame[column], table) for column in columns]),
-        target=None if section.target is None else _labels(frame[section.target], table),
-        target_name=section.target,
-        holdout=section.holdout,
-        source=table.source,
-        first_row=table.first_row,
-    )
+    return _checked(name, _read(name, section, home, password), section)
+
+
+def from_frame(name: str, frame: pl.DataFrame, section: RowsSection, source: str) -> Dataset:
+    """Make a data set of a frame in memory, with its columns' types; the first row is row 0.
+
+    Args:
+        section: which column is what.
+        source: whose rows these are, for messages.
+
+    Raises:
+        DataError: as for `load_dataset`.
+    """
+    check_names(frame.columns, source)
+    if frame.is_empty():
+        raise DataError(f"{source}: no rows")
+    return _checked(name, Table(frame, source, 0), section)
 
 
 def from_arrays(
@@ -139,12 +196,15 @@ def from_arrays(
             f"{source}: expected X of (rows, columns) and y of (rows,), not {matrix.shape} and {column.shape}"
         )
     columns = tuple(f"x{place}" for place in range(matrix.shape[1]))
+    numbers = [checked.of_array(matrix[:, place], source, each) for place, each in enumerate(columns)]
     return Dataset(
         name=name,
         ids=tuple(str(row) for row in range(len(matrix))),
         columns=columns,
-        features=np.column_stack([_floats(matrix[:, i], source, each) for i, each in enumerate(columns)]),
-        target=(_floats(column, source, "y") if regression else column.astype(np.str_)).astype(object),
+        numbers=np.column_stack(numbers),
+        target=(checked.of_array(column, source, "y") if regression else column.astype(np.str_)).astype(
+            object
+        ),
         target_name="y",
         holdout=holdout,
         source=source,
@@ -160,85 +220,55 @@ def _read(name: str, section: DataSection, home: Path, password: str | None) -> 
     return read_parquet(path, name) if path.suffix == ".parquet" else read_csv(path, name)
 
 
-def _ids(column: pl.Series, table: Table) -> tuple[str, ...]:
-    if column.dtype.is_float() or column.dtype.is_decimal():
-        raise DataError(
-            f"{table.source}: column {column.name!r} is {column.dtype}; an id is text or a whole number"
-        )
-    seen: dict[str, int] = {}
-    for row, value in enumerate(_texts(column, table), table.first_row):
-        if not value:
-            raise DataError(f"{table.source}: row {row}, column {column.name!r}: no id")
-        if value in seen:
-            raise DataError(
-                f"{table.source}: row {row}, column {column.name!r}: id {value!r} stands in row {seen[value]} too"
-            )
-        seen[value] = row
-    return tuple(seen)
+def _checked(name: str, table: Table, section: RowsSection) -> Dataset:
+    frame, fill = table.frame, section.missing == "fill"
+    columns = _features(name, table, section)
+    ids = checked.ids(frame[section.id], table)  # first: whoever lacks an id is likely to lack all else
+    texts = {
+        each: checked.categories(frame[each], table, fill) for each in columns if each in section.categories
+    }
+    numbers = [checked.numbers(frame[each], table, fill) for each in columns if each not in texts]
+    return Dataset(
+        name=name,
+        ids=ids,
+        columns=columns,
+        numbers=np.column_stack(numbers) if numbers else np.empty((len(frame), 0)),
+        target=None if section.target is None else checked.labels(frame[section.target], table),
+        target_name=section.target,
+        holdout=section.holdout,
+        source=table.source,
+        first_row=table.first_row,
+        texts=texts,
+        standardise=section.standardise,
+        rare=section.rare,
+    )
 
 
-def _labels(column: pl.Series, table: Table) -> NDArray[Any]:
-    values = _texts(column, table)
-    for row, value in enumerate(values, table.first_row):
-        if not value:
-            raise DataError(f"{table.source}: row {row}, column {column.name!r}: no target value")
-    return np.array(values, dtype=object)
+def _features(name: str, table: Table, section: RowsSection) -> tuple[str, ...]:
+    """Return the names of the features, once every column that the section names is there."""
+    found = table.frame.columns
+    named = [(section.id, "the id"), *((each, "a category") for each in section.categories)]
+    if section.target is not None:
+        named.insert(1, (section.target, "the target"))
+    for column, role in named:
+        if column not in found:
+            what = f"no column {column!r} ({role} of data set {name!r})"
+            raise DataError(f"{table.source}: {what}; has {listed(found)}")
+    columns = tuple(column for column in found if column not in (section.id, section.target))
+    if not columns:
+        raise DataError(f"{table.source}: no feature columns; has only {listed(found)}")
+    return columns
 
 
-def _texts(column: pl.Series, table: Table) -> list[str]:
-    """Return a column's values as text, without spaces around; a missing one is empty."""
-    dtype = column.dtype
-    if dtype.is_float():  # Python's shortest digits, which read back as the same number
-        return ["" if value is None else repr(value) for value in column.to_list()]
-    if not (dtype.is_numeric() or dtype in TEXTS or dtype in (pl.Boolean, pl.Null)):
-        raise DataError(f"{table.source}: column {column.name!r} is {dtype}, neither text nor a number")
-    return [(value or "").strip() for value in column.cast(pl.String).to_list()]
+def _told(text: str | None) -> bytes:
+    """Return a text as a commitment takes it: after its length."""
+    if text is None:
+        return _NO_TEXT.to_bytes(4)
+    encoded = text.encode()
+    return len(encoded).to_bytes(4) + encoded
 
 
-def _numbers(column: pl.Series, table: Table) -> FloatArray:
-    """Return a feature as numbers."""
-    if table.is_text:
-        return _parsed(column, table.source, table.first_row)
-    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
-        raise DataError(
-            f"{table.source}: column {column.name!r} is {column.dtype}; a feature is a number or boolean"
-        )
-    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return _finite(values, column, table.source, column.name, table.first_row)
-
-
-def _parsed(column: pl.Series, source: str, first_row: int) -> FloatArray:
-    """Return a column of text as numbers."""
-    values = column.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    return _finite(values, column, source, column.name, first_row)
-
-
-def _floats(column: NDArray[Any], source: str, name: str) -> FloatArray:
-    """Return a column of an array as numbers."""
-    try:
-        values = column.astype(np.float64)
-    except (TypeError, ValueError):
-        texts = [None if value is None else str(value) for value in column.tolist()]
-        return _parsed(pl.Series(name, texts, dtype=pl.String), source, 0)
-    return _finite(values, column, source, name, 0)
-
-
-def _finite(
-    values: FloatArray, originals: "pl.Series | NDArray[Any]", source: str, name: str, first_row: int
-) -> FloatArray:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if wrong.size:
-        original = originals[int(wrong[0])]
-        if original is None or not str(original).strip():
-            what = "no value"
-        else:
-            what = f"{str(original)!r} is not a finite number"
-        more = f" (and {wrong.size - 1} more)" if wrong.size > 1 else ""
-        raise DataError(f"{source}: row {wrong[0] + first_row}, column {name!r}: {what}{more}")
-    return values
-
-
-def labels(dataset: Dataset, classes: tuple[str, ...]) -> NDArray[np.str_]:
+def labels(dataset: Dataset, classes: tuple[str, ...]) -> Array:
     """Return (rows,) text: each row's label, every one checked to be a class of the job.
 
     Raises:
@@ -266,4 +296,4 @@ def numeric_target(dataset: Dataset) -> FloatArray:
     if dataset.target is None:
         raise DataError(f"{dataset.source}: data set {dataset.name!r} has no target column")
     column = pl.Series(dataset.target_name or "target", [str(value) for value in dataset.target.tolist()])
-    return _parsed(column, dataset.source, dataset.first_row)
+    return checked.parsed(column, dataset.source, dataset.first_row)

@@ -272,7 +272,7 @@ def made(ids: list[str], holdout: float = 0.3) -> Dataset:
         name="made",
         ids=tuple(ids),
         columns=("x",),
-        features=np.arange(len(ids), dtype=np.float64).reshape(-1, 1),
+        numbers=np.arange(len(ids), dtype=np.float64).reshape(-1, 1),
         target=np.array(["label"] * len(ids), dtype=object),
         target_name="y",
         holdout=holdout,
@@ -316,8 +316,8 @@ def test_the_same_rows_and_salt_give_the_same_commitment(tmp_path: Path) -> None
     assert len(commitment) == 32
     assert commitment == loaded(tmp_path, GOOD).commitment(SALT)
     assert commitment == replace(dataset, source="a copy", holdout=0.5).commitment(SALT)
-    assert commitment == replace(dataset, features=np.asfortranarray(dataset.features)).commitment(SALT)
-    assert commitment == replace(dataset, features=dataset.features.astype(">f8")).commitment(SALT)
+    assert commitment == replace(dataset, numbers=np.asfortranarray(dataset.features)).commitment(SALT)
+    assert commitment == replace(dataset, numbers=dataset.features.astype(">f8")).commitment(SALT)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_rows_cannot_pass_for_columns() -> None:
         made(["a"]),
         target=None,
         columns=("x", "y", "z"),
-        features=np.frombuffer(flat, dtype="<f8").reshape(1, 3),
+        numbers=np.frombuffer(flat, dtype="<f8").reshape(1, 3),
     )
     assert wide.commitment(SALT) != tall.commitment(SALT)
 
