@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -196,6 +196,29 @@ def _git(*arguments: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing that belongs to a suite's rows.
+
+    Attributes:
+        file: its name beside the page.
+        caption: what is to be seen.
+        png: the file's bytes.
+    """
+
+    file: str
+    caption: str
+    png: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a suite that also draws returns."""
+
+    rows: Sequence[Row]
+    figures: Sequence[Figure] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One run of the benchmarks."""
 
@@ -205,6 +228,7 @@ class Report:
     began: datetime
     sections: Mapping[str, Sequence[Row]]  # by suite, in the order they ran
     left_out: Sequence[str] = ()  # one line for each suite that gave no rows, with the reason
+    figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)  # by suite, where there are any
 
     @property
     def rows(self) -> list[Row]:
@@ -242,6 +266,7 @@ def markdown(report: Report) -> str:
         lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |" for row in rows]
         parts += [f"## {suite}", "\n".join(lines)]
+        parts += [f"![{each.caption}]({each.file})" for each in report.figures.get(suite, ())]
         parts += (
             ["\n".join(notes)] if (notes := [f"- {row.name}: {row.note}" for row in rows if row.note]) else []
         )

@@ -9,7 +9,7 @@ import pytest
 import benchmarks.__main__ as command
 from benchmarks import suite
 from benchmarks.flower_peer import PeerUnavailable
-from benchmarks.report import Row
+from benchmarks.report import Figure, Row, Section
 
 OUTPUT = """
 Name                      Stmts   Miss Branch BrPart  Cover
@@ -68,6 +68,28 @@ def test_a_glance_does_not_wipe_out_the_record(
     assert command.main([*argv, "--out", str(tmp_path / "other.md")]) == 0
     page = (tmp_path / "other.md").read_text(encoding="utf-8")
     assert f"`python -m benchmarks {' '.join(argv)}`" in page
+
+
+def test_an_area_has_a_page_of_its_own_with_its_drawings_beside_it(
+    monkeypatch: pytest.MonkeyPatch, results: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "AREAS", {"some": ("good",)})
+    install(monkeypatch, "good", [Row("a row", "1 s")])
+    install(monkeypatch, "bad", RuntimeError("not of this area"))
+    drawn = Figure("curve.png", "what grows", b"png")
+    monkeypatch.setattr(command, "load", lambda name: lambda quick: Section([Row(name, "1 s")], [drawn]))
+    assert command.main(["some"]) == 0
+    page = (tmp_path / "RESULTS-some.md").read_text(encoding="utf-8")
+    assert "| good |" in page
+    assert "`python -m benchmarks some`" in page
+    assert "![what grows](curve.png)" in page
+    assert (tmp_path / "curve.png").read_bytes() == b"png"
+    assert not results.exists()
+
+
+def test_an_area_is_whole_or_single_suites_are_named(results: Path) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["vertical", "--only", "good"])
 
 
 def test_a_suite_that_is_missing_or_has_no_run_is_named_and_skipped(
