@@ -192,6 +192,8 @@ class PolicySection(_Section):
         protocols, models: what they may run.
         datasets: of those under ``[data]``; nothing else is ever served.
         minimum_parties: with fewer, a model could tell one party's rows to another; quorums count, too.
+        served_rows: of how many rows a day the other parties of a model may have us help to predict, each model
+            by itself; 0: of none.
     """
 
     coordinators: tuple[str, ...] = (KEEPER,)
@@ -199,6 +201,7 @@ class PolicySection(_Section):
     models: tuple[str, ...] = (ANY,)
     datasets: tuple[str, ...] = (ANY,)
     minimum_parties: int = Field(default=2, ge=1, strict=True)
+    served_rows: int = Field(default=0, ge=0, strict=True)
 
 
 class AgentConfig(_Section):

@@ -5,6 +5,7 @@ agent.toml       who it is, its federation, data sets and policy
 broker.password  of its user at the broker (0600)
 journal.sqlite   what it must not forget, sealed under the home's key
 chunks/          large arrays, sealed
+scratch/         rows that worker processes share, while a vertical job lasts (0700)
 ledger.sqlite    its copy of the ledger
 lock             held by the one process that may work with these
 control.sock     where the running agent takes orders (0600)
@@ -34,6 +35,7 @@ IDENTITY = "identity.key"
 CONFIG = "agent.toml"
 JOURNAL = "journal.sqlite"
 CHUNKS = "chunks"
+SCRATCH = "scratch"
 LEDGER = "ledger.sqlite"
 PASSWORD = "broker.password"
 LOCK = "lock"
@@ -181,6 +183,11 @@ class Home:
     def journal(self, identity: Identity, *, read_only: bool = False) -> SqliteJournal:
         """Open the journal under the home's key; to read it, it must be there."""
         return SqliteJournal(self.path / JOURNAL, identity.home_key(), read_only=read_only)
+
+    @property
+    def scratch(self) -> Path:
+        """Where worker processes find our rows while a job lasts; emptied when the agent starts."""
+        return self.path / SCRATCH
 
     def files(self) -> DiskFiles:
         """Open the folder of sealed chunks."""

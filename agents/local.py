@@ -21,6 +21,7 @@ from hansa.agents.core.blobs import MemoryFiles
 from hansa.agents.core.coordination import Over
 from hansa.agents.core.journal import MemoryJournal
 from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.workers import WorkerProcesses
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
@@ -70,7 +71,9 @@ class LocalFederation:
         self._locks = [home.lock() for home in homes]
         self.folder = folder
         self._temporary = temporary
-        self._executor: Executor = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hansa-task")
+        cores = os.cpu_count() or 1
+        self._executor: Executor = ThreadPoolExecutor(cores, thread_name_prefix="hansa-task")
+        self._workers = WorkerProcesses(cores)
         self._stop = threading.Event()
         self._failures: list[tuple[str, BaseException]] = []
         self._threads: list[threading.Thread] = []
@@ -96,6 +99,8 @@ class LocalFederation:
                 store=home.store(),
                 transport=self.broker.connect(identity.name),
                 executor=self._executor,
+                heavy=self._workers,
+                scratch=home.scratch,
                 datasets={**named, **datasets.get(identity.name, {})},
                 registry=registry,
             )
@@ -236,6 +241,7 @@ class LocalFederation:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self._workers.shutdown()
         self._executor.shutdown(cancel_futures=True)
         for agent in self.agents.values():
             agent.close()

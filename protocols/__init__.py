@@ -35,13 +35,14 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.model import Array, Evaluation, FloatArray, Model, ModelShape, check_parameters
 from hansa.protocols.registry import PROTOCOLS, ModelFactory, ModelRegistry, protocol
-from hansa.protocols.workbench import IdsWorkbench, RowlessWorkbench, RowsWorkbench
+from hansa.protocols.workbench import BareWorkbench, IdsWorkbench, RowlessWorkbench, RowsWorkbench
 
 __all__ = [
     "PROTOCOLS",
     "Abort",
     "Array",
     "Awaited",
+    "BareWorkbench",
     "Brief",
     "CancelTimer",
     "Compute",

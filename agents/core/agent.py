@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from hansa.agents.admission.registrar import Registrar
@@ -103,6 +104,8 @@ class Agent:
         store: its copy of the ledger, founded or joined.
         transport: its connection.
         executor: where tasks run.
+        heavy: where long arithmetic runs, in other processes; with other tasks if there are none.
+        scratch: a folder of our own for the rows that those processes work on.
         datasets: by name, how to read its rows; called when a task needs them.
         registry: the models that jobs may name.
         clock: UTC seconds since the epoch.
@@ -119,6 +122,8 @@ class Agent:
         store: LedgerStore,
         transport: Transport,
         executor: Executor,
+        heavy: Executor | None = None,
+        scratch: Path | None = None,
         datasets: Mapping[str, Callable[[], Dataset]] | None = None,
         registry: ModelRegistry | None = None,
         clock: Callable[[], float] = time.time,
@@ -168,7 +173,7 @@ class Agent:
         self.herald = Herald(identity, self._federation, lookup, transport)
         self.rollcall = RollCall(self._desk, self.herald, transport)
         self.registrar = self._open_registrar() if self._keeper == self.name else None
-        self._workshop = Workshop(executor, transport.wake)
+        self._workshop = Workshop(executor, transport.wake, heavy, scratch)
         self._machines = Machines(
             self._desk,
             self._blobs,

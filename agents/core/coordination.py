@@ -8,7 +8,7 @@ their effects. Every state that waits has a timer, so that no wait is silent; ev
 What goes on the ledger is recorded here as the ledger's own bodies.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hansa.agents.core.messages import (
     JobAbort,
@@ -52,9 +52,8 @@ REFUSAL_CHARS = 120  # of one refusal in the reason of an abort, so that it does
 # --- effects that only coordination has -----------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class StartRole:
-    """Begin the protocol's role for these parties."""
+    """Begin our role of the protocol, with these parties."""
 
-    role: str
     parties: tuple[str, ...]
 
 
@@ -91,14 +90,20 @@ class EntryRefused:
 
 @dataclass(frozen=True, slots=True)
 class RoleDone:
-    """The protocol's role finished here; `rows` says who trained on how many (coordinator only)."""
+    """The protocol's role finished here.
 
-    model_digest: bytes
-    rounds: int
-    loss: float
-    score: float
-    metric: str
-    rows: dict[str, int]
+    Attributes:
+        model_digest: (32,) of the model that all share or have parts of; empty if there is none.
+        loss, score: of the model, if anybody has measured it; `metric` says what the score is.
+        weights: what each party brought in (coordinator only): rows, or rows × columns.
+    """
+
+    model_digest: bytes = b""
+    rounds: int = 0
+    loss: float | None = None
+    score: float | None = None
+    metric: str = ""
+    weights: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +319,14 @@ def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> Job
                 metric=event.metric,
                 rounds=event.rounds,
             )
-            measured = ContributionMeasured(job=state.spec.job, method="volume", shares=dict(event.rows))
+            measured = ContributionMeasured(job=state.spec.job, method="volume", shares=dict(event.weights))
             return JobStep(
                 Finishing(state.spec, state.parties, event.model_digest),
-                (Record(measured), Record(finished), SetTimer("receipt", RECEIPT_S)),
+                (
+                    *((Record(measured),) if event.weights else ()),
+                    Record(finished),
+                    SetTimer("receipt", RECEIPT_S),
+                ),
             )
         case RoleDone():
             raise LocalProtocolError(f"role done while {type(state).__name__}")
@@ -369,7 +378,7 @@ def _decide(state: Proposing) -> JobStep:
     )
     return JobStep(
         Running(spec, state.accepted),
-        (CancelTimer("consent"), *starts, *late, StartRole("aggregator", state.accepted)),
+        (CancelTimer("consent"), *starts, *late, StartRole(state.accepted)),
     )
 
 
@@ -411,7 +420,7 @@ def _member(state: Accepting | Accepted | TakingPart | Delivered, event: JobEven
             return JobStep(Over(state.spec, "aborted", reason, missing), (*_CANCELLED, StopRole()))
         case Received(_, JobStart(parties)) if isinstance(state, Accepted):
             started = TakingPart(state.spec, state.coordinator)
-            return JobStep(started, (CancelTimer("start"), StartRole("party", parties)))
+            return JobStep(started, (CancelTimer("start"), StartRole(parties)))
         case Received(_, JobFinish(digest)) if isinstance(state, Delivered):
             if digest != state.model_digest:
                 other = "the coordinator finished with another model than it sent"

@@ -1,12 +1,14 @@
 """Which machines are at work in an agent, and what do they ask of it?
 
 A job is coordination (propose, consent, start, end) around a protocol's role. This holds the states of both,
-their timers and their tasks, feeds them events, and carries out their effects into the step's changes.
+feeds them events, and carries out their effects into the step's changes.
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from hansa.agents.config import PolicySection
@@ -14,32 +16,33 @@ from hansa.agents.core import coordination, wire
 from hansa.agents.core.blobs import BlobStore
 from hansa.agents.core.coordination import Over, StartRole, StopRole, TellRole
 from hansa.agents.core.desk import Desk
+from hansa.agents.core.early import Early
 from hansa.agents.core.journal import Journal, pack_row, unpack_row
-from hansa.agents.core.messages import JobAbort, JobSpec, spec_digest
+from hansa.agents.core.labour import Labour, session_of
+from hansa.agents.core.lending import lend
+from hansa.agents.core.messages import JobAbort, JobSpec
+from hansa.agents.core.offered import Offered, agrees
 from hansa.agents.core.policy import objection, read_settings
+from hansa.agents.core.quota import Quota
 from hansa.agents.core.restored import PATIENCE_S
-from hansa.agents.core.workshop import Ended, Workshop, workbench
+from hansa.agents.core.timers import Timers
+from hansa.agents.core.workshop import Ended, Workshop
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import JobError
 from hansa.broker import (
     ArrayRef,
-    BadName,
     BrokerError,
     NotEncodable,
     Plain,
     Refused,
     attach,
-    check_name,
     decode,
     detach,
     encode,
-    from_plain,
     refs,
-    to_plain,
 )
 from hansa.ledger import Body, Job, ModelEvaluated, RoundClosed
 from hansa.protocols import (
-    PROTOCOLS,
     Abort,
     Awaited,
     Brief,
@@ -50,6 +53,7 @@ from hansa.protocols import (
     Event,
     Finish,
     Keep,
+    LocalProtocolError,
     ModelRegistry,
     PeerError,
     ProtocolError,
@@ -59,17 +63,17 @@ from hansa.protocols import (
     RoleSpec,
     Send,
     SetTimer,
+    Start,
     Step,
     TimerFired,
+    Workbench,
     protocol,
 )
+from hansa.protocols.alignment import AlignedRows
 
 log = logging.getLogger("hansa.agent")
 
-MOST_OFFERS = 16  # from one sender, that the ledger does not show yet
-OFFER_S = 3_600.0  # after which they are forgotten
-
-Place = tuple[str, str, str]  # session, slot (job or role), name of a timer
+SECRET_BYTES = 32  # of each role: all its secrets derive from them
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class _Role:
     spec: ProtocolSpec
     role: RoleSpec[Any]
     state: Any
+    aligned: AlignedRows | None  # the order of our rows, where the protocol asks for one
 
 
 class Machines:
@@ -110,7 +115,6 @@ class Machines:
         self._desk = desk
         self._blobs = blobs
         self._journal = journal
-        self._workshop = workshop
         self._registry = registry
         self._datasets = datasets
         self.policy = policy
@@ -118,11 +122,11 @@ class Machines:
         self._jobs: dict[str, coordination.JobState] = {}
         self._roles: dict[str, _Role] = {}
         self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
-        self._tasks: dict[tuple[str, str], Compute] = {}
-        self._timers: dict[Place, float] = {}
-        self._offers: dict[
-            tuple[str, str], JobSpec
-        ] = {}  # (sender, job), until the ledger shows the proposal
+        self._timers = Timers(desk, journal)
+        self._labour = Labour(desk, blobs, workshop, detach_bytes)
+        self._offered = Offered(desk, journal)
+        self._quota = Quota(desk, journal)
+        self._early = Early(desk, blobs, journal, detach_bytes)
         self._restore()
 
     # --- what the agent asks ------------------------------------------------------------------------------
@@ -132,7 +136,7 @@ class Machines:
 
     def expects(self, session: str) -> bool:
         """Whether a session is a job's that is known here, or on offer."""
-        return session in self._jobs or any(session == offered for _, offered in self._offers)
+        return session in self._jobs or session in self._offered.sessions
 
     def outcome(self, job: str) -> Over | None:
         """Return how a job ended here, or None while it runs or if it is unknown."""
@@ -167,8 +171,7 @@ class Machines:
         value = self._journal.load("kept").get(job.encode())
         if value is None:
             return None
-        classes = [each for known in PROTOCOLS.values() for each in known.kept]
-        return wire.restore(attach(decode(value), self._blobs.load), classes)
+        return wire.restore(attach(decode(value), self._blobs.load), protocol(self.spec(job).protocol).kept)
 
     def awaited(self, job: str) -> tuple[Awaited, float | None]:
         """Return what a job waits for here, and when that patience ends (UTC seconds, None: with no deadline).
@@ -182,13 +185,11 @@ class Machines:
         slot = "job"
         if role is not None:
             awaited, slot = role.role.awaited(role.state), "role"
-        timers = (due for (session, kind, _), due in self._timers.items() if (session, kind) == (job, slot))
-        return awaited, min(timers, default=None)
+        return awaited, self._timers.first(job, slot)
 
     def going_on(self) -> set[str]:
         """Return the jobs that are not over here, and those on offer."""
-        offered = {session for _, session in self._offers}
-        return offered | set(self.open_jobs())
+        return self._offered.sessions | set(self.open_jobs())
 
     def over(self) -> set[str]:
         """Return the jobs that are over here and have left no result."""
@@ -211,16 +212,15 @@ class Machines:
         for job in self.open_jobs():
             self.tell_job(job, coordination.Cancel(reason))
         for job in self.open_jobs():
-            patience_s = coordination.RECEIPT_S + PATIENCE_S
-            self._set_timer((job, "job", "receipt"), self._desk.clock() + patience_s)
+            self._timers.set((job, "job", "receipt"), coordination.RECEIPT_S + PATIENCE_S)
 
     def busy(self) -> bool:
         """Whether tasks are under way."""
-        return bool(self._tasks)
+        return bool(self._labour)
 
     def next_timer(self) -> float | None:
         """When the next timer is due, UTC seconds, or None."""
-        return min(self._timers.values(), default=None)
+        return self._timers.next()
 
     # --- what happens to them -----------------------------------------------------------------------------
     def propose(self, spec: JobSpec) -> None:
@@ -236,60 +236,33 @@ class Machines:
         Raises:
             PeerError: the offer contradicts itself, comes twice, or there are too many from its sender.
         """
-        try:
-            check_name(spec.job)
-        except BadName as error:  # it could not even be refused on the ledger
-            raise PeerError(f"{sender} offered a job without a name: {error}") from None
-        if session != spec.job:
-            raise PeerError(f"{sender} offered job {spec.job!r} in session {session!r}")
-        if session in self._jobs or (sender, session) in self._offers:
+        if session in self._jobs:
             raise PeerError(f"{sender} offered job {spec.job!r}, which is known here already")
-        if sum(who == sender for who, _ in self._offers) >= MOST_OFFERS:
-            raise PeerError(f"{sender} has offered {MOST_OFFERS} jobs that the ledger does not know")
-        self._offers[sender, session] = spec
-        row = pack_row(float(self._desk.clock()), to_plain(spec))
-        self._desk.changes.put("offer", pack_row(sender, session), row)
+        self._offered.add(sender, session, spec)
 
     def consider_offers(self, proposed: Mapping[str, Job], reservation: str | None) -> None:
         """Consent to, or refuse, the offers whose proposals are on the ledger; drop those that do not match.
-
-        Consent is bound to the ledger: its proposal names the coordinator and the digest of the whole
-        specification, so nobody can have us consent to one thing while the books show another.
 
         Args:
             proposed: the ledger's jobs.
             reservation: why this agent takes no job at present, or None.
         """
-        for (sender, session), spec in list(self._offers.items()):
-            job = proposed.get(session)
-            if job is None:
+        for sender, session, spec, job in self._offered.shown(proposed):
+            if session in self._jobs or not agrees(
+                spec, sender, job
+            ):  # forgotten, or over before we heard of it
+                self._offered.refuse(sender, session)
                 continue
-            self._drop_offer(sender, session)
-            known = session in self._jobs or job.status != "open"  # forgotten, or over before we heard of it
-            if known or job.coordinator != sender or job.specification != spec_digest(spec):
-                log.warning(
-                    "%s: %s offered another job %s than the ledger has", self._desk.name, sender, session
-                )
-                self._desk.announce("message-refused", error="PeerError", peer=sender)
-                continue
-            why_not = reservation or objection(spec, sender, self.policy, self._datasets, self._registry)
+            why_not = reservation or objection(
+                spec, sender, self.policy, self._datasets, self._registry, proposed
+            )
+            why_not = why_not or self._quota.objection(spec, self.policy)
             self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
             self._coordinate(session, coordination.consider(spec, sender, why_not))
 
     def drop_stale_offers(self) -> None:
         """Forget offers that the ledger has not shown for an hour."""
-        for key, value in self._journal.load("offer").items():
-            since, _ = unpack_row(value)
-            sender, session = unpack_row(key)
-            if (sender, session) in self._offers and since + OFFER_S < self._desk.clock():
-                log.warning(
-                    "%s: the ledger never showed job %s, offered by %s", self._desk.name, session, sender
-                )
-                self._drop_offer(sender, session)
-
-    def _drop_offer(self, sender: str, session: str) -> None:
-        del self._offers[sender, session]
-        self._desk.changes.drop("offer", pack_row(sender, session))
+        self._offered.drop_stale()
 
     def received(self, session: str, sender: str, message: object) -> None:
         """Give a peer's message to the machine it is for.
@@ -297,20 +270,21 @@ class Machines:
         Raises:
             PeerError: the machine refuses it, or there is no such job here.
         """
-        if (sender, session) in self._offers and isinstance(message, JobAbort):
+        if self._offered.has(sender, session) and isinstance(message, JobAbort):
             self._abandon(sender, session, message)
             return
         if session not in self._jobs:
             raise PeerError(f"{sender} spoke of job {session!r}, which is unknown here")
         if wire.kind_of(message).slot == "job":
             self.tell_job(session, Received(sender, message))
+        elif isinstance(self._jobs[session], coordination.Accepting | coordination.Accepted):
+            self._early.keep(session, sender, message)
         else:
             self._tell_role(session, Received(sender, message))
 
     def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
         """A job was called off before the ledger had shown us its proposal."""
-        spec = self._offers[sender, session]
-        self._drop_offer(sender, session)
+        spec = self._offered.take(sender, session)
         self._coordinate(session, coordination.JobStep(Over(spec, "aborted", abort.reason, abort.missing)))
 
     def tell_job(self, session: str, event: coordination.JobEvent) -> None:
@@ -321,9 +295,8 @@ class Machines:
 
     def ended(self, ended: Ended) -> None:
         """Give a task's end to the role that asked for it."""
-        if (ended.session, ended.task_id) not in self._tasks:
-            return  # its role has ended, or a later task of the same name took its place
-        self._drop_task(ended.session, ended.task_id)
+        if not self._labour.ended(ended):
+            return
         try:
             self._tell_role(ended.session, Computed(ended.task_id, ended.result, ended.error))
         except PeerError as error:
@@ -331,11 +304,7 @@ class Machines:
 
     def fire_timers(self, now: float) -> None:
         """Tell the machines whose timers are due."""
-        for place in sorted(place for place, due in self._timers.items() if due <= now):
-            if self._timers.get(place, now + 1) > now:
-                continue  # an earlier one of these cancelled or renewed it
-            self._drop_timer(place)
-            session, slot, name = place
+        for session, slot, name in self._timers.fire(now):
             if slot == "job":
                 self.tell_job(session, TimerFired(name))
             else:
@@ -366,8 +335,8 @@ class Machines:
         spec = step.state.spec
         for effect in step.effects:
             match effect:
-                case StartRole(role, parties):
-                    self._start_role(spec, role, parties)
+                case StartRole(parties):
+                    self._start_role(spec, parties)
                 case TellRole(event):
                     self._tell_role(session, event)
                 case StopRole():
@@ -376,30 +345,71 @@ class Machines:
                     self._carry_out(session, "job", spec, effect)
         if isinstance(step.state, Over) and not isinstance(before, Over):
             ended = step.state
+            self._early.take(session)
             self._desk.announce("job-over", job=session, outcome=ended.outcome, reason=ended.reason)
 
-    def _start_role(self, spec: JobSpec, name: str, parties: tuple[str, ...]) -> None:
-        """Begin a protocol's role; settings that don't fit end the job here, with the reason."""
+    def _start_role(self, spec: JobSpec, parties: tuple[str, ...]) -> None:
+        """Begin our role in a job; settings that don't fit end the job here, with the reason."""
+        secret = os.urandom(SECRET_BYTES)
         try:
-            brief, known = self._brief(spec, name, parties)
+            brief, known = self._brief(spec, parties, secret)
             begins = known.start(brief.settings)
             if begins is not None:
-                brief = replace(brief, start=self.kept(begins.job))
-            role = known.role(name)
+                brief = replace(brief, start=self._left_by(begins))
+            aligned = self._aligned(known, brief)
+            role = known.role(brief.role)
             first = role.begin(brief)
         except (ProtocolError, BrokerError, ValueError) as error:
             self.tell_job(spec.job, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {error}"))
             return
-        self._desk.changes.put("role", spec.job.encode(), pack_row(name, list(parties)))
-        self._roles[spec.job] = _Role(brief, known, role, first.state)
+        self._desk.changes.put("role", spec.job.encode(), pack_row(list(parties), secret))
+        self._roles[spec.job] = _Role(brief, known, role, first.state, aligned)
         self._advance(spec.job, first)
+        for sender, message in self._early.take(spec.job):
+            try:
+                self._tell_role(spec.job, Received(sender, message))
+            except PeerError as error:
+                log.warning("%s: refused a message from %s: %s", self._desk.name, sender, error)
+                self._desk.announce("message-refused", error="PeerError", peer=sender)
 
-    def _brief(self, spec: JobSpec, name: str, parties: tuple[str, ...]) -> tuple[Brief, ProtocolSpec]:
-        known = protocol(spec.protocol)
-        state = self._jobs[spec.job]
-        coordinator = getattr(state, "coordinator", self._desk.name)
+    def _brief(self, spec: JobSpec, parties: tuple[str, ...], secret: bytes) -> tuple[Brief, ProtocolSpec]:
+        known, me = protocol(spec.protocol), self._desk.name
+        coordinator = getattr(self._jobs[spec.job], "coordinator", me)
         settings = read_settings(known, spec)
-        return Brief(spec.job, self._desk.name, name, coordinator, parties, settings, spec.seed), known
+        name = known.coordinator_role if me == coordinator else known.role_of(settings, me)
+        brief = Brief(spec.job, me, name, coordinator, parties, settings, spec.seed, secret=secret)
+        return brief, known
+
+    def _left_by(self, begins: Start) -> Any:
+        """Return what an earlier job has left here for one that starts from it.
+
+        Raises:
+            LocalProtocolError: it ended here without a result.
+        """
+        if begins.of == "kept":
+            return self.kept(begins.job)
+        try:
+            return self.result(begins.job)
+        except JobError as error:
+            raise LocalProtocolError(str(error)) from None
+
+    def _aligned(self, known: ProtocolSpec, brief: Brief) -> AlignedRows | None:
+        """Return the order of our rows that the settings name, if the protocol asks for one.
+
+        Raises:
+            LocalProtocolError: there is no such alignment here, of other rows, or without one of the parties.
+        """
+        if known.bench != "aligned" or brief.me not in brief.parties:
+            return None
+        name = brief.settings.alignment  # type: ignore[attr-defined]
+        rows = self._left_by(Start(name, b"", "result")) if name else None
+        if not isinstance(rows, AlignedRows):
+            raise LocalProtocolError(f"alignment {name!r} has left no order of rows here")
+        made = self._jobs[name].spec
+        if made.dataset != self._jobs[brief.job].spec.dataset or not set(brief.parties) <= set(made.parties):
+            whom = ", ".join(made.parties)
+            raise LocalProtocolError(f"alignment {name!r} is of data set {made.dataset!r} of {whom}")
+        return rows
 
     # --- roles --------------------------------------------------------------------------------------------
     def _tell_role(self, session: str, event: Event) -> None:
@@ -437,6 +447,8 @@ class Machines:
         self._blobs.secure(self._put_arrays("result", session, result))
         self._drop_arrays("kept", session)
         self._stop_role(session)
+        for body in wire.closing_bodies(self._jobs[session].spec, result):
+            self._desk.write(session, body)
         self.tell_job(session, wire.role_done(result))
 
     def _put_arrays(self, space: str, session: str, record: object) -> tuple[ArrayRef, ...]:
@@ -460,10 +472,8 @@ class Machines:
         self._roles.pop(session, None)
         self._drop_snapshot(session, "role")
         self._desk.changes.drop("role", session.encode())
-        for place in [place for place in self._timers if place[:2] == (session, "role")]:
-            self._drop_timer(place)
-        for task in [task for task in self._tasks if task[0] == session]:
-            self._drop_task(*task)
+        self._timers.drop_all(session, "role")
+        self._labour.stop(session)
 
     def _carry_out(self, session: str, slot: str, spec: JobSpec, effect: Effect) -> None:
         match effect:
@@ -479,47 +489,19 @@ class Machines:
                 self._desk.write(session, body)
                 self._announce_fact(session, body)
             case SetTimer(name, after_s):
-                self._set_timer((session, slot, name), self._desk.clock() + after_s)
+                self._timers.set((session, slot, name), after_s)
             case CancelTimer(name):
-                self._drop_timer((session, slot, name))
+                self._timers.drop((session, slot, name))
             case Compute():
-                self._set_task(session, effect)
-                self._run_task(session, effect)
+                self._labour.begin(session, self._roles[session].spec, effect, self._bench(session))
             case Keep() | Finish() | Abort():
                 raise ProtocolError(f"{type(effect).__name__} outside a role")
 
-    # --- tasks --------------------------------------------------------------------------------------------
-    def _set_task(self, session: str, effect: Compute) -> None:
-        key = pack_row(session, effect.task_id)
-        row: list[Plain] = [effect.function, effect.seed, wire.snapshot(effect.inputs)]
-        detached = detach(row, self._blobs.keep, self._detach_bytes)
-        self._tasks[session, effect.task_id] = effect
-        self._desk.changes.put("task", key, encode(detached))
-        self._blobs.use("task", key, refs(detached))
-
-    def _drop_task(self, session: str, task_id: str) -> None:
-        if self._tasks.pop((session, task_id), None) is not None:
-            key = pack_row(session, task_id)
-            self._desk.changes.drop("task", key)
-            self._blobs.use("task", key, ())
-
-    def _run_task(self, session: str, effect: Compute) -> None:
+    def _bench(self, session: str) -> Callable[[], Workbench]:
+        """Return how a role's tasks come to what they may use here; it is made where it is needed."""
         role = self._roles[session]
         spec = self._jobs[session].spec
-        task = role.spec.tasks[effect.function]
-        name = role.brief.role
-        self._workshop.start(
-            session, task, effect, lambda: workbench(spec, self._registry, self._datasets, name)
-        )
-
-    # --- timers -------------------------------------------------------------------------------------------
-    def _set_timer(self, place: Place, due: float) -> None:
-        self._timers[place] = due
-        self._desk.changes.put("timer", pack_row(*place), pack_row(float(due)))
-
-    def _drop_timer(self, place: Place) -> None:
-        if self._timers.pop(place, None) is not None:
-            self._desk.changes.drop("timer", pack_row(*place))
+        return partial(lend, spec, role.spec, role.brief, self._registry, self._datasets, role.aligned)
 
     # --- the journal --------------------------------------------------------------------------------------
     def _drop_snapshot(self, session: str, slot: str) -> None:
@@ -532,10 +514,6 @@ class Machines:
 
         A role whose arrays a power failure has taken gives up, with that reason, like any other.
         """
-        for key, value in self._journal.load("offer").items():
-            sender, session = unpack_row(key)
-            _, offered = unpack_row(value)
-            self._offers[sender, session] = from_plain(JobSpec, offered)
         machines: dict[tuple[str, str], Plain] = {}
         for key, value in self._journal.load("machine").items():
             session, slot = unpack_row(key)
@@ -544,9 +522,6 @@ class Machines:
         for space in ("result", "kept"):
             for key, value in self._journal.load(space).items():
                 self._blobs.use(space, key, refs(decode(value)))
-        for key, value in self._journal.load("timer").items():
-            session, slot, name = unpack_row(key)
-            [self._timers[session, slot, name]] = unpack_row(value)
         tasks = self._journal.load("task")
         for key, value in tasks.items():
             self._blobs.use("task", key, refs(decode(value)))
@@ -564,28 +539,22 @@ class Machines:
             session, task_id = unpack_row(key)
             try:
                 if session not in lost:
-                    self._restore_task(session, task_id, decode(value))
+                    role = self._roles[session]
+                    self._labour.resume(session, task_id, value, role.spec, self._bench(session))
             except Refused as error:
                 lost[session] = error
+        lost |= self._early.lost
         for session, why in lost.items():
-            for key in [key for key in tasks if unpack_row(key)[0] == session]:
-                self._desk.changes.drop("task", key)
-                self._blobs.use("task", key, ())
+            for key in [key for key in tasks if session_of(key) == session]:
+                self._labour.forget_row(key)
             self._give_up(session, f"{self._desk.name}: cannot go on after the restart: {why}")
 
     def _restore_role(self, session: str, row: list[Any], plain: Plain) -> None:
-        name, parties = row
-        brief, known = self._brief(self._jobs[session].spec, name, tuple(parties))
-        role = known.role(name)
+        parties, secret = row
+        brief, known = self._brief(self._jobs[session].spec, tuple(parties), secret)
+        role = known.role(brief.role)
         state = wire.restore(attach(plain, self._blobs.load), role.states)
-        self._roles[session] = _Role(brief, known, role, state)
-
-    def _restore_task(self, session: str, task_id: str, plain: Plain) -> None:
-        function, seed, inputs = wire.parts(attach(plain, self._blobs.load))
-        task = self._roles[session].spec.tasks[function]
-        effect = Compute(task_id, function, wire.restore(inputs, [task.inputs]), seed)
-        self._tasks[session, task_id] = effect
-        self._run_task(session, effect)
+        self._roles[session] = _Role(brief, known, role, state, self._aligned(known, brief))
 
     def _announce_fact(self, session: str, body: Body) -> None:
         match body:

@@ -1,43 +1,73 @@
 """Does this organisation take part in a job? Its own policy decides; and what no agent would accept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any, get_type_hints
 
 from hansa.agents.config import ANY, PolicySection
+from hansa.agents.core.lending import shape_of
 from hansa.agents.core.messages import JobSpec
-from hansa.agents.core.workshop import shape_of
 from hansa.agents.errors import JobError
 from hansa.broker import MalformedMessage, Plain, check_name, from_plain
-from hansa.ledger import Standing
+from hansa.ledger import Job, Standing
 from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
 
 __all__ = ["ANY", "allowance", "check_proposal", "check_spec", "objection", "read_settings"]
 
 
 def objection(
-    spec: JobSpec, coordinator: str, policy: PolicySection, datasets: Collection[str], registry: ModelRegistry
+    spec: JobSpec,
+    coordinator: str,
+    policy: PolicySection,
+    datasets: Collection[str],
+    registry: ModelRegistry,
+    jobs: Mapping[str, Job],
 ) -> str | None:
-    """Return why this agent won't take part, in one line for the ledger, or None if it will."""
-    for what, value, allowed in (
-        ("coordinator", coordinator, policy.coordinators),
-        ("protocol", spec.protocol, policy.protocols),
-        ("model", spec.model, policy.models),
-        ("data set", spec.dataset, policy.datasets),
-    ):
-        if ANY not in allowed and value not in allowed:
-            return f"our policy does not allow {what} {value!r}"
-    if spec.minimum_parties < policy.minimum_parties:
-        return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
-    if spec.dataset not in datasets:
-        return f"we have no data set {spec.dataset!r}"
+    """Return why this agent won't take part, in one line for the ledger, or None if it will.
+
+    Args:
+        spec: what is offered.
+        coordinator: by whom.
+        policy: ours.
+        datasets: that we have.
+        registry: the models installed here.
+        jobs: those that the ledger knows.
+    """
     try:
         check_spec(spec, registry)
     except JobError as error:
         return str(error)
-    quorum = getattr(read_settings(protocol(spec.protocol), spec), "quorum", None)
+    known = protocol(spec.protocol)
+    settings = read_settings(known, spec)
+    begins = known.start(settings)
+    uses = begins.job if begins is not None and begins.of == "result" else ""
+    for what, value, allowed in (
+        ("coordinator", "" if uses else coordinator, policy.coordinators),
+        ("protocol", spec.protocol, policy.protocols),
+        ("model", spec.model, policy.models),
+        ("data set", spec.dataset, policy.datasets),
+    ):
+        if value and ANY not in allowed and value not in allowed:
+            return f"our policy does not allow {what} {value!r}"
+    if uses:
+        return _stranger(uses, coordinator, jobs)
+    if spec.minimum_parties < policy.minimum_parties:
+        return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
+    if spec.dataset not in datasets:
+        return f"we have no data set {spec.dataset!r}"
+    quorum = getattr(settings, "quorum", None)
     if quorum is not None and quorum < policy.minimum_parties:
         return f"our policy asks for at least {policy.minimum_parties} parties, the job's quorum for {quorum}"
+    return None
+
+
+def _stranger(model: str, coordinator: str, jobs: Mapping[str, Job]) -> str | None:
+    """Return why somebody may not use a model, or None if it is theirs too; how much of it is for `quota`."""
+    trained = jobs.get(model)
+    if trained is None or trained.status != "finished":
+        return f"the ledger has no finished job {model!r} whose model could be used"
+    if coordinator not in trained.parties:
+        return f"{coordinator} was not a party of {model}, and may not use its model"
     return None
 
 
@@ -66,8 +96,15 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
             check_name(name)
         known = protocol(spec.protocol)
         read_settings(known, spec)
-        registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
-    except (ProtocolError, MalformedMessage, ValueError, OverflowError, MemoryError) as error:
+        if known.names_model:
+            registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
+        elif spec.model or spec.hyperparameters:
+            raise JobError(f"{known.name} takes no model and no hyperparameters: its settings say everything")
+        elif spec.minimum_parties != len(spec.parties):
+            raise JobError(
+                f"{known.name} takes all of its parties: minimum_parties must be {len(spec.parties)}"
+            )
+    except (ProtocolError, JobError, MalformedMessage, ValueError, OverflowError, MemoryError) as error:
         raise JobError(f"job {spec.job!r}: {error}") from None
     if not 1 <= spec.minimum_parties <= len(spec.parties):
         raise JobError(
@@ -89,10 +126,11 @@ def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
         raise JobError(f"job {spec.job!r}: {coordinator} coordinates it and can't be one of its parties")
     if spec.job in now.jobs:
         raise JobError(f"job {spec.job!r}: a job {spec.job!r} exists already; give this one another name")
+    alike = protocol(spec.protocol).names_model
     first: tuple[str, tuple[str, ...]] | None = None
     for party in spec.parties:
         registered = now.datasets.get((party, spec.dataset))
-        if registered is None:
+        if registered is None or not alike:
             continue  # the party will say so itself
         first = first or (party, registered.columns)
         if registered.columns != first[1]:  # they would be averaged all the same

@@ -14,8 +14,16 @@ from hansa.agents.core.messages import JobSpec
 from hansa.broker import MalformedMessage, UnknownKind, from_plain, to_plain
 from hansa.broker.codec import Plain
 from hansa.ledger import KINDS as ENTRY_KINDS
-from hansa.ledger import Body, ModelEvaluated, RoundClosed
-from hansa.protocols import PROTOCOLS, ProtocolSpec
+from hansa.ledger import (
+    Body,
+    DistortionFound,
+    EpochEnded,
+    ModelEvaluated,
+    PartiesOverdue,
+    RoundClosed,
+    RowsAligned,
+)
+from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, alignment, vertical
 from hansa.protocols.horizontal import fedavg
 
 AGENT_SCHEMA = 1
@@ -130,9 +138,24 @@ def _model_evaluated(spec: JobSpec, fact: fedavg.ModelEvaluated) -> Body:
     )
 
 
+def _epoch_ended(spec: JobSpec, fact: vertical.EpochEnded) -> Body:
+    return EpochEnded(job=spec.job, epoch=fact.epoch, loss=fact.loss, verdict=fact.verdict)
+
+
+def _overdue(spec: JobSpec, fact: vertical.Overdue) -> Body:
+    return PartiesOverdue(job=spec.job, round=fact.round, missing=tuple(sorted(fact.whom)))
+
+
+def _distorted(spec: JobSpec, fact: vertical.Distorted) -> Body:
+    return DistortionFound(job=spec.job, epoch=fact.epoch, loss=fact.loss, before=fact.before)
+
+
 _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
     fedavg.RoundClosed: _round_closed,
     fedavg.ModelEvaluated: _model_evaluated,
+    vertical.EpochEnded: _epoch_ended,
+    vertical.Overdue: _overdue,
+    vertical.Distorted: _distorted,
 }
 
 
@@ -146,21 +169,41 @@ def body_of(spec: JobSpec, fact: object) -> Body:
     return cast("Body", fact)
 
 
+def closing_bodies(spec: JobSpec, result: object) -> tuple[Body, ...]:
+    """Return what the ledger is told when a role of ours ends with this, besides how the job ends."""
+    match result:
+        case alignment.AlignmentClosed(sizes, common):
+            return (RowsAligned(job=spec.job, sizes=dict(sizes), common=common),)
+    return ()
+
+
 def role_done(result: object) -> RoleDone:
     """Return what coordination needs to know of a role's result."""
     match result:
         case fedavg.TrainingDone():
-            rows, rounds = dict(result.rows), result.rounds
+            return _evaluated(result.digest, result.evaluation, result.rounds, dict(result.rows))
         case fedavg.ModelReceived():
-            rows, rounds = {}, 0
-        case _:
-            raise TypeError(f"no job result in {type(result).__name__}")
-    evaluation = result.evaluation
+            return _evaluated(result.digest, result.evaluation)
+        case vertical.TrainingClosed():
+            cells = dict(result.cells)
+            return RoleDone(
+                result.digest, result.epochs, result.loss, result.score, result.metric, weights=cells
+            )
+        case vertical.OwnCoefficients():
+            return RoleDone(result.digest, result.epochs, result.loss, result.score, result.metric)
+        case (
+            alignment.AlignedRows()
+            | alignment.SharedRows()
+            | alignment.Served()
+            | alignment.AlignmentClosed()
+        ):
+            return RoleDone()
+    raise TypeError(f"no job result in {type(result).__name__}")
+
+
+def _evaluated(
+    digest: bytes, evaluation: Evaluation, rounds: int = 0, weights: dict[str, int] | None = None
+) -> RoleDone:
     return RoleDone(
-        model_digest=result.digest,
-        rounds=rounds,
-        loss=evaluation.loss,
-        score=evaluation.score,
-        metric=evaluation.metric,
-        rows=rows,
+        digest, rounds, evaluation.loss, evaluation.score, evaluation.metric, weights=weights or {}
     )

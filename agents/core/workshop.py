@@ -6,26 +6,17 @@ restart runs it again. What a task may use of its agent (rows, model) is its wor
 
 import logging
 import queue
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from hansa.agents.core.messages import JobSpec
-from hansa.agents.data.rows import Dataset, labels, numeric_target
+from hansa.agents.core.shelves import Shelves
 from hansa.agents.errors import AgentError, DataError
-from hansa.protocols import (
-    Array,
-    Compute,
-    Model,
-    ModelRegistry,
-    ModelShape,
-    ProtocolError,
-    TaskSpec,
-    Workbench,
-)
-from hansa.protocols.workbench import RowlessWorkbench, RowsWorkbench
+from hansa.protocols import BareWorkbench, Compute, ProtocolError, TaskSpec, Workbench
 
 log = logging.getLogger("hansa.agent")
 
@@ -40,32 +31,84 @@ class Ended:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed.
+
+    Attributes:
+        reason: what the other organisations may read: a text that could quote our rows stays in our own log.
+        told: what our own log says.
+    """
+
+    reason: str
+    told: str
+
+
 class Workshop:
     """Runs tasks; `ended()` hands over what has come to an end.
 
     Args:
         executor: where tasks run.
         wake: called, from any thread, when something has ended.
+        heavy: where long arithmetic runs, in processes of its own; as other tasks if there is none.
+        scratch: a folder that processes find our rows in while a job lasts; without it they get copies.
     """
 
-    def __init__(self, executor: Executor, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        wake: Callable[[], None],
+        heavy: Executor | None = None,
+        scratch: Path | None = None,
+    ) -> None:
         self._executor = executor
         self._wake = wake
+        self._heavy = heavy
+        self._shelves = Shelves(scratch)
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self.running = 0
 
     def start(self, session: str, task: TaskSpec, effect: Compute, bench: Callable[[], Workbench]) -> None:
         """Run a task; a failure of the bench (unreadable data, say) is the task's failure."""
         self.running += 1
-        future = self._executor.submit(_run, task, effect, bench)
-        future.add_done_callback(lambda done: self._finish(session, effect.task_id, done))
+        finish = partial(self._finish, session, effect.task_id)
+        lent = bench if task.uses_bench else BareWorkbench
+        if self._heavy is None or not task.heavy:
+            self._executor.submit(perform, task.function, effect, lent).add_done_callback(finish)
+        elif task.uses_bench:
+            shelved = self._shelves.bench(session, bench, self._executor)
+            shelved.add_done_callback(lambda found: self._hand_over(task, effect, found, finish))
+        else:
+            self._heavy.submit(perform, task.function, effect, lent).add_done_callback(finish)
+
+    def forget(self, session: str) -> None:
+        """Put away what tasks of a job had been lent."""
+        self._shelves.clear(session)
+
+    def _hand_over(
+        self,
+        task: TaskSpec,
+        effect: Compute,
+        found: "Future[Workbench]",
+        finish: "Callable[[Future[object]], None]",
+    ) -> None:
+        """Have a process do it, once our rows are where it finds them."""
+        assert self._heavy is not None
+        try:
+            future = self._heavy.submit(perform, task.function, effect, partial(_given, found.result()))
+        except BaseException as error:
+            future = Future()
+            future.set_result(failure(error))
+        future.add_done_callback(finish)
 
     def _finish(self, session: str, task_id: str, done: "Future[object]") -> None:
-        try:
-            ended = Ended(session, task_id, done.result(), None)
-        except BaseException as error:  # whatever a model raises must reach everybody as a reason
-            log.error("task %s of %s failed: %s", task_id, session, error, exc_info=_unforeseen(error))
-            ended = Ended(session, task_id, None, _reason(error))
+        error = done.exception()
+        result = done.result() if error is None else failure(error)
+        if isinstance(result, Failure):
+            log.error("task %s of %s failed: %s", task_id, session, result.told)
+            ended = Ended(session, task_id, None, result.reason)
+        else:
+            ended = Ended(session, task_id, result, None)
         self._ended.put(ended)
         self._wake()
 
@@ -80,59 +123,29 @@ class Workshop:
                 return ended
 
 
-def _run(task: TaskSpec, effect: Compute, bench: Callable[[], Workbench]) -> object:
-    return task.function(effect.inputs, bench(), effect.seed)
+def perform(
+    function: Callable[[Any, Workbench, int], object], effect: Compute, bench: Callable[[], Workbench]
+) -> object:
+    """Do a task, in whatever process; return its result, or a Failure, which travels where exceptions may not."""
+    try:
+        return function(effect.inputs, bench(), effect.seed)
+    except BaseException as error:  # whatever a model raises must reach everybody as a reason
+        return failure(error)
 
 
-def _unforeseen(error: BaseException) -> bool:
-    return not isinstance(error, AgentError | ProtocolError)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the other organisations may read: a text that could quote our rows stays in our own log."""
+def failure(error: BaseException) -> Failure:
+    """Return what an exception means to the others, and to us."""
     if isinstance(error, DataError):
-        return "the data set can't be used; this agent's own log says why"
-    if _unforeseen(error):
-        return f"the task failed with {type(error).__name__}; this agent's own log says why"
-    return str(error)
+        return Failure("the data set can't be used; this agent's own log says why", str(error))
+    if isinstance(error, AgentError | ProtocolError):
+        return Failure(str(error), str(error))
+    told = "".join(traceback.format_exception(error)).rstrip()
+    return Failure(f"the task failed with {type(error).__name__}; this agent's own log says why", told)
 
 
-def shape_of(spec: JobSpec) -> ModelShape:
-    """Return the shape of the job's data: no classes means a regression."""
-    return ModelShape(spec.features, spec.classes, "classification" if spec.classes else "regression")
+def _given(bench: Workbench) -> Workbench:
+    return bench
 
 
-def workbench(
-    spec: JobSpec, registry: ModelRegistry, datasets: Mapping[str, Callable[[], Dataset]], role: str
-) -> Workbench:
-    """Return what this agent lends to a job's tasks.
-
-    Raises:
-        AgentError: the data set is gone, has other columns than the job, or too few rows.
-        DataError: it is unusable.
-    """
-
-    def make_model() -> Model:
-        return registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
-
-    if role != "party":
-        return RowlessWorkbench(make_model)
-    if spec.dataset not in datasets:
-        raise AgentError(f"data set {spec.dataset!r} is no longer here")
-    dataset = datasets[spec.dataset]()
-    if len(dataset.columns) != spec.features:
-        raise AgentError(
-            f"data set {dataset.name!r} has {len(dataset.columns)} feature columns; "
-            f"the job expects {spec.features}"
-        )
-    target: Array = labels(dataset, spec.classes) if spec.classes else numeric_target(dataset)
-    held_out = dataset.held_out()
-    if held_out.all() or not held_out.any():
-        side = "training" if held_out.all() else "evaluation"
-        raise AgentError(
-            f"data set {dataset.name!r}: {dataset.rows} rows leave none for {side} (holdout {dataset.holdout:g})"
-        )
-    train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    return RowsWorkbench(
-        make_model, (dataset.features[train], target[train]), (dataset.features[test], target[test])
-    )
+def _no_bench() -> Workbench:
+    return BareWorkbench()

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from hansa.agents.cli.storyteller import shows
-from hansa.agents.core.workshop import workbench
+from hansa.agents.core.lending import training_bench
 from hansa.agents.demo.digits import (
     DATASET,
     PARTIES,
@@ -121,7 +121,5 @@ def _run_plan(console: Console, local: LocalFederation, plan: Plan, seed: int) -
     over.set()
     federated: Evaluation = local.result(plan.job).evaluation
     registry = ModelRegistry()
-    benches = {
-        name: workbench(spec, registry, local.agents[name].datasets, "party") for name in sorted(PARTIES)
-    }
+    benches = {name: training_bench(spec, registry, local.agents[name].datasets) for name in sorted(PARTIES)}
     return compare(spec, plan, benches, federated.score)

@@ -21,8 +21,8 @@ from rich.markup import escape
 
 from hansa.agents.cli import main
 from hansa.agents.cli.management import VARIABLE, open_management
+from hansa.agents.core.lending import training_bench
 from hansa.agents.core.messages import JobSpec
-from hansa.agents.core.workshop import workbench
 from hansa.agents.data.rows import Dataset
 from hansa.agents.demo.digits import (
     DATASET,
@@ -157,7 +157,7 @@ def _train(console: Console, homes: dict[str, Home], plan: Plan, seed: int) -> F
     assert done is not None and done.score is not None
     registry = ModelRegistry()
     benches = {
-        name: workbench(spec, registry, {DATASET: _reader(homes[name])}, "party") for name in sorted(PARTIES)
+        name: training_bench(spec, registry, {DATASET: _reader(homes[name])}) for name in sorted(PARTIES)
     }
     return compare(spec, plan, benches, done.score)
 

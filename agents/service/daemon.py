@@ -18,6 +18,7 @@ import hansa
 from hansa.agents.admission.rekeying import keys_to_come, present_keys
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.agent import Agent
+from hansa.agents.core.workers import WorkerProcesses
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import AgentError, AgentNotRunning, BrokerTurnedAway, JournalError
 from hansa.agents.home import Home
@@ -92,6 +93,8 @@ class Daemon:
             stack.callback(self._notifier.tell, "STOPPING=1")
             executor = ThreadPoolExecutor(config.agent.workers, thread_name_prefix="hansa-task")
             stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+            workers = WorkerProcesses(config.agent.workers)
+            stack.callback(workers.shutdown)
             if self._serve:
                 health = HealthServer(config.daemon, self._tell_health, self._tell_metrics)
                 stack.callback(health.close)
@@ -102,7 +105,7 @@ class Daemon:
                     *(self._identity.name, federation, hansa.__version__, os.getpid(), self.health_url),
                 )
             while not self._stop.is_set():
-                self._work_until_the_disk_fails(executor)
+                self._work_until_the_disk_fails(executor, workers)
         if self._serve:
             log.info("%s: stopped", self._identity.name)
 
@@ -149,10 +152,10 @@ class Daemon:
         return taken
 
     # --- the agent ----------------------------------------------------------------------------------------
-    def _work_until_the_disk_fails(self, executor: Executor) -> None:
+    def _work_until_the_disk_fails(self, executor: Executor, workers: Executor) -> None:
         began = time.monotonic()
         try:
-            self._work(executor)
+            self._work(executor, workers)
         except StoreMissing:
             raise  # waiting makes no ledger
         except (JournalError, StoreError) as error:
@@ -173,9 +176,9 @@ class Daemon:
                 f"{error}; is a copy of this home at work elsewhere? One agent runs in one place"
             ) from None
 
-    def _work(self, executor: Executor) -> None:
+    def _work(self, executor: Executor, workers: Executor) -> None:
         """Build the agent and step it until told to stop."""
-        agent, transport = self._build(executor)
+        agent, transport = self._build(executor, workers)
         watch = ConnectionWatch(agent.name, transport, quiet=not self._serve)
         try:
             self._office = Office(self._home, agent, transport, self)
@@ -188,7 +191,7 @@ class Daemon:
             with suppress(JournalError, StoreError, Disconnected):  # told already, or of no matter any more
                 agent.close()
 
-    def _build(self, executor: Executor) -> tuple[Agent, AmqpTransport]:
+    def _build(self, executor: Executor, workers: Executor) -> tuple[Agent, AmqpTransport]:
         config = self._home.config()
         fresh = keys_to_come(self._home, self._identity)
         if fresh is not None:  # the ledger may have them already
@@ -208,6 +211,8 @@ class Daemon:
                 store=store,
                 transport=transport,
                 executor=executor,
+                heavy=workers,
+                scratch=self._home.scratch,
                 datasets=self._readers(config),
             )
             undo.pop_all()

@@ -7,7 +7,7 @@ exports leave spaces around. So ids are trimmed and brought to Unicode's form NF
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hansa.protocols.errors import IdError
 from hansa.protocols.model import Array
 
 ID_DOMAIN = b"hansa/alignment/id/1\x00"
+ROWS_DOMAIN = b"hansa/alignment/rows/1\x00"
 SENTINEL_DOMAIN = b"hansa/alignment/sentinel/1\x00"
 
 
@@ -59,6 +60,15 @@ def id_digests(texts: Sequence[str], session: bytes, first_row: int = 0) -> Arra
         earlier, later = (first_row + place for place in twice)
         raise IdError(f"row {later}: its id stands in row {earlier} too, once both are normalised")
     return digests
+
+
+def rows_digest(texts: Iterable[str]) -> bytes:
+    """Return the (32,) digest of ids in their order: it tells whether row indices still mean the same rows."""
+    digest = hashlib.sha256(ROWS_DOMAIN)
+    for text in texts:
+        encoded = text.encode()
+        digest.update(len(encoded).to_bytes(4, "little") + encoded)
+    return digest.digest()
 
 
 def sentinel_digests(session: bytes, count: int) -> Array:

@@ -86,9 +86,11 @@ class AlignedRows:
     Attributes:
         rows: (m,) int64, indices of our own rows; the same place is the same id at every party that learns it.
             The order is pseudorandom, and nobody's choice.
+        source: (32,) digest of all our rows' ids in their order, by which the indices are known to be still true.
     """
 
     rows: Array
+    source: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

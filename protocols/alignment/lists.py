@@ -102,12 +102,14 @@ class Outgoing:
     Attributes:
         labels: (size,) int64, what each point stands for, in the list's order; see ``tasks.Prepared``.
         waiting: the digests of the blocks whose turn has not come.
+        source: digest of the rows' ids, in their order.
         begun: how many blocks are in the making or made.
         done: the blocks that are made.
     """
 
     labels: Array
     waiting: tuple[Array, ...]
+    source: bytes = b""
     begun: int = 0
     done: tuple[int, ...] = ()
 

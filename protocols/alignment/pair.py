@@ -96,6 +96,7 @@ class Matching:
     """Everything is here, and the last task is at work; the key is its alone now."""
 
     seat: Seat
+    source: bytes
 
 
 State = Readying | Exchanging | Matching | Ended
@@ -208,7 +209,7 @@ def _computed(state: Readying | Exchanging | Matching, event: Computed) -> Step[
 
 
 def _start(state: Readying, prepared: Prepared) -> Step[State]:
-    mine, chosen = Outgoing(prepared.labels, prepared.digests).begin()
+    mine, chosen = Outgoing(prepared.labels, prepared.digests, prepared.source).begin()
     started = Exchanging(state.seat, state.secret, state.theirs, state.tags, True, mine, (), ())
     return Step(started, tuple(blinding(block, state.secret) for block in chosen))
 
@@ -243,8 +244,8 @@ def _proceed(state: Readying | Exchanging, effects: tuple[Effect, ...] = ()) -> 
         return Step(state, effects)
     if seat.receives:
         pairing = Pairing(seat.session, state.secret, state.mine.labels, state.returned, state.tags)
-        return Step(Matching(seat), (*effects, Compute(MATCH, MATCH, pairing, 0)))
-    return Step(Matching(seat), (*effects, Compute(INSPECT, INSPECT, Inspection(state.tags), 0)))
+        return Step(Matching(seat, state.mine.source), (*effects, Compute(MATCH, MATCH, pairing, 0)))
+    return Step(Matching(seat, state.mine.source), (*effects, Compute(INSPECT, INSPECT, Inspection(state.tags), 0)))
 
 
 def _finish(state: Matching, result: Matched | Inspected) -> Step[State]:
@@ -253,7 +254,7 @@ def _finish(state: Matching, result: Matched | Inspected) -> Step[State]:
         case Matched(rows, digest):
             told = len(seat.receivers) == len(seat.parties)  # else the count is the receiver's alone
             settled = Settled(seat.session, len(rows), digest) if told else Settled(seat.session, None, b"")
-            return Step(Ended(seat), (Send(seat.coordinator, settled), Finish(AlignedRows(rows))))
+            return Step(Ended(seat), (Send(seat.coordinator, settled), Finish(AlignedRows(rows, state.source))))
         case Inspected():
             settled = Settled(seat.session, None, b"")
             return Step(Ended(seat), (Send(seat.coordinator, settled), Finish(Served())))

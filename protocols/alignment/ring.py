@@ -85,6 +85,7 @@ class Settling:
     """The aggregator's answer is being read; the key is forgotten."""
 
     seat: Seat
+    source: bytes
 
 
 State = Preparing | Circulating | Settling | Ended
@@ -164,7 +165,7 @@ def _positions(state: Preparing | Circulating | Settling, sender: str, message: 
     if not isinstance(state, Circulating) or not _through(state):
         raise PeerError(f"{sender} sent positions while {type(state).__name__}, and not all was passed on")
     answer = Answer(state.mine.labels, message.positions, seat.aligned)
-    return Step(Settling(seat), (Compute(SETTLE, SETTLE, answer, 0),))
+    return Step(Settling(seat, state.mine.source), (Compute(SETTLE, SETTLE, answer, 0),))
 
 
 # -- tasks --------------------------------------------------------------------------------------------------
@@ -189,11 +190,11 @@ def _computed(state: Preparing | Circulating | Settling, event: Computed) -> Ste
                 return _abort(state, f"block {index} of our list can't be blinded: {event.error}")
             if isinstance(result, Points):
                 return _send_ours(state, Block(index, result.points))
-        case Settling(seat) if name == SETTLE:
+        case Settling(seat, source) if name == SETTLE:
             if event.error is not None:
                 return _abort(state, f"the aggregator's answer is no use: {event.error}")
             if isinstance(result, Rows):
-                rows = AlignedRows(result.rows) if seat.aligned else SharedRows(result.rows)
+                rows = AlignedRows(result.rows, source) if seat.aligned else SharedRows(result.rows)
                 return Step(Ended(seat), (_settled(seat), Finish(rows)))
         case Preparing() | Circulating() | Settling():
             raise LocalProtocolError(f"task {name} ended in {type(state).__name__}, which has not asked")
@@ -201,7 +202,7 @@ def _computed(state: Preparing | Circulating | Settling, event: Computed) -> Ste
 
 
 def _start(state: Preparing, prepared: Prepared) -> Step[State]:
-    mine, chosen = Outgoing(prepared.labels, prepared.digests).begin()
+    mine, chosen = Outgoing(prepared.labels, prepared.digests, prepared.source).begin()
     tasks = tuple(blinding(block, state.secret) for block in chosen)
     return Step(Circulating(state.seat, state.secret, state.lists, state.unasked, mine), tasks)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hansa.protocols.alignment import curve
-from hansa.protocols.alignment.ids import id_digests, sentinel_digests
+from hansa.protocols.alignment.ids import id_digests, rows_digest, sentinel_digests
 from hansa.protocols.alignment.job import MOST_POINTS, SENTINELS, Seat
 from hansa.protocols.alignment.lists import Block, whole
 from hansa.protocols.alignment.points import RepeatedPoint, repetition, shared
@@ -48,10 +48,12 @@ class Prepared:
     Attributes:
         labels: (size,) int64: a row's index, ``PADDING``, or a sentinel.
         digests: the list in blocks of (n, 32) uint8.
+        source: digest of the rows' ids, in their order.
     """
 
     labels: Array
     digests: tuple[Array, ...]
+    source: bytes
 
 
 def prepare(inputs: Preparation, bench: Workbench, seed: int) -> Prepared:
@@ -77,6 +79,7 @@ def prepare(inputs: Preparation, bench: Workbench, seed: int) -> Prepared:
     return Prepared(
         freeze(labels[order].astype(np.int64)),
         tuple(freeze(digests[order[start : start + inputs.block]]) for start in blocks),
+        rows_digest(texts),
     )
 
 

@@ -85,7 +85,7 @@ SPEC = JobSpec(
     consent_s=60.0,
     seed=7,
 )
-DONE = RoleDone(DIGEST, rounds=3, loss=0.5, score=0.9, metric="accuracy", rows={NORTH: 30, SOUTH: 10})
+DONE = RoleDone(DIGEST, rounds=3, loss=0.5, score=0.9, metric="accuracy", weights={NORTH: 30, SOUTH: 10})
 
 # The states of the grid: east has not answered yet, north and south have accepted.
 STATES: dict[str, JobState] = {
@@ -292,7 +292,7 @@ def test_the_job_starts_as_soon_as_all_have_accepted() -> None:
     assert taken.state == Running(SPEC, (EAST, NORTH, SOUTH))
     assert sent(taken) == [(party, JobStart((EAST, NORTH, SOUTH))) for party in SPEC.parties]
     assert taken.effects[0] == CancelTimer("consent")
-    assert taken.effects[-1] == StartRole("aggregator", (EAST, NORTH, SOUTH))
+    assert taken.effects[-1] == StartRole((EAST, NORTH, SOUTH))
 
 
 def test_one_refuses_and_the_quorum_starts_without_it() -> None:
@@ -470,7 +470,7 @@ def test_a_keeper_that_refuses_the_consent_makes_the_member_leave() -> None:
 def test_a_member_starts_its_role_with_the_parties_it_is_told() -> None:
     taken = step(STATES["Accepted"], Received(HUB, JobStart((NORTH, SOUTH))))
     assert taken.state == TakingPart(SPEC, HUB)
-    assert taken.effects == (CancelTimer("start"), StartRole("party", (NORTH, SOUTH)))
+    assert taken.effects == (CancelTimer("start"), StartRole((NORTH, SOUTH)))
 
 
 def test_a_member_whose_role_is_done_waits_for_the_last_word() -> None:
@@ -576,10 +576,9 @@ class Federation:
                 case Record(fact):
                     self.entries.append(fact)
                     self.due.append((name, Receipted(kind_of(fact))))  # type: ignore[arg-type]
-                case StartRole("party"):
-                    self.due.append((name, RoleFailed("no rows") if name in self.failing else DONE))
                 case StartRole():
-                    self.due.append((name, DONE))
+                    failed = name != HUB and name in self.failing
+                    self.due.append((name, RoleFailed("no rows") if failed else DONE))
                 case TellRole() | StopRole():
                     pass
 

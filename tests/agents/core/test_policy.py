@@ -34,7 +34,7 @@ REGISTRY = ModelRegistry()
 
 def asked(spec: JobSpec = SPEC, /, **policy: Any) -> str | None:
     rules = PolicySection(**{"coordinators": ("hub",), **policy})
-    return objection(spec, "hub", rules, {"loans", "cards"}, REGISTRY)
+    return objection(spec, "hub", rules, {"loans", "cards"}, REGISTRY, {})
 
 
 def refused(**fields: Any) -> str:

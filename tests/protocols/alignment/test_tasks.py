@@ -62,7 +62,7 @@ def test_an_agent_without_ids_is_our_own_mistake() -> None:
     def no_model() -> Any:
         raise AssertionError
 
-    with pytest.raises(LocalProtocolError, match="no rows, so it has no ids"):
+    with pytest.raises(LocalProtocolError, match="holds no ids"):
         tasks.prepare(Preparation(SESSION, ONE, 0, 64), RowlessWorkbench(no_model), 0)
 
 
