@@ -207,7 +207,7 @@ class EpochEnded:
     """Anyone in the job: so far the training has come.
 
     Attributes:
-        epoch: the first is 1, as with rounds; rises from one entry of an author to its next. A resumed job counts on.
+        epoch: from 1, as rounds are; rises with every entry of an author. A resumed job counts on.
         loss: of the epoch; None if the job hides it.
         verdict: what follows from it: "improved" and "stalled" go on; "converged", "last" and "distorted" end it.
     """

@@ -11,16 +11,17 @@ import click
 from rich.console import Console
 
 from hansa.agents.cli.options import home_option
-from hansa.agents.cli.storyteller import Storyteller, ending, rounds_table, since
+from hansa.agents.cli.outcome import about, course_table, ending
+from hansa.agents.cli.storyteller import Storyteller, since
 from hansa.agents.errors import JobError
 from hansa.agents.home import Home
+from hansa.agents.jobs.course import News
 from hansa.agents.jobs.export import Form
 from hansa.agents.jobs.follow import follow, read_standing
 from hansa.agents.jobs.jobfile import read_job
 from hansa.agents.jobs.orders import Cancel, Export, Resume, Submit
-from hansa.agents.jobs.progress import JobProgress, News, read_progress
+from hansa.agents.jobs.progress import JobProgress, read_progress
 from hansa.agents.jobs.watch import watch_job
-from hansa.agents.service.logs import printable
 from hansa.agents.service.reach import reach
 
 EXPORT_S = 300.0  # a large model is read, checked and written
@@ -77,8 +78,10 @@ def list_jobs(home: Home, as_json: bool) -> None:
         click.echo("no jobs yet")
     width = max((len(name) for name in jobs), default=0)
     for each in jobs.values():
-        told = f"{each.protocol}, {each.model} on {each.dataset}, led by {each.coordinator}"
-        click.echo(f"{each.job:<{width}}  {_state(each):<22}  {printable(told)}")
+        waits = f", waits for {', '.join(each.overdue)}" if each.overdue and not each.outcome else ""
+        click.echo(
+            f"{each.job:<{width}}  {_state(each):<22}  {about(each)}, led by {each.coordinator}{waits}"
+        )
 
 
 @job.command()
@@ -122,7 +125,7 @@ def resume(name: str, home: Home) -> None:
 )
 @json_option
 def result(name: str, home: Home, out: Path | None, as_json: bool) -> None:
-    """Show what came of JOB: its figures by round, and each party's share."""
+    """Show what came of JOB: its figures by round or epoch, and each party's share, where one was measured."""
     progress = _jobs(home).get(name)
     if progress is None:
         raise JobError(f"no job {name!r} on this copy of the ledger")
@@ -130,7 +133,9 @@ def result(name: str, home: Home, out: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(_summary(progress)))
     else:
         console = Console(highlight=False)
-        console.print(rounds_table(progress))
+        table = course_table(progress)
+        if table.row_count:
+            console.print(table)
         for line in ending(progress):
             console.print(line, markup=False)
     if out is not None:
@@ -184,7 +189,7 @@ def _state(progress: JobProgress) -> str:
     if not progress.newest:
         return f"open, {len(progress.accepted)}/{len(progress.parties)} consent"
     of = f"/{progress.planned}" if progress.planned else ""
-    return f"open, round {progress.newest}{of}"
+    return f"open, {progress.unit} {progress.newest}{of}"
 
 
 def _summary(progress: JobProgress) -> dict[str, Any]:
@@ -210,6 +215,15 @@ def _summary(progress: JobProgress) -> dict[str, Any]:
             }
             for each in progress.rounds.values()
         ],
+        "epochs": [
+            {"epoch": each.number, "loss": each.loss, "verdict": each.verdict}
+            for each in progress.epochs.values()
+        ],
+        "overdue": list(progress.overdue),
+        "common_rows": None if progress.aligned is None else progress.aligned.common,
+        "list_sizes": {} if progress.aligned is None else progress.aligned.sizes,
+        "rows_served": progress.served,
+        "rows_used_for": progress.used,
         "shares": progress.portions(),
         "rows": progress.shares,
         "reason": progress.reason,

@@ -56,7 +56,8 @@ def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> Non
     for entry in entries:
         fields = read_entry(entry.signed)
         when = datetime.fromtimestamp(fields.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        what = "  ".join(f"{name} {_short(value)}" for name, value in _body(entry).items())
+        said = {name: value for name, value in _body(entry).items() if value not in (None, "", b"")}
+        what = "  ".join(f"{name} {_short(value)}" for name, value in said.items())
         click.echo(f"{entry.index:>5}  {when}  {fields.author:<{width}}  {fields.kind:<21}  {what}")
     click.echo("not verified; `hansa ledger verify` checks it", err=True)
 

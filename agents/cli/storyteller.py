@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
-from rich.table import Table
 
-from hansa.agents.jobs.progress import JobProgress, News, Round
+from hansa.agents.cli.outcome import about, ending, figure, loss_text
+from hansa.agents.jobs.course import News, Overdue
+from hansa.agents.jobs.progress import JobProgress
 from hansa.agents.jobs.watch import Seen, Waiting
 from hansa.agents.service.logs import printable
 
-BAR = 30  # signs of a score of 1
+BAR = 30  # signs of a score of 1, and of the greatest loss
 
 
 def shows(console: Console, text: str) -> bool:
@@ -60,7 +61,11 @@ class Storyteller:
 
     def _now(self, status: Status) -> None:
         what, whom = self._progress.awaited()
-        of = f" of {self._progress.planned}" if what.startswith("round") and self._progress.planned else ""
+        of = (
+            f" of {self._progress.planned}"
+            if what.startswith(self._progress.unit) and self._progress.planned
+            else ""
+        )
         status.update(f"{what}{of}: {escape(', '.join(whom))}")
 
     def _lines(self, seen: Seen) -> Iterator[str]:
@@ -83,14 +88,18 @@ class Storyteller:
                 yield f"  [yellow]round {seen.fields['round']}: without {missing}[/]"
             case "model-evaluated":
                 yield self._evaluated(seen)
+            case "epoch-ended":
+                yield self._epoch(seen)
+            case "parties-overdue":
+                yield from self._overdue(seen)
+            case "distortion-found":
+                yield self._distorted(seen)
             case _:
                 pass
 
     def _proposed(self) -> Iterator[str]:
         told = self._progress
-        rounds = f", {told.planned} rounds" if told.planned else ""
-        what = escape(printable(f"{told.protocol}, {told.model} on {told.dataset}"))
-        yield f"[bold]{told.job}[/]: {what}{rounds}"
+        yield f"[bold]{told.job}[/]: {escape(about(told))}"
         yield f"  led by {told.coordinator}; asked for consent: {', '.join(told.parties)}"
 
     def _left(self) -> str:
@@ -98,14 +107,47 @@ class Storyteller:
         return f"   [dim]awaited: {', '.join(undecided)}[/]" if undecided else ""
 
     def _evaluated(self, news: News) -> str:
-        number, planned = int(str(news.fields["round"])), self._progress.planned
-        width = len(str(planned))
-        place = f"round {number:>{width}}/{planned}" if planned else f"round {number}"
+        number = int(str(news.fields["round"]))
+        place = self._place(number)
         if number == 0:
             place = "before".ljust(len(place))
         loss, score = float(str(news.fields["loss"])), float(str(news.fields["score"]))
-        bar = self._full * round(BAR * min(max(score, 0.0), 1.0))
-        return f"  {place}  loss {loss:<8.4f}  {figure(str(news.fields['metric']), score)}  {bar}"
+        bar = self._bar(score)
+        return f"  {place}  loss {loss_text(loss):<8}  {figure(str(news.fields['metric']), score)}  {bar}"
+
+    def _epoch(self, news: News) -> str:
+        """Return an epoch's line; its bar is its loss beside the greatest so far."""
+        epoch = self._progress.epochs[int(str(news.fields["epoch"]))]
+        place = self._place(epoch.number)
+        if epoch.loss is None:
+            return f"  {place}  {epoch.verdict}"
+        most = max(each.loss or 0.0 for each in self._progress.epochs.values())
+        bar = self._bar(epoch.loss / most) if most > 0 else ""
+        return f"  {place}  loss {loss_text(epoch.loss):<8}  {epoch.verdict:<9}  {bar}".rstrip()
+
+    def _overdue(self, news: News) -> Iterator[str]:
+        """Yield who is waited for, unless somebody else has named them already."""
+        said, first = self._progress.overdue, Overdue(str(news.fields["by"]), news.time_s)
+        names = [name for name in map(str, _list(news.fields["missing"])) if said.get(name) == first]
+        if names:
+            are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+            told = f"{', '.join(names)} {are} overdue: {first.by} waits for {them}"
+            yield f"  [dim]{_clock(news.time_s)}[/]  [yellow]{told}[/]"
+
+    def _distorted(self, news: News) -> str:
+        loss, before = news.fields["loss"], news.fields["before"]
+        jump = ""
+        if isinstance(loss, float) and isinstance(before, float):
+            jump = f", from {loss_text(before)} to {loss_text(loss)}"
+        told = f"the loss has jumped{jump}: somebody's part is not what it was"
+        return f"  [red]epoch {news.fields['epoch']}: {told}[/]"
+
+    def _place(self, number: int) -> str:
+        planned, unit = self._progress.planned, self._progress.unit
+        return f"{unit} {number:>{len(str(planned))}}/{planned}" if planned else f"{unit} {number}"
+
+    def _bar(self, share: float) -> str:
+        return self._full * round(BAR * min(max(share, 0.0), 1.0))
 
 
 def waiting_line(waiting: Waiting) -> str:
@@ -118,55 +160,8 @@ def waiting_line(waiting: Waiting) -> str:
     return f"waiting for {waiting.what}{whom}{until}"
 
 
-def figure(metric: str, score: float) -> str:
-    """Return a score as people write it: shares in per cent."""
-    return f"{metric} {score:6.1%}" if metric == "accuracy" else f"{printable(metric)} {score:.4f}"
-
-
-def ending(progress: JobProgress) -> Iterator[str]:
-    """Yield the lines of a job's end, or that it is open."""
-    done = progress.ending
-    if progress.outcome == "aborted":
-        unsaid = [name for name in progress.missing if name not in progress.reason]
-        missing = f"; missing: {', '.join(unsaid)}" if unsaid else ""
-        yield f"{progress.job}: aborted: {printable(progress.reason)}{missing}"
-        if progress.newest:
-            resume = f"at {progress.coordinator}: hansa job resume {progress.job}"
-            yield f"  round {progress.newest} was closed; to go on from it, {resume}"
-    elif done is None:
-        what, whom = progress.awaited()
-        yield f"{progress.job}: open; waits for {what} of {', '.join(whom)}"
-    else:
-        told = "" if done.score is None else f": {figure(done.metric, done.score).replace('  ', ' ')}"
-        told += "" if done.loss is None else f", loss {done.loss:.4f}"
-        yield f"{progress.job}: finished after {done.rounds} rounds{told}"
-        if done.model_digest:
-            yield f"  model {done.model_digest.hex()}"
-        portions = progress.portions()
-        if portions:
-            shares = ", ".join(f"{party} {share:.1%}" for party, share in portions.items())
-            yield f"  shares by {printable(progress.method)}: {shares}"
-
-
-def rounds_table(progress: JobProgress) -> Table:
-    """Return a job's figures by round."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("round", "loss", "score", "parties"):
-        table.add_column(column, justify="right")
-    table.add_column("missing")
-    for each in sorted(progress.rounds.values(), key=lambda each: each.number):
-        table.add_row(*_cells(each))
-    return table
-
-
-def _cells(each: Round) -> list[str]:
-    loss = "" if each.loss is None else f"{each.loss:.4f}"
-    score = "" if each.score is None else figure(each.metric, each.score)
-    return [str(each.number), loss, score, str(len(each.participants) or ""), ", ".join(each.missing)]
-
-
-def _clock() -> str:
-    return time.strftime("%H:%M:%S")
+def _clock(time_s: float | None = None) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time_s))
 
 
 def _list(value: Any) -> list[Any]:

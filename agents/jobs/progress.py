@@ -4,47 +4,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hansa.agents.jobs.course import Aligned, Epoch, News, Overdue, Round
 from hansa.agents.jobs.follow import Told
 from hansa.ledger import (
     ContributionMeasured,
+    DistortionFound,
+    EpochEnded,
     JobAborted,
     JobAccepted,
     JobFinished,
     JobProposed,
     JobRefused,
     ModelEvaluated,
+    ModelUsed,
+    PartiesOverdue,
     RoundClosed,
+    RowsAligned,
+    Setting,
+    Verdict,
     volume_shares,
 )
 
 Outcome = Literal["", "finished", "aborted"]
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something new of a job.
-
-    Attributes:
-        kind: the entry's: `job-proposed`, `round-closed`, …
-        time_s: when, UTC seconds, by the author's clock.
-        fields: what a script wants to know of it; fits JSON.
-    """
-
-    kind: str
-    time_s: float
-    fields: dict[str, object]
-
-
-@dataclass(slots=True)
-class Round:
-    """A round's model: whose updates are in it, who was missing, and how good it is once that is known."""
-
-    number: int
-    participants: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    loss: float | None = None
-    score: float | None = None
-    metric: str = ""
+Unit = Literal["round", "epoch"]
 
 
 @dataclass(slots=True)
@@ -52,10 +34,16 @@ class JobProgress:
     """One job, as far as the ledger tells.
 
     Attributes:
+        settings: of its proposal.
+        unit: what it counts: "round" or "epoch".
         rounds: by number; 0 is the initial model.
-        planned: how many rounds there are at most; 0 if the protocol counts none.
+        epochs: by number, from 1.
+        planned: how many rounds or epochs there are at most; 0 if the protocol counts none.
         consent_until_s: when the coordinator stops waiting for consent, UTC seconds.
+        overdue: those who are waited for, as others say, until an epoch or round has ended.
         shares: measured weights by party, `method` says of what.
+        served: how many rows this job has scored with another's model.
+        used: how many rows its own model has scored since.
     """
 
     job: str
@@ -64,14 +52,21 @@ class JobProgress:
     model: str = ""
     dataset: str = ""
     parties: tuple[str, ...] = ()
+    settings: dict[str, Setting] = field(default_factory=dict)
     minimum: int = 0
+    unit: Unit = "round"
     planned: int = 0
     consent_until_s: float = 0.0
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     rounds: dict[int, Round] = field(default_factory=dict)
+    epochs: dict[int, Epoch] = field(default_factory=dict)
+    overdue: dict[str, Overdue] = field(default_factory=dict)
+    aligned: Aligned | None = None
     shares: dict[str, int] = field(default_factory=dict)
     method: str = ""
+    served: int = 0
+    used: int = 0
     outcome: Outcome = ""
     reason: str = ""
     missing: tuple[str, ...] = ()
@@ -89,21 +84,54 @@ class JobProgress:
 
     @property
     def newest(self) -> int:
-        """The newest round closed, 0 before the first."""
-        return max(self.rounds, default=0)
+        """The newest round closed, or epoch ended; 0 before the first."""
+        return max((*self.rounds, *self.epochs), default=0)
+
+    @property
+    def distorted(self) -> bool:
+        """Whether the training was ended because the loss had jumped."""
+        return self._judged("distorted")
+
+    @property
+    def uses(self) -> str:
+        """The job whose model this one uses, empty if it is not of that sort."""
+        return self._says("model")
+
+    @property
+    def receiver(self) -> str:
+        """The only party that learns which rows are common, empty if all do."""
+        return self._says("receiver")
+
+    @property
+    def guest(self) -> str:
+        """The party that holds the labels, empty if all do or nobody."""
+        return self._says("guest")
+
+    @property
+    def threshold(self) -> int:
+        """In how many lists a row must stand, 0 if in all."""
+        return self._counts("threshold")
 
     def awaited(self) -> tuple[str, tuple[str, ...]]:
         """Return what the job waits for as far as the ledger shows, and for whom."""
         if not self.newest and self.undecided:
             return "consent", self.undecided
-        if self.planned and self.newest >= self.planned:
-            return "the final evaluation", tuple(self.accepted)
-        return f"round {self.newest + 1}", tuple(self.accepted)
+        whom = tuple(self.overdue) or tuple(self.accepted)
+        if self.planned and (self.newest >= self.planned or self._judged("converged")):
+            return "the final evaluation", whom
+        if self.planned or self.newest:
+            return f"{self.unit} {self.newest + 1}", whom
+        return "word", whom
 
     def take(self, told: Told) -> Iterator[News]:
         """Take in an entry; yield what is new of this job, if it is of this job."""
-        if getattr(told.body, "job", None) != self.job:
-            return
+        body = told.body
+        if isinstance(body, ModelUsed):
+            yield from self._used(told, body)
+        elif getattr(body, "job", None) == self.job:
+            yield from self._taken(told)
+
+    def _taken(self, told: Told) -> Iterator[News]:
         match told.body:
             case JobProposed():
                 yield self._proposed(told, told.body)
@@ -117,9 +145,24 @@ class JobProgress:
                 yield self._closed(told.time_s, told.body)
             case ModelEvaluated():
                 yield self._evaluated(told.time_s, told.body)
+            case EpochEnded() if told.body.epoch not in self.epochs:
+                yield self._ended(told, told.body)
+            case PartiesOverdue():
+                yield self._overdue(told, told.body)
+            case DistortionFound(_, epoch, loss, before):
+                fields: dict[str, object] = {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "before": before,
+                    "by": told.author,
+                }
+                yield News("distortion-found", told.time_s, fields)
+            case RowsAligned(_, sizes, common):
+                self.aligned = Aligned(common, dict(sizes))
+                yield News("rows-aligned", told.time_s, {"common": common, "sizes": dict(sizes)})
             case ContributionMeasured(_, method, shares):
                 self.shares, self.method = dict(shares), method
-                fields: dict[str, object] = {"method": method, "shares": dict(shares)}
+                fields = {"method": method, "shares": dict(shares)}
                 yield News("contribution-measured", told.time_s, fields)
             case JobFinished():
                 yield self._finished(told.time_s, told.body)
@@ -127,7 +170,7 @@ class JobProgress:
                 self.outcome, self.reason, self.missing = "aborted", reason, missing
                 yield News("job-aborted", told.time_s, {"reason": reason, "missing": list(missing)})
             case _:
-                pass  # of money, or of a model's use: not of its training
+                pass  # of money, or an epoch that somebody else has told of already
 
     def portions(self) -> dict[str, float]:
         """Return each party's part of the whole, as measured; empty before, or if nobody brought anything."""
@@ -138,8 +181,9 @@ class JobProgress:
     def _proposed(self, told: Told, body: JobProposed) -> News:
         self.coordinator, self.parties, self.minimum = told.author, body.parties, body.quorum
         self.protocol, self.model, self.dataset = body.protocol, body.model, body.dataset
-        rounds = body.settings.get("protocol.rounds", 0)
-        self.planned = rounds if isinstance(rounds, int) else 0
+        self.settings = dict(body.settings)
+        self.unit = "epoch" if "protocol.epochs" in body.settings else "round"
+        self.planned = self._counts(f"{self.unit}s")
         self.consent_until_s = told.time_s + body.deadline_s
         fields: dict[str, object] = {
             "coordinator": told.author,
@@ -155,6 +199,7 @@ class JobProgress:
     def _closed(self, time_s: float, body: RoundClosed) -> News:
         entry = self.rounds.setdefault(body.round, Round(body.round))
         entry.participants, entry.missing = body.participants, body.missing
+        self.overdue.clear()
         fields: dict[str, object] = {
             "round": body.round,
             "participants": list(body.participants),
@@ -175,6 +220,49 @@ class JobProgress:
         }
         return News("model-evaluated", time_s, fields)
 
+    def _ended(self, told: Told, body: EpochEnded) -> News:
+        self.epochs[body.epoch] = Epoch(body.epoch, body.loss, body.verdict)
+        self.overdue.clear()
+        fields: dict[str, object] = {
+            "epoch": body.epoch,
+            "loss": body.loss,
+            "verdict": body.verdict,
+            "by": told.author,
+        }
+        return News("epoch-ended", told.time_s, fields)
+
+    def _overdue(self, told: Told, body: PartiesOverdue) -> News:
+        for name in body.missing:
+            self.overdue.setdefault(name, Overdue(told.author, told.time_s))
+        fields: dict[str, object] = {
+            "round": body.round,
+            "missing": list(body.missing),
+            "by": told.author,
+        }
+        return News("parties-overdue", told.time_s, fields)
+
+    def _used(self, told: Told, body: ModelUsed) -> Iterator[News]:
+        """Take in that a model was used: ours, or another's by us, since the purpose is then our name."""
+        if body.job == self.job:
+            self.used += body.rows
+        elif body.purpose == self.job and told.author in (self.coordinator, *self.accepted):
+            self.served += body.rows
+        else:
+            return
+        fields: dict[str, object] = {"model": body.job, "rows": body.rows, "purpose": body.purpose}
+        yield News("model-used", told.time_s, fields)
+
+    def _judged(self, verdict: Verdict) -> bool:
+        return any(epoch.verdict == verdict for epoch in self.epochs.values())
+
+    def _says(self, setting: str) -> str:
+        value = self.settings.get(f"protocol.{setting}", "")
+        return value if isinstance(value, str) else ""
+
+    def _counts(self, setting: str) -> int:
+        value = self.settings.get(f"protocol.{setting}", 0)
+        return value if isinstance(value, int) else 0
+
     def _finished(self, time_s: float, body: JobFinished) -> News:
         self.outcome, self.ending = "finished", body
         fields: dict[str, object] = {
@@ -192,7 +280,11 @@ def read_progress(told: Iterator[Told]) -> dict[str, JobProgress]:
     jobs: dict[str, JobProgress] = {}
     for entry in told:
         name = getattr(entry.body, "job", None)
-        if isinstance(name, str):
-            for _ in jobs.setdefault(name, JobProgress(name)).take(entry):
+        if not isinstance(name, str):
+            continue
+        jobs.setdefault(name, JobProgress(name))
+        user = entry.body.purpose if isinstance(entry.body, ModelUsed) else name
+        for concerned in {name, user} & jobs.keys():
+            for _ in jobs[concerned].take(entry):
                 pass
     return jobs

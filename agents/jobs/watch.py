@@ -11,9 +11,10 @@ from typing import Any
 
 from hansa.agents.errors import AgentError, AgentNotRunning, JobAborted, JobError
 from hansa.agents.home import Home
+from hansa.agents.jobs.course import News
 from hansa.agents.jobs.follow import LedgerView, follow
 from hansa.agents.jobs.orders import Awaits
-from hansa.agents.jobs.progress import JobProgress, News
+from hansa.agents.jobs.progress import JobProgress
 from hansa.agents.service.reach import reach
 
 POLL_S = 0.25

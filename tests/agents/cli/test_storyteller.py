@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from hansa.agents.cli.storyteller import Storyteller, ending, figure, rounds_table, since, waiting_line
+from hansa.agents.cli.outcome import course_table, ending, figure
+from hansa.agents.cli.storyteller import Storyteller, since, waiting_line
+from hansa.agents.jobs.course import News
 from hansa.agents.jobs.follow import Told
-from hansa.agents.jobs.progress import JobProgress, News, read_progress
+from hansa.agents.jobs.progress import JobProgress, read_progress
 from hansa.agents.jobs.watch import Seen, Waiting
 from hansa.ledger import (
     Body,
     ContributionMeasured,
+    DistortionFound,
+    EpochEnded,
     JobAborted,
     JobAccepted,
     JobFinished,
@@ -21,7 +25,10 @@ from hansa.ledger import (
     JobRefused,
     ModelEvaluated,
     ModelUsed,
+    PartiesOverdue,
     RoundClosed,
+    RowsAligned,
+    Setting,
 )
 
 DIGEST = b"m" * 32
@@ -88,6 +95,7 @@ def test_a_whole_course_reads_from_proposal_to_shares() -> None:
         "trial: finished after 2 rounds: accuracy 90.0%, loss 0.5000",
         f"  model {DIGEST.hex()}",
         "  shares by volume: east 75.0%, west 25.0%",
+        "  used for 5 rows so far",
     ]
 
 
@@ -151,7 +159,7 @@ def test_rounds_become_a_table() -> None:
     progress = JobProgress("trial")
     list(follow(COURSE, progress))
     console = Console(file=(out := io.StringIO()), width=80)
-    console.print(rounds_table(progress))
+    console.print(course_table(progress))
     rows = [line.split() for line in out.getvalue().splitlines()]
     assert rows[1:] == [
         ["0", "2.5000", "accuracy", "10.0%"],
@@ -159,7 +167,73 @@ def test_rounds_become_a_table() -> None:
         ["2", "0.5000", "accuracy", "90.0%", "2"],
     ]
     list(follow([("hub", RoundClosed("trial", 3, DIGEST, ("east",)))], progress))
-    console.print(rounds_table(progress))  # not evaluated yet
+    console.print(course_table(progress))  # not evaluated yet
+
+
+def test_a_terminal_says_who_holds_an_epoch_up_and_when_the_end_is_near() -> None:
+    vertical = replace(PROPOSAL, model="", settings={"protocol.epochs": 3, "protocol.guest": "east"})
+    consent: list[tuple[str, Body]] = [(name, JobAccepted("trial")) for name in PROPOSAL.parties]
+    course: list[tuple[str, Body]] = [
+        ("hub", vertical),
+        *consent,
+        ("east", EpochEnded("trial", 1, 0.0, "improved")),
+    ]
+    late: list[tuple[str, Body]] = [
+        ("hub", PartiesOverdue("trial", 1, ("north", "west"))),
+        ("east", PartiesOverdue("trial", 1, ("west",))),
+    ]
+    told = tell([*course, *late], terminal=True)
+    assert "epoch 2 of 3: north, west" in told
+    lines = [line for line in tell([*course, *late]).splitlines() if "overdue" in line]
+    assert [line.split("  ")[-1] for line in lines] == ["north, west are overdue: hub waits for them"]
+    back = [*course, *late, ("east", EpochEnded("trial", 2, None, "converged"))]
+    assert "the final evaluation: east, north, west" in tell(back, terminal=True)
+    jumped = tell([*course, ("east", DistortionFound("trial", 2, None, None))])
+    assert jumped.splitlines()[-1] == "  epoch 2: the loss has jumped: somebody's part is not what it was"
+
+
+@pytest.mark.parametrize(
+    ("settings", "aligned", "ending"),
+    [
+        ({}, RowsAligned("trial", {}, 1), "1 row in common"),
+        ({}, RowsAligned("trial", {}, 0), "no rows in common"),
+        ({}, RowsAligned("trial", {}, None), "the parties know which rows are common"),
+        ({"threshold": 3}, RowsAligned("trial", {"east": 9}, 7), "7 rows in 3 lists or more (east 9)"),
+        ({"receiver": "east"}, RowsAligned("trial", {}, None), "east alone knows which rows are common"),
+    ],
+)
+def test_common_rows_are_told_as_far_as_they_are_known(
+    settings: dict[str, Setting], aligned: RowsAligned, ending: str
+) -> None:
+    said: dict[str, Setting] = {f"protocol.{name}": value for name, value in settings.items()}
+    proposal = replace(PROPOSAL, protocol="alignment", model="", settings=said)
+    done = JobFinished("trial", b"", None, None, "", 0)
+    lines = tell([("hub", proposal), ("hub", aligned), ("hub", done)]).splitlines()
+    assert lines[0] == "trial: alignment on rows"
+    assert lines[-1] == f"trial: finished: {ending}"
+
+
+def test_a_job_that_counts_nothing_waits_for_word_and_may_end_without_any() -> None:
+    proposal = replace(PROPOSAL, protocol="vertical-inference", settings={"protocol.model": "fraud"})
+    course: list[tuple[str, Body]] = [("hub", proposal)]
+    course += [(name, JobAccepted("trial")) for name in PROPOSAL.parties]
+    assert tell(course, terminal=True).count("word: east, north, west") == 1
+    course.append(("stranger", ModelUsed("fraud", 7, "trial")))  # in another's name: not counted
+    done = ("hub", JobFinished("trial", b"", None, None, "", 0))
+    assert tell([*course, done]).splitlines()[-1] == "trial: finished: no row served with the model of fraud"
+    plain = [("hub", replace(proposal, settings={})), *course[1:], done]
+    assert tell(plain).splitlines()[-1] == "trial: finished"
+
+
+def test_an_abort_after_an_epoch_says_how_to_go_on() -> None:
+    proposal = replace(PROPOSAL, settings={"protocol.epochs": 3})
+    course: list[tuple[str, Body]] = [
+        ("hub", proposal),
+        ("east", EpochEnded("trial", 2, 0.5, "stalled")),
+        ABORTED,
+    ]
+    expected = "  epoch 2 had ended; to go on from it, at hub: hansa job resume trial"
+    assert tell(course).splitlines()[-1] == expected
 
 
 def test_jobs_are_told_apart_and_shares_need_something_to_share() -> None:
@@ -175,5 +249,7 @@ def test_jobs_are_told_apart_and_shares_need_something_to_share() -> None:
 
 def test_figures_and_moments_read_well() -> None:
     assert figure("accuracy", 0.5) == "accuracy  50.0%"
-    assert figure("r2", 0.5) == "r2 0.5000"
+    assert figure("auc", 0.9912) == "AUC 0.991"
+    assert figure("r2", 0.478) == "R² 0.48"
+    assert figure("f1", 0.5) == "f1 0.5000"
     assert since(0.5) == "1970-01-01T00:00:00.500Z"

@@ -9,9 +9,10 @@ from click.testing import CliRunner, Result
 from hansa.agents.cli import main
 from hansa.agents.errors import AgentError, AgentNotRunning, JobAborted, JobError
 from hansa.agents.home import Home
+from hansa.agents.jobs.course import News
 from hansa.agents.jobs.follow import read_standing
 from hansa.agents.jobs.orders import Submit
-from hansa.agents.jobs.progress import JobProgress, News
+from hansa.agents.jobs.progress import JobProgress
 from hansa.agents.jobs.watch import Waiting, wait_for, watch_job
 from hansa.agents.local import AGGREGATOR
 from tests.agents.federations import found, specification
