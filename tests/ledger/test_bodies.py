@@ -1,7 +1,9 @@
 """Every kind goes onto the wire and back; every field refuses what it may not hold."""
 
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -94,6 +96,13 @@ def written(body: Body) -> bytes:
 
 def test_every_kind_has_an_example_here_and_a_place_in_the_union() -> None:
     assert {type(body) for body in EXAMPLES} == set(KINDS.values()) == set(get_args(Body))
+
+
+def test_every_kind_is_documented_with_all_its_fields() -> None:
+    page = Path(__file__).parents[2] / "docs" / "ledger.md"
+    rows = [line.split("|")[1:3] for line in page.read_text(encoding="utf-8").splitlines() if "| `" in line]
+    documented = {kind.strip(" `"): set(re.findall(r"`(\w+)`", names)) for kind, names in rows}
+    assert documented == {kind: {each.name for each in fields(body)} for kind, body in KINDS.items()}
 
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
