@@ -9,7 +9,7 @@ import click
 from hansa.agents.cli.options import home_option
 from hansa.agents.config import DataSection, validate
 from hansa.agents.core.policy import allowance
-from hansa.agents.data.orders import AddData, WithdrawData, drop_section, write_section
+from hansa.agents.data.orders import AddData, Section, WithdrawData, drop_section, write_section
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import ConfigError, DataError
 from hansa.agents.home import CONFIG, Home
@@ -18,6 +18,7 @@ from hansa.agents.jobs.jobfile import column_count
 from hansa.agents.service.logs import printable
 from hansa.agents.service.reach import reach
 from hansa.broker import check_name
+from hansa.protocols.errors import PreparationError
 
 ADDED_S = 120.0  # to read the rows again, withdraw what was there, and hear of the keeper
 SHOWN_COLUMNS = 6
@@ -41,6 +42,22 @@ def data() -> None:
     show_default=True,
     help="Share of the rows that are kept for evaluation.",
 )
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of text or codes, for vertical jobs; several times for several.",
+)
+@click.option(
+    "--fill-missing", is_flag=True, help="Fill empty cells for vertical jobs instead of refusing them."
+)
+@click.option(
+    "--rare",
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    help="Categories of a smaller share of the rows get no feature of their own.",
+)
+@click.option("--keep-scale", is_flag=True, help="Leave numbers as they are instead of standardising them.")
 @click.option("--url", help="Of a database instead of FILE: sqlite:///… or postgresql+psycopg://…")
 @click.option("--query", help="The SQL that gives the rows; with --url.")
 @click.option("--password-file", help="Of the database's user (mode 0600), relative to the home.")
@@ -52,6 +69,10 @@ def add(
     id_column: str,
     target: str | None,
     holdout: float,
+    categories: tuple[str, ...],
+    fill_missing: bool,
+    rare: float | None,
+    keep_scale: bool,
     url: str | None,
     query: str | None,
     password_file: str | None,
@@ -59,7 +80,7 @@ def add(
 ) -> None:
     """Check the rows in FILE (CSV or Parquet) or of a query, and register them as NAME."""
     check_name(name)
-    given: dict[str, str | float | None] = {
+    given: dict[str, str | float | bool | tuple[str, ...] | None] = {
         "file": None if file is None else _as_written(file, home),
         "url": url,
         "query": query,
@@ -67,23 +88,22 @@ def add(
         "id": id_column,
         "target": target,
         "holdout": holdout,
+        "categories": categories or None,
+        "missing": "fill" if fill_missing else None,
+        "rare": rare,
+        "standardise": False if keep_scale else None,
     }
-    section: dict[str, str | int | float] = {key: value for key, value in given.items() if value is not None}
-    config = home.config()
-    if name in config.data and not replace:
+    section: Section = {key: value for key, value in given.items() if value is not None}
+    if name in home.config().data and not replace:
         raise DataError(f"{home.path / CONFIG}: data.{name} is there already; --replace writes it anew")
     try:
-        validate(DataSection, section, home.path / CONFIG)
+        described = validate(DataSection, dict(section), home.path / CONFIG)
     except ConfigError as error:
         raise click.UsageError(str(error).split(": ", 1)[1]) from None
-    dataset = home.read(name, DataSection(**section))  # type: ignore[arg-type]
-    if config.membership is None:
-        write_section(home, name, section, replace)
-        registered = None
-    else:
-        with reach(home) as ask:
-            registered = ask(AddData(name, section, replace), ADDED_S)["registered"]
-    click.echo("\n".join(_added(home, dataset, registered)))
+    dataset = home.read(name, described)
+    prepared = _prepared(dataset)
+    registered = _offer(home, name, section, replace)
+    click.echo("\n".join(_added(home, dataset, prepared, registered)))
 
 
 @data.command("list")
@@ -133,7 +153,16 @@ def _as_written(file: Path, home: Home) -> str:
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
-def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
+def _offer(home: Home, name: str, section: Section, replace: bool) -> bool | None:
+    """Write a section, and return whether the ledger has it by now; None if the agent belongs to no federation."""
+    if home.config().membership is None:
+        write_section(home, name, section, replace)
+        return None
+    with reach(home) as ask:
+        return bool(ask(AddData(name, section, replace), ADDED_S)["registered"])
+
+
+def _added(home: Home, dataset: Dataset, prepared: list[str], registered: bool | None) -> list[str]:
     held = int(dataset.held_out().sum())
     names = ", ".join(printable(column) for column in dataset.columns[:SHOWN_COLUMNS])
     more = f", … ({len(dataset.columns)} in all)" if len(dataset.columns) > SHOWN_COLUMNS else ""
@@ -141,6 +170,7 @@ def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
     lines = [
         f"{dataset.name}: {dataset.rows} rows ({held} held out for evaluation), {target}",
         f"  features: {names}{more}",
+        *prepared,
         "  the ledger shows how many rows, these names and a salted commitment; the rows stay here",
     ]
     config = home.config()
@@ -156,6 +186,17 @@ def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
                 *lines,
                 f"  registered when the agent belongs to a federation: hansa join FILE --home {home.path}",
             ]
+
+
+def _prepared(dataset: Dataset) -> list[str]:
+    """Say what becomes of columns that need preparation."""
+    if dataset.unready() is None:
+        return []
+    try:
+        count = len(dataset.prepared().names())
+    except PreparationError as error:
+        raise DataError(f"{dataset.source}: {error}") from None
+    return [f"  for vertical jobs only: text or missing values; {count} features once prepared"]
 
 
 def _listing(home: Home) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """What may be asked of an agent about its data sets? To register what agent.toml has, and to withdraw it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import tomlkit
 
@@ -17,6 +17,8 @@ from hansa.ledger import DatasetWithdrawn
 CHAINED_S = 20.0  # how long to wait for the keeper; what is under way by then goes on by itself
 POLL_S = 0.05
 
+Section: TypeAlias = Mapping[str, bool | int | float | str | tuple[str, ...]]  # as under [data.NAME]
+
 
 @dataclass(frozen=True, slots=True)
 class AddData:
@@ -29,7 +31,7 @@ class AddData:
     """
 
     name: str
-    section: dict[str, str | int | float]
+    section: Section
     replace: bool
 
     def carry_out(self, office: Office) -> dict[str, Any]:
@@ -74,7 +76,7 @@ class WithdrawData:
         return {"name": self.name, "withdrawn": withdrawn, "was_registered": registered}
 
 
-def write_section(home: Home, name: str, section: dict[str, str | int | float], replace: bool) -> None:
+def write_section(home: Home, name: str, section: Section, replace: bool) -> None:
     """Write [data.NAME] into agent.toml, comments kept.
 
     Raises:

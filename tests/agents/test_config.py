@@ -171,6 +171,37 @@ def test_a_data_set_comes_from_one_place(
     assert text == f"data.loans: {complaint_of_it}"
 
 
+def test_columns_are_prepared_as_the_section_says(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    rules = {"categories": ["ward", "region"], "missing": "fill", "standardise": False, "rare": 0.02}
+    path.write_text(tomlkit.dumps({**LEAST, "data": {"loans": {"file": "a.csv", **rules}}}))
+    section = load_config(path).data["loans"]
+    assert section.categories == ("ward", "region")
+    assert (section.missing, section.standardise, section.rare) == ("fill", False, 0.02)
+    plain = DataSection(file="a.csv")
+    assert (plain.categories, plain.missing, plain.standardise, plain.rare) == ((), "refuse", True, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"categories": ["loan"]}, ": categories: 'loan' is the id, not a feature"),
+        ({"categories": ["late"], "target": "late"}, ": categories: 'late' is the target, not a feature"),
+        ({"categories": ["a", "b", "a"]}, ": categories: 'a' is named twice"),
+        ({"categories": "ward"}, ".categories: expected a list"),
+        ({"categories": [""]}, ".categories.0: String should have at least 1 character"),
+        ({"missing": "drop"}, ".missing: Input should be 'refuse' or 'fill'"),
+        ({"standardise": "yes"}, ".standardise: Input should be a valid boolean"),
+        ({"rare": 1.0}, ".rare: Input should be less than 1"),
+    ],
+)
+def test_rules_for_columns_that_make_no_sense_are_refused(
+    tmp_path: Path, rules: dict[str, Any], expected: str
+) -> None:
+    section = {"file": "a.csv", "id": "loan", **rules}
+    assert complaint(tmp_path, {**LEAST, "data": {"loans": section}}) == f"data.loans{expected}"
+
+
 def test_a_password_in_an_address_stands_in_no_repr() -> None:
     section = DataSection(url="postgresql+psycopg://reader:hidden@db/books", query="SELECT 1")
     assert "hidden" not in repr(section)

@@ -6,16 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from hansa.agents.data.orders import AddData, WithdrawData
+from hansa.agents.data.orders import AddData, Section, WithdrawData
 from hansa.agents.errors import ConfigError, DataError, JobAborted
 from hansa.agents.home import Home
 from hansa.agents.jobs.orders import Submit
 from hansa.agents.local import AGGREGATOR, LocalFederation
 from hansa.agents.service.office import Office
+from hansa.agents.service.orders import read_order, write_order
 from tests.agents.federations import found, specification
 from tests.agents.offices import Desk, office
 
 SECTION: dict[str, str | int | float] = {"file": "more.csv", "target": "label", "holdout": 0.2}
+
+RAW: Section = {
+    "file": "more.csv",
+    "target": "label",
+    "holdout": 0.25,
+    "categories": ("ward",),
+    "missing": "fill",
+    "standardise": False,
+}
 
 
 @dataclass(slots=True)
@@ -64,6 +74,22 @@ def test_a_data_set_is_written_registered_replaced_and_withdrawn(
     assert "more" not in north.home.config().data
     with pytest.raises(DataError, match=r"'more': neither in agent.toml nor on the ledger"):
         WithdrawData("more", "enough").carry_out(north)
+
+
+def test_a_data_set_of_text_and_gaps_is_registered_by_its_raw_columns(
+    federation: LocalFederation, north: Office
+) -> None:
+    (north.home.path / "more.csv").write_text("id,a,ward,label\n1,,east,x\n2,3,west,y\n3,4,,y\n")
+    AddData("more", RAW, replace=False).carry_out(north)
+    registered = federation.ask("north", lambda agent: agent.clerk.standing.datasets["north", "more"])
+    assert (registered.rows, registered.columns, registered.target) == (3, ("a", "ward"), "label")
+    section = north.home.config().data["more"]
+    assert (section.categories, section.missing, section.standardise) == (("ward",), "fill", False)
+
+
+def test_an_order_to_add_data_travels_whole() -> None:
+    order = AddData("more", RAW, replace=True)
+    assert read_order(write_order(order)) == order
 
 
 def test_a_data_set_that_a_job_uses_stays(federation: LocalFederation, north: Office) -> None:
