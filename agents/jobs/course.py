@@ -43,7 +43,12 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """What came of comparing lists: how many rows they share, None if the ledger isn't told, and had, by party."""
+    """What came of comparing lists.
+
+    Attributes:
+        common: how many rows they share; None if the ledger is not told.
+        sizes: how long they were, by party; if the coordinator was not told, as their owners registered them.
+    """
 
     common: int | None
     sizes: dict[str, int]

@@ -8,6 +8,7 @@ from hansa.agents.jobs.course import Aligned, Epoch, News, Overdue, Round
 from hansa.agents.jobs.follow import Told
 from hansa.ledger import (
     ContributionMeasured,
+    DatasetRegistered,
     DistortionFound,
     EpochEnded,
     JobAborted,
@@ -34,7 +35,9 @@ class JobProgress:
     """One job, as far as the ledger tells.
 
     Attributes:
+        registered: rows by (owner, data set), as the entries so far say.
         settings: of its proposal.
+        rows: by party, how many it had registered when the job was proposed.
         unit: what it counts: "round" or "epoch".
         rounds: by number; 0 is the initial model.
         epochs: by number, from 1.
@@ -47,12 +50,14 @@ class JobProgress:
     """
 
     job: str
+    registered: dict[tuple[str, str], int] = field(default_factory=dict)
     coordinator: str = ""
     protocol: str = ""
     model: str = ""
     dataset: str = ""
     parties: tuple[str, ...] = ()
     settings: dict[str, Setting] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     minimum: int = 0
     unit: Unit = "round"
     planned: int = 0
@@ -128,6 +133,8 @@ class JobProgress:
         body = told.body
         if isinstance(body, ModelUsed):
             yield from self._used(told, body)
+        elif isinstance(body, DatasetRegistered):
+            self.registered[told.author, body.dataset] = body.rows
         elif getattr(body, "job", None) == self.job:
             yield from self._taken(told)
 
@@ -158,8 +165,8 @@ class JobProgress:
                 }
                 yield News("distortion-found", told.time_s, fields)
             case RowsAligned(_, sizes, common):
-                self.aligned = Aligned(common, dict(sizes))
-                yield News("rows-aligned", told.time_s, {"common": common, "sizes": dict(sizes)})
+                self.aligned = Aligned(common, dict(sizes) or self.rows)
+                yield News("rows-aligned", told.time_s, {"common": common, "sizes": self.aligned.sizes})
             case ContributionMeasured(_, method, shares):
                 self.shares, self.method = dict(shares), method
                 fields = {"method": method, "shares": dict(shares)}
@@ -181,6 +188,8 @@ class JobProgress:
     def _proposed(self, told: Told, body: JobProposed) -> News:
         self.coordinator, self.parties, self.minimum = told.author, body.parties, body.quorum
         self.protocol, self.model, self.dataset = body.protocol, body.model, body.dataset
+        held = {party: self.registered.get((party, body.dataset)) for party in body.parties}
+        self.rows = {party: rows for party, rows in held.items() if rows is not None}
         self.settings = dict(body.settings)
         self.unit = "epoch" if "protocol.epochs" in body.settings else "round"
         self.planned = self._counts(f"{self.unit}s")
@@ -278,11 +287,14 @@ class JobProgress:
 def read_progress(told: Iterator[Told]) -> dict[str, JobProgress]:
     """Return every job that these entries speak of, by name, in the order of their proposals."""
     jobs: dict[str, JobProgress] = {}
+    registered: dict[tuple[str, str], int] = {}
     for entry in told:
+        if isinstance(entry.body, DatasetRegistered):
+            registered[entry.author, entry.body.dataset] = entry.body.rows
         name = getattr(entry.body, "job", None)
         if not isinstance(name, str):
             continue
-        jobs.setdefault(name, JobProgress(name))
+        jobs.setdefault(name, JobProgress(name, registered))
         user = entry.body.purpose if isinstance(entry.body, ModelUsed) else name
         for concerned in {name, user} & jobs.keys():
             for _ in jobs[concerned].take(entry):
