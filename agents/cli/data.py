@@ -101,9 +101,8 @@ def add(
     except ConfigError as error:
         raise click.UsageError(str(error).split(": ", 1)[1]) from None
     dataset = home.read(name, described)
-    prepared = _prepared(dataset)
     registered = _offer(home, name, section, replace)
-    click.echo("\n".join(_added(home, dataset, prepared, registered)))
+    click.echo("\n".join(_added(home, dataset, registered)))
 
 
 @data.command("list")
@@ -162,7 +161,7 @@ def _offer(home: Home, name: str, section: Section, replace: bool) -> bool | Non
         return bool(ask(AddData(name, section, replace), ADDED_S)["registered"])
 
 
-def _added(home: Home, dataset: Dataset, prepared: list[str], registered: bool | None) -> list[str]:
+def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
     held = int(dataset.held_out().sum())
     names = ", ".join(printable(column) for column in dataset.columns[:SHOWN_COLUMNS])
     more = f", … ({len(dataset.columns)} in all)" if len(dataset.columns) > SHOWN_COLUMNS else ""
@@ -170,7 +169,7 @@ def _added(home: Home, dataset: Dataset, prepared: list[str], registered: bool |
     lines = [
         f"{dataset.name}: {dataset.rows} rows ({held} held out for evaluation), {target}",
         f"  features: {names}{more}",
-        *prepared,
+        *_prepared(dataset),
         "  the ledger shows how many rows, these names and a salted commitment; the rows stay here",
     ]
     config = home.config()
@@ -193,10 +192,10 @@ def _prepared(dataset: Dataset) -> list[str]:
     if dataset.unready() is None:
         return []
     try:
-        count = len(dataset.prepared().names())
-    except PreparationError as error:
-        raise DataError(f"{dataset.source}: {error}") from None
-    return [f"  for vertical jobs only: text or missing values; {count} features once prepared"]
+        told = f"{len(dataset.prepared().names())} features once prepared"
+    except PreparationError as error:  # it may be there to be served from, and not to train on
+        told = f"nothing to train on, since {error}"
+    return [f"  for vertical jobs only: text or missing values; {told}"]
 
 
 def _listing(home: Home) -> list[dict[str, Any]]:

@@ -69,8 +69,6 @@ def categories(column: pl.Series, table: Table, fill: bool) -> Array:
     if not fill and None in values:
         row, more = values.index(None) + table.first_row, _more(values.count(None))
         raise DataError(f"{table.source}: row {row}, column {column.name!r}: no value{more}")
-    if len(once) == 1:
-        raise _empty(table.source, column.name)
     return np.array(values, dtype=object)
 
 
@@ -155,8 +153,6 @@ def _finite(
         what = _complaint(originals[int(wrong[0])]) + _more(wrong.size)
         hint = "" if finite.any() or len(values) == 1 else way_out
         raise DataError(f"{source}: row {wrong[0] + first_row}, column {name!r}: {what}{hint}")
-    if gaps is not None and gaps.all():
-        raise _empty(source, name)
     return values
 
 
@@ -168,7 +164,3 @@ def _complaint(original: Any) -> str:
 
 def _more(wrong: int) -> str:
     return f" (and {wrong - 1} more)" if wrong > 1 else ""
-
-
-def _empty(source: str, name: str) -> DataError:
-    return DataError(f"{source}: column {name!r} has no value in any row; leave it out")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hansa.agents.config import DataSection, RowsSection
 from hansa.agents.data.rows import Dataset, from_frame, load_dataset
 from hansa.agents.errors import DataError
+from hansa.protocols.errors import PreparationError
 
 SALT = bytes(32)
 COLUMNS: dict[str, list[Any]] = {
@@ -123,6 +124,23 @@ def test_a_data_set_may_hold_nothing_but_categories() -> None:
 )
 def test_categories_of_other_types_are_text_too(values: Any, expected: list[str | None]) -> None:
     assert held(COLUMNS | {"region": values}).texts["region"].tolist() == expected
+
+
+@SOURCES
+def test_rows_to_be_served_may_lack_a_column_altogether(load: Load, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(
+        globals(), "COLUMNS", {name: values[2:3] for name, values in COLUMNS.items()} | {"age": [None]}
+    )
+    monkeypatch.setitem(globals(), "CSV", "id,age,region,ward,defaulted\nc,,,,no\n")
+    served = load(tmp_path)
+    assert served.numbers.shape == (1, 1)
+    assert np.isnan(served.numbers).all()
+    assert {column: texts.tolist() for column, texts in served.texts.items()} == {
+        "region": [None],
+        "ward": [None],
+    }
+    with pytest.raises(PreparationError, match="column 'age' has no value in any training row: leave it out"):
+        served.prepared()
 
 
 def test_equal_categories_are_one_object_however_many_rows() -> None:
@@ -236,8 +254,6 @@ def test_text_cannot_move_between_rows_unseen(texts: list[str | None]) -> None:
     ("columns", "changes", "expected"),
     [
         ({}, {"categories": ("area",)}, f"no column 'area' (a category of data set 'loans'); has {THERE}"),
-        ({"age": [None] * 4}, {}, "column 'age' has no value in any row; leave it out"),
-        ({"region": ["", " ", None, ""]}, {}, "column 'region' has no value in any row; leave it out"),
         ({"region": ["", "a", None, "b"]}, {"missing": "refuse"}, "row 0, column 'region': no value (and 1 more)"),
         ({"age": [1.0, float("inf"), None, 2.0]}, {}, "row 1, column 'age': 'inf' is not a finite number"),
         ({}, {"categories": ("ward",)}, "column 'region' is String; a feature is a number or boolean"),
@@ -262,7 +278,6 @@ def test_a_frame_without_rows_or_names_is_refused() -> None:
         (["many", "1", ""], "row 2, column 'x': 'many' is not a finite number"),
         (["?", "2", "?"], "row 2, column 'x': '?' is not a finite number (and 1 more)"),
         (["1", "inf", ""], "row 3, column 'x': 'inf' is not a finite number"),
-        (["", " ", ""], "column 'x' has no value in any row; leave it out"),
         (
             ["north", "", "south"],
             "row 2, column 'x': 'north' is not a finite number (and 1 more); if the column holds text, "
