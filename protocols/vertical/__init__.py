@@ -1,14 +1,13 @@
 """Linear and logistic regression over columns that different organisations hold. See docs/vertical.md."""
 
-from hansa.protocols.vertical.job import (
+from hansa.protocols.vertical.outcome import (
     Distorted,
     EpochEnded,
-    LinearSettings,
-    LogisticSettings,
     Overdue,
     OwnCoefficients,
     TrainingClosed,
 )
+from hansa.protocols.vertical.settings import LinearSettings, LogisticSettings, VerticalSettings
 from hansa.protocols.vertical.spec import LINEAR, LOGISTIC
 
 __all__ = [
@@ -21,4 +20,5 @@ __all__ = [
     "Overdue",
     "OwnCoefficients",
     "TrainingClosed",
+    "VerticalSettings",
 ]

@@ -2,14 +2,17 @@
 
 ::
 
-    begin --> Gathering --everybody ready--> Keying --> Serving --last epoch judged--> Ended
+    begin --> Gathering --everybody ready--> Keying --> Serving --last epoch judged--> Settling --> Ended
+                                               '-------nothing left to train-------------'
 
 It opens one masked gradient for each party and round, of exactly as many ciphertexts as the party's columns fill,
 and one loss for each epoch; whatever else it is sent, it refuses. What it opens for a party is uniform modulo n to
-it. It must not collude with any party, and trusts the guest to ask for the loss and nothing else.
+it. It must not collude with any party, and trusts the guest to ask for the loss and nothing else. How it closes the
+job is in `settling`.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hansa.protocols.crypto import PublicKey
@@ -22,7 +25,7 @@ from hansa.protocols.machine import (
     Computed,
     Effect,
     Event,
-    Finish,
+    Keep,
     PeerLeft,
     Received,
     RoleSpec,
@@ -30,6 +33,8 @@ from hansa.protocols.machine import (
     Step,
     TimerFired,
 )
+from hansa.protocols.vertical import settling
+from hansa.protocols.vertical.concluding import Appraised
 from hansa.protocols.vertical.job import (
     ARBITER,
     ENDED,
@@ -37,22 +42,33 @@ from hansa.protocols.vertical.job import (
     MOST_ROWS,
     Ended,
     Seat,
-    TrainingClosed,
-    Verdict,
     drawn_seed,
 )
+from hansa.protocols.vertical.judging import common_start, over_already, verdict
 from hansa.protocols.vertical.messages import (
     EpochClosed,
+    HeldOut,
     Key,
     LossSum,
     Masked,
     Message,
     Opened,
+    Part,
     Ready,
     Waiting,
     check_session,
 )
-from hansa.protocols.vertical.patience import ARBITER_PATIENCE, FIRST_HAND, excuse, fired, stopped, wound_up
+from hansa.protocols.vertical.outcome import ArbiterCheckpoint
+from hansa.protocols.vertical.patience import (
+    ARBITER_PATIENCE,
+    FIRST_HAND,
+    SETTLING_PATIENCE,
+    abandoned,
+    excuse,
+    fired,
+    wound_up,
+)
+from hansa.protocols.vertical.settling import Settling
 from hansa.protocols.vertical.tasks import (
     MAKE_KEY,
     OPEN,
@@ -71,10 +87,16 @@ LOGISTIC_CONSTANT = math.log(2) - 0.5
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """Parties look at their rows; ``ready`` are those that have."""
+    """Parties look at their rows.
+
+    Attributes:
+        losses: of the job that this one goes on from, if it does.
+        ready: those that have looked.
+    """
 
     seat: Seat
     secret: bytes = field(repr=False)
+    losses: tuple[float, ...]
     ready: dict[str, Ready]
 
 
@@ -83,13 +105,16 @@ class Keying:
     """The key is being made.
 
     Attributes:
-        rows: that all have.
+        rows, held_out: that all have.
         columns: by party.
+        losses: of the epochs after which we go on.
     """
 
     seat: Seat
     rows: int
+    held_out: int
     columns: dict[str, int]
+    losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +124,56 @@ class Serving:
     Attributes:
         key: the secret key's bytes.
         public: the public key's.
+        rows, held_out, columns: as in ``Keying``.
         next_rounds: by party, the round whose gradient it may send next.
         opening: parties whose gradient is being opened.
-        epoch: the present one, from 0.
-        asked: whether its loss has come.
+        asked: whether the present epoch's loss has come.
         loss: of the present epoch, once it is known.
         losses: of those before.
-        stalled: how many epochs in a row have not improved.
     """
 
     seat: Seat
     key: bytes = field(repr=False)
     public: bytes = field(repr=False)
     rows: int
+    held_out: int
     columns: dict[str, int]
     next_rounds: dict[str, int]
     opening: tuple[str, ...]
-    epoch: int
     asked: bool
     loss: float | None
     losses: tuple[float, ...]
-    stalled: int
+
+    @property
+    def epoch(self) -> int:
+        """The present one, from 0."""
+        return len(self.losses)
 
 
-State = Gathering | Keying | Serving | Ended
+Active = Gathering | Keying | Serving | Settling
+State = Active | Ended
 
 
 def begin(brief: Brief) -> Step[State]:
     """Wait for everybody to be ready.
 
     Raises:
-        LocalProtocolError: the brief does not fit the role.
+        LocalProtocolError: the brief does not fit the role, or we have not kept what the job is to go on from.
     """
     seat = Seat.take(brief, ARBITER)
-    return Step(Gathering(seat, brief.secret, {}), wound_up(seat, FIRST_HAND))
+    losses = _kept_losses(seat, brief.start)
+    return Step(Gathering(seat, brief.secret, losses, {}), wound_up(seat, FIRST_HAND))
+
+
+def _kept_losses(seat: Seat, kept: object | None) -> tuple[float, ...]:
+    earlier = seat.settings.start_job
+    if not earlier:
+        return ()
+    if not isinstance(kept, ArbiterCheckpoint):
+        raise LocalProtocolError(f"the epochs of job {earlier} are not here: nothing to go on from")
+    if kept.footing != seat.footing():
+        raise LocalProtocolError(f"parties, seed, batches or optimiser are not those of job {earlier}")
+    return kept.losses
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -158,13 +199,13 @@ def step(state: State, event: Event) -> Step[State]:
         case PeerLeft(name, reason):
             if name not in state.seat.parties:
                 raise LocalProtocolError(f"{name} left, but is no party of this job")
-            return _abort(state, f"{name} left: {reason}")
+            return abandoned(state.seat, f"{name} left: {reason}")
 
 
 # -- messages -----------------------------------------------------------------------------------------------
 
 
-def _received(state: Gathering | Keying | Serving, sender: str, message: object) -> Step[State]:
+def _received(state: Active, sender: str, message: object) -> Step[State]:
     seat = state.seat
     if sender not in seat.parties:
         raise PeerError(f"{sender} is not a party of this job")
@@ -178,24 +219,45 @@ def _received(state: Gathering | Keying | Serving, sender: str, message: object)
             return _masked(state, sender, message)
         case LossSum(), Serving():
             return _loss_sum(state, sender, message)
+        case HeldOut(), Settling():
+            return settling.taken_held_out(state, sender, message)
+        case Part(), Settling():
+            return settling.taken_part(state, sender, message)
     raise PeerError(f"{sender} sent {type(message).__name__} while {type(state).__name__}")
 
 
 def _ready(state: Gathering, sender: str, message: Ready) -> Step[State]:
     if sender in state.ready:
         raise PeerError(f"{sender} was ready twice")
-    if not (1 <= message.rows <= MOST_ROWS and 1 <= message.columns <= MOST_COLUMNS):
-        raise PeerError(f"{sender} is ready with {message.rows} rows and {message.columns} columns")
-    seat, ready = state.seat, {**state.ready, sender: message}
-    if len(ready) < len(seat.parties):
-        return Step(replace(state, ready=ready))
-    rows = {party: ready[party].rows for party in seat.parties}
-    if len(set(rows.values())) > 1:
-        told = ", ".join(f"{party} {count}" for party, count in rows.items())
-        return _abort(state, f"parties have different numbers of aligned rows: {told}")
+    rows, columns, held_out = message.rows, message.columns, message.held_out
+    if not (1 <= rows <= MOST_ROWS and 1 <= columns <= MOST_COLUMNS and 0 <= held_out <= MOST_ROWS):
+        raise PeerError(f"{sender} is ready with {rows} rows, {held_out} held out, and {columns} columns")
+    gathered = replace(state, ready={**state.ready, sender: message})
+    return Step(gathered) if len(gathered.ready) < len(state.seat.parties) else _all_ready(gathered)
+
+
+def _all_ready(state: Gathering) -> Step[State]:
+    seat, ready = state.seat, state.ready
+    numbers = {party: (ready[party].rows, ready[party].held_out) for party in seat.parties}
+    if len(set(numbers.values())) > 1:
+        told = _listed({party: f"{rows} and {held_out}" for party, (rows, held_out) in numbers.items()})
+        return abandoned(
+            seat, f"parties have different numbers of aligned rows, to train and held out: {told}"
+        )
+    start = common_start({party: ready[party].kept for party in seat.parties}, len(state.losses))
+    if start is None:
+        told = _listed({party: ", ".join(map(str, ready[party].kept)) or "none" for party in seat.parties})
+        earlier = f"{seat.settings.start_job}; ours {len(state.losses)}"
+        return abandoned(seat, f"no epoch that all have kept of job {earlier}, {told}")
+    rows, held_out = numbers[seat.guest]
     columns = {party: ready[party].columns for party in seat.parties}
     wish = KeyWish(seat.settings.key, seat.settings.key_bits, drawn_seed(state.secret, "key"))
-    return Step(Keying(seat, message.rows, columns), (Compute(MAKE_KEY, MAKE_KEY, wish, 0),))
+    keying = Keying(seat, rows, held_out, columns, state.losses[:start])
+    return Step(keying, (Compute(MAKE_KEY, MAKE_KEY, wish, 0),))
+
+
+def _listed(of_parties: Mapping[str, str]) -> str:
+    return ", ".join(f"{party} {what}" for party, what in of_parties.items())
 
 
 def _masked(state: Serving, sender: str, message: Masked) -> Step[State]:
@@ -220,9 +282,9 @@ def _loss_sum(state: Serving, sender: str, message: LossSum) -> Step[State]:
 # -- tasks --------------------------------------------------------------------------------------------------
 
 
-def _computed(state: Gathering | Keying | Serving, event: Computed) -> Step[State]:
+def _computed(state: Active, event: Computed) -> Step[State]:
     if event.error is not None:
-        return _abort(state, f"{event.task_id}: {event.error}")
+        return abandoned(state.seat, f"{event.task_id}: {event.error}")
     match event.result, state:
         case KeyPair() as pair, Keying():
             return _keyed(state, pair)
@@ -231,19 +293,46 @@ def _computed(state: Gathering | Keying | Serving, event: Computed) -> Step[Stat
         case LossOpened(loss), Serving():
             plain = LOGISTIC_CONSTANT if state.seat.logistic else 0.0
             return _judged(replace(state, loss=loss / state.rows + plain))
+        case Appraised() as found, Settling():
+            return settling.appraised(state, found)
     raise LocalProtocolError(
         f"task {event.task_id} gave {type(event.result).__name__} while {type(state).__name__}"
     )
 
 
 def _keyed(state: Keying, pair: KeyPair) -> Step[State]:
-    seat = state.seat
-    first = dict.fromkeys(seat.parties, 0)
-    serving = Serving(
-        seat, pair.secret, pair.public, state.rows, state.columns, first, (), 0, False, None, (), 0
+    seat, losses = state.seat, state.losses
+    over = over_already(seat.settings, losses)
+    message = Key(
+        seat.session, pair.public, state.rows, state.held_out, state.columns, epochs=len(losses), over=over
     )
-    message = Key(seat.session, pair.public, state.rows, state.columns)
-    return Step(serving, tuple(Send(party, message) for party in seat.parties))
+    sends: tuple[Effect, ...] = tuple(Send(party, message) for party in seat.parties)
+    if over:
+        return Step(_settling(state, losses), (_keep(seat, losses), *sends))
+    first = dict.fromkeys(seat.parties, len(losses) * seat.plan(state.rows).batches)
+    serving = Serving(
+        seat,
+        pair.secret,
+        pair.public,
+        state.rows,
+        state.held_out,
+        state.columns,
+        first,
+        (),
+        False,
+        None,
+        losses,
+    )
+    return Step(serving, (_keep(seat, losses), *sends))
+
+
+def _settling(state: Keying | Serving, losses: tuple[float, ...]) -> Settling:
+    """Return how the end begins: without the key."""
+    return Settling(state.seat, state.rows, state.held_out, state.columns, losses, {}, {})
+
+
+def _keep(seat: Seat, losses: tuple[float, ...]) -> Keep:
+    return Keep(ArbiterCheckpoint(seat.footing(), losses))
 
 
 def _opened(state: Serving, task_id: str, opened: Residues) -> Step[State]:
@@ -265,45 +354,29 @@ def _judged(state: Serving) -> Step[State]:
     end = (state.epoch + 1) * seat.plan(state.rows).batches
     if loss is None or any(reached < end for reached in state.next_rounds.values()):
         return Step(state)
-    verdict, stalled = _verdict(state, loss)
-    shown = loss if seat.settings.show_loss else None
-    message = EpochClosed(seat.session, state.epoch, shown, verdict)
+    judged = verdict(seat.settings, state.losses, loss)
+    message = EpochClosed(seat.session, state.epoch, loss if seat.settings.show_loss else None, judged)
     sends: tuple[Effect, ...] = tuple(Send(party, message) for party in seat.parties)
+    if judged == "distorted":
+        aborted = abandoned(seat, f"the residuals of epoch {state.epoch} have jumped")
+        return Step(aborted.state, (*sends, *aborted.effects))
     losses = (*state.losses, loss)
-    match verdict:
-        case "distorted":
-            aborted = _abort(state, f"the residuals of epoch {state.epoch} have jumped")
-            return Step(aborted.state, (*sends, *aborted.effects))
-        case "converged" | "last":
-            told = losses if seat.settings.show_loss else ()
-            done = Finish(TrainingClosed(told, state.epoch + 1))
-            return Step(Ended(seat), (*sends, *stopped(), done))
-        case "improved" | "stalled":
-            onward = replace(
-                state, epoch=state.epoch + 1, asked=False, loss=None, losses=losses, stalled=stalled
-            )
-            return Step(onward, sends)
-
-
-def _verdict(state: Serving, loss: float) -> tuple[Verdict, int]:
-    """Return what an epoch's loss means, and how many epochs in a row have not improved."""
-    settings = state.seat.settings
-    least = min(state.losses, default=math.inf)
-    if loss > settings.alarm * least:
-        return "distorted", state.stalled
-    stalled = state.stalled + 1 if loss > least - settings.tol else 0
-    if settings.patience and stalled >= settings.patience:
-        return "converged", stalled
-    if state.epoch + 1 == settings.epochs:
-        return "last", stalled
-    return ("stalled" if stalled else "improved"), stalled
+    onward: Serving | Settling = replace(state, asked=False, loss=None, losses=losses)
+    if judged in ("converged", "last"):
+        onward = _settling(state, losses)
+    return Step(onward, (_keep(seat, losses), *sends))
 
 
 # -- on the way ---------------------------------------------------------------------------------------------
 
 
 def _patience(state: State) -> int:
-    return FIRST_HAND if isinstance(state, Gathering) else ARBITER_PATIENCE
+    match state:
+        case Gathering():
+            return FIRST_HAND
+        case Settling():
+            return SETTLING_PATIENCE
+    return ARBITER_PATIENCE
 
 
 def _patient(done: Step[State]) -> Step[State]:
@@ -313,7 +386,7 @@ def _patient(done: Step[State]) -> Step[State]:
     return Step(done.state, (*done.effects, *wound_up(done.state.seat, _patience(done.state))))
 
 
-def _excused(state: Gathering | Keying | Serving, sender: str) -> Step[State]:
+def _excused(state: Active, sender: str) -> Step[State]:
     """Give one that only waits for others the whole time again, and pass the word on."""
     waiting = awaited(state)
     if sender not in waiting.whom:
@@ -321,29 +394,32 @@ def _excused(state: Gathering | Keying | Serving, sender: str) -> Step[State]:
     return _patient(Step(state, excuse(state.seat, _round_of(state), waiting)))
 
 
-def _round_of(state: Gathering | Keying | Serving) -> int:
-    return min(state.next_rounds.values()) if isinstance(state, Serving) else 0
+def _round_of(state: Active) -> int:
+    match state:
+        case Serving():
+            return min(state.next_rounds.values())
+        case Settling(seat, rows):
+            return len(state.losses) * seat.plan(rows).batches
+    return 0
 
 
-def _timer(state: Gathering | Keying | Serving, name: str) -> Step[State]:
+def _timer(state: Active, name: str) -> Step[State]:
     effects = fired(state.seat, _patience(state), name, _round_of(state), awaited(state))
     over = any(isinstance(effect, Abort) for effect in effects)
     return Step(Ended(state.seat) if over else state, effects)
 
 
-def _abort(state: Gathering | Keying | Serving, reason: str) -> Step[State]:
-    return Step(Ended(state.seat), (*stopped(), Abort(reason)))
-
-
 def awaited(state: State) -> Awaited:
     """Return what the arbiter waits for, and for whom."""
     match state:
-        case Gathering(seat, _, ready):
+        case Gathering(seat, _, _, ready):
             return Awaited("everybody's rows", tuple(party for party in seat.parties if party not in ready))
         case Keying():
             return Awaited("the key")
         case Serving():
             return Awaited(f"epoch {state.epoch}", _awaited_in(state))
+        case Settling():
+            return Awaited("everybody's part", state.owing)
         case Ended():
             return ENDED
 
@@ -357,4 +433,4 @@ def _awaited_in(state: Serving) -> tuple[str, ...]:
     return behind or (guest,)
 
 
-SPEC: RoleSpec[State] = RoleSpec(begin, step, (Gathering, Keying, Serving, Ended), awaited)
+SPEC: RoleSpec[State] = RoleSpec(begin, step, (Gathering, Keying, Serving, Settling, Ended), awaited)

@@ -15,9 +15,11 @@ from hansa.protocols.crypto.integers import from_bytes
 from hansa.protocols.errors import PeerError
 from hansa.protocols.machine import Compute
 from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.concluding import CONCLUDE, Conclusion
 from hansa.protocols.vertical.job import Seat
 from hansa.protocols.vertical.messages import Residual, Scores
 from hansa.protocols.vertical.optimiser import Learner
+from hansa.protocols.vertical.outcome import EpochState, PartyCheckpoint
 from hansa.protocols.vertical.tasks import (
     FOLD,
     RESIDUAL,
@@ -75,30 +77,65 @@ class Inbox:
         return replace(self, scores=tuple(each for _, each in left), senders=tuple(who for who, _ in left))
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a party brings into a job.
+
+    Attributes:
+        secret: of the role.
+        rows, held_out, columns, footing: as in ``Inspected``.
+    """
+
+    seat: Seat
+    secret: bytes = field(repr=False)
+    rows: int
+    held_out: int
+    columns: int
+    footing: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
     """A party on its way.
 
     Attributes:
-        secret: of the role; all masks and residues derive from it.
+        own: what we have brought.
         public: the key's bytes.
-        rows: that everybody has.
+        widest: the columns of whoever else has most.
         learner: our coefficients.
         round: the present one, from 0.
         loss: our part of the present epoch's loss, encrypted; empty at its start.
         losses: of the epochs so far, if they are shown.
+        last: where we stood when the present epoch began.
         inbox: what has come for later.
+        keys: of our peers, for masks between two.
     """
 
-    seat: Seat
-    secret: bytes = field(repr=False)
+    own: Own
     public: bytes = field(repr=False)
-    rows: int
+    widest: int
     learner: Learner
     round: int
     loss: bytes = field(repr=False)
     losses: tuple[float, ...]
+    last: EpochState
     inbox: Inbox
+    keys: dict[str, bytes]
+
+    @property
+    def seat(self) -> Seat:
+        """Who we are."""
+        return self.own.seat
+
+    @property
+    def secret(self) -> bytes:
+        """Of the role; all masks and residues derive from it."""
+        return self.own.secret
+
+    @property
+    def rows(self) -> int:
+        """That everybody has."""
+        return self.own.rows
 
     @property
     def batches(self) -> int:
@@ -120,6 +157,12 @@ class Course:
         """Whether the present batch is its epoch's last."""
         return (self.round + 1) % self.batches == 0
 
+    @property
+    def without_key(self) -> tuple[str, ...]:
+        """The peers whose key for masks we still need; nobody's where no row is held out."""
+        peers = (party for party in self.seat.parties if party not in (self.seat.me, *self.keys))
+        return tuple(peers) if self.own.held_out else ()
+
     def place(self, block: int = 0) -> Place:
         """Return where a task of the present round belongs."""
         return Place(self.seat, self.public, self.rows, self.round, block, self.secret)
@@ -135,9 +178,8 @@ class Course:
     def residuals(self, block: int) -> Compute:
         """Ask for a block of residuals from what all hosts have sent."""
         frames = self.inbox.of(self.round, block)
-        inputs = Residuals(
-            self.place(block), self.learner.theta, tuple(frames[host] for host in self.seat.hosts)
-        )
+        theirs = tuple(frames[host] for host in self.seat.hosts)
+        inputs = Residuals(self.place(block), self.widest, self.learner.theta, theirs)
         return self._ask(f"{RESIDUAL}/{self.round}/{block}", RESIDUAL, inputs)
 
     def folding(self, block: int, frame: bytes) -> Compute:
@@ -154,10 +196,31 @@ class Course:
         terms = tuple(self.inbox.terms[host] for host in self.seat.hosts)
         return self._ask(f"{TOTAL}/{self.round}", TOTAL, Totals(self.place(), self.loss, terms))
 
+    def concluding(self) -> Compute:
+        """Ask for what ends the job: the rows held out, scored, and the digest of our part."""
+        inputs = Conclusion(self.seat, self.learner.theta, self.keys, self.secret)
+        return self._ask(CONCLUDE, CONCLUDE, inputs)
+
     def _ask(self, task_id: str, function: str, inputs: object) -> Compute:
         return Compute(task_id, function, inputs, 0)
 
     # Steps
+
+    @classmethod
+    def begun(
+        cls, own: Own, public: bytes, widest: int, start: EpochState, inbox: Inbox, keys: dict[str, bytes]
+    ) -> "Course":
+        """Return a party at the beginning, or where an earlier job has left it."""
+        first = start.epochs * own.seat.plan(own.rows).batches
+        return cls(own, public, widest, start.learner, first, b"", start.losses, start, inbox, keys)
+
+    def epoch_ended(self, loss: float | None) -> tuple["Course", PartyCheckpoint]:
+        """Note an epoch's end and its loss, if we were told: ourselves, and what to keep for another job."""
+        losses = self.losses if loss is None else (*self.losses, loss)
+        now = EpochState(self.epoch + 1, self.learner, losses)
+        inbox = replace(self.inbox, terms={})
+        onward = replace(self, loss=b"", losses=losses, last=now, inbox=inbox)
+        return onward, PartyCheckpoint(self.own.footing, (self.last, now))
 
     def stepped(self, residues: bytes) -> "Course":
         """Take our mask off what the arbiter has opened, and move the coefficients.
@@ -173,7 +236,8 @@ class Course:
         theta = self.learner.theta
         rows = self.seat.plan(self.rows).size(self.round % self.batches)
         gradient = summed / rows + settings.penalty * penalised(self.seat, theta)
-        learner = self.learner.stepped(gradient, settings.optimiser, settings.learning_rate)
+        l1 = settings.l1 * penalised(self.seat, np.ones_like(theta))
+        learner = self.learner.stepped(gradient, settings.optimiser, settings.learning_rate, l1)
         return replace(self, learner=learner)
 
     def _unmasked(self, residues: bytes) -> FloatArray:

@@ -2,7 +2,8 @@
 
 Before the first epoch::
 
-    party   -- Ready: how many rows and columns           --> arbiter
+    party   -- MaskKey: for masks between the two          --> every other party
+    party   -- Ready: how many rows and columns            --> arbiter
     party   <-- Key: the public key, everybody's columns   --  arbiter
 
 A round, one for each batch; u is a party's share of the scores, d the residuals (docs/vertical.md)::
@@ -18,6 +19,12 @@ At the end of an epoch::
     guest   -- LossSum: the sum of all parts, encrypted    --> arbiter
     party   <-- EpochClosed: the verdict                   --  arbiter
 
+After the last epoch::
+
+    party   -- HeldOut: masked scores of rows held out     --> arbiter
+    party   -- Part: the digest of its part of the model   --> arbiter
+    party   <-- Closed: how good the model is, all digests --  arbiter
+
 Whoever has been held up for a while says so to all but those it waits for: Waiting. Every message carries the
 session. Frames are `crypto.wire`'s.
 """
@@ -25,26 +32,56 @@ session. Frames are `crypto.wire`'s.
 from dataclasses import dataclass
 
 from hansa.protocols.errors import PeerError
-from hansa.protocols.vertical.job import Seat, Verdict
+from hansa.protocols.model import FloatArray
+from hansa.protocols.pairwise import UintArray
+from hansa.protocols.vertical.job import Seat
+from hansa.protocols.vertical.settings import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class MaskKey:
+    """Party to party: our X25519 key, of which the two of us make the masks of this job."""
+
+    session: bytes
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Party to arbiter: our rows are in order."""
+    """Party to arbiter: our rows are in order.
+
+    Attributes:
+        rows, held_out: to train and to evaluate on.
+        columns: of ours.
+        kept: after how many epochs we could go on, ascending; none if the job starts afresh.
+    """
 
     session: bytes
     rows: int
+    held_out: int
     columns: int
+    kept: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Arbiter to party: the public key's bytes, the rows that all have, and everybody's number of columns."""
+    """Arbiter to party: begin.
+
+    Attributes:
+        public: the key's bytes.
+        rows, held_out: that all have.
+        columns: everybody's number.
+        epochs: after how many we go on; 0 for a fresh start.
+        over: whether these were all, so that only the end is left.
+    """
 
     session: bytes
     public: bytes
     rows: int
+    held_out: int
     columns: dict[str, int]
+    epochs: int
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +150,49 @@ class EpochClosed:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Party to arbiter: what the rows held out are scored.
+
+    Attributes:
+        shares: (held_out,) uint64; over all parties the masks cancel, and the sum is the scores'.
+        labels: (held_out,) the guest's targets, or -1 and +1; empty from hosts.
+    """
+
+    session: bytes
+    shares: UintArray
+    labels: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Party to arbiter: the digest of its part of the model."""
+
+    session: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Arbiter to party: the model is complete.
+
+    Attributes:
+        parts: everybody's digest.
+        digest: of the whole.
+        loss, score, metric, rows: of the rows held out; None, None, "" and 0 if there are none.
+        deciles: of their scores, nine; the guest alone is told.
+    """
+
+    session: bytes
+    parts: dict[str, bytes]
+    digest: bytes
+    loss: float | None
+    score: float | None
+    metric: str
+    rows: int
+    deciles: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Anybody to those it does not wait for: we are there, and held up by those (none: by our own work)."""
@@ -122,7 +202,10 @@ class Waiting:
     whom: tuple[str, ...]
 
 
-Message = Ready | Key | Scores | Residual | Masked | Opened | LossTerm | LossSum | EpochClosed | Waiting
+Message = (
+    MaskKey | Ready | Key | Scores | Residual | Masked | Opened | LossTerm | LossSum | EpochClosed
+    | HeldOut | Part | Closed | Waiting
+)  # fmt: skip
 
 
 def check_session(seat: Seat, sender: str, message: Message) -> None:

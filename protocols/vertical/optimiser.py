@@ -1,4 +1,4 @@
-"""How do coefficients follow a gradient that only their owner sees? Gradient descent, momentum, Adam.
+"""How do coefficients follow a gradient that only their owner sees? Gradient descent, momentum, Adam; l1 on top.
 
 Every party steps on its own coefficients; since all three rules work on each coordinate alone, the parties together
 do exactly what one learner on all columns would.
@@ -40,18 +40,38 @@ class Learner:
         nothing = freeze(np.zeros_like(theta))
         return cls(freeze(theta.copy()), nothing, nothing, 0)
 
-    def stepped(self, gradient: FloatArray, rule: Rule, rate: float) -> "Learner":
-        """Return the learner after one step against a gradient, (columns,)."""
+    def stepped(
+        self, gradient: FloatArray, rule: Rule, rate: float, l1: FloatArray | float = 0.0
+    ) -> "Learner":
+        """Return the learner after one step.
+
+        The l1 penalty draws every coefficient towards 0 by as much as a steady gradient of its size would have
+        moved it, and no further than 0 (a proximal step, in Adam's own metric): where the coefficients rest,
+        the loss and the penalty together are least.
+
+        Args:
+            gradient: to step against, (columns,).
+            rule: of the step.
+            rate: > 0.
+            l1: λ of λ·|θ| for each coefficient, (columns,), or the same for all.
+
+        Source: Parikh and Boyd 2014, "Proximal Algorithms", sections 4.2 and 6.5.2.
+        """
         steps = self.steps + 1
         match rule:
             case "sgd":
                 first, second, move = self.first, self.second, gradient
+                reach: FloatArray | float = 1.0
             case "momentum":
                 first, second = MOMENTUM * self.first + gradient, self.second
                 move = first
+                reach = (1 - MOMENTUM**steps) / (1 - MOMENTUM)
             case "adam":
                 first = FIRST_DECAY * self.first + (1 - FIRST_DECAY) * gradient
                 second = SECOND_DECAY * self.second + (1 - SECOND_DECAY) * gradient**2
                 mean, square = first / (1 - FIRST_DECAY**steps), second / (1 - SECOND_DECAY**steps)
-                move = mean / (np.sqrt(square) + EPSILON)
-        return Learner(freeze(self.theta - rate * move), freeze(first), freeze(second), steps)
+                reach = 1 / (np.sqrt(square) + EPSILON)
+                move = mean * reach
+        moved = self.theta - rate * move
+        theta = np.sign(moved) * np.maximum(np.abs(moved) - rate * l1 * reach, 0.0)
+        return Learner(freeze(theta), freeze(first), freeze(second), steps)

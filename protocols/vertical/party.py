@@ -2,30 +2,28 @@
 
 ::
 
-    begin --> Inspecting --rows fit--> Enrolled --key--> Working --all blocks folded--> Sealed
-                                                           ^  '--last of its epoch---.   |
-                                                           |                         |   v
-                                                           '---next round----------- Awaiting Opened
-                                                           '---next epoch--- Closing <---'
-                                                                                '--verdict--> Ended
+    begin --> Inspecting --rows fit--> Enrolled --key--> Working --all blocks folded--> Masking --> Unmasking
+                                           |               ^                                           |
+                                           |               |----next round-----------------------------|
+                                           |               '----next epoch------ Closing <--opened-----'
+                                           |                                        | last verdict
+                                           '--nothing left to train--> Concluding <-'
+                                                                           '--> Parting --closed--> Ended
 
-The guest also gathers everybody's part of the loss in Closing. A party that crashes goes on from its last state;
-for one that is gone see `patience`. A host may be a round ahead of the guest, or have its key before it.
+The guest also gathers everybody's part of the loss in Closing. What leads to the first round is in `enrolling`,
+what follows the last one in `closing`. A party that crashes goes on from its last state; for one that is gone see
+`patience`. A host may be a round ahead of the guest, or have its key before it.
 """
 
 from dataclasses import replace
 
-from hansa.protocols.crypto import PublicKey
-from hansa.protocols.crypto.errors import KeyRefused
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
-    Brief,
-    Compute,
     Computed,
     Effect,
     Event,
-    Finish,
+    Keep,
     PeerLeft,
     Received,
     Record,
@@ -34,81 +32,46 @@ from hansa.protocols.machine import (
     Step,
     TimerFired,
 )
-from hansa.protocols.vertical.course import Course, Inbox, check_place
-from hansa.protocols.vertical.errors import SmallBatch
-from hansa.protocols.vertical.guard import check_batches
-from hansa.protocols.vertical.job import (
-    GUEST,
-    HOST,
-    Distorted,
-    Ended,
-    EpochEnded,
-    OwnCoefficients,
-    Seat,
-    key_kind,
-)
+from hansa.protocols.vertical import closing, enrolling
+from hansa.protocols.vertical.concluding import Concluded
+from hansa.protocols.vertical.course import check_place
+from hansa.protocols.vertical.job import Ended
 from hansa.protocols.vertical.messages import (
+    Closed,
     EpochClosed,
     Key,
     LossSum,
     LossTerm,
     Masked,
+    MaskKey,
     Message,
     Opened,
-    Ready,
     Residual,
     Scores,
     Waiting,
     check_session,
 )
-from hansa.protocols.vertical.optimiser import Learner
-from hansa.protocols.vertical.patience import (
-    HOST_PATIENCE,
-    excuse,
-    fired,
-    stopped,
-    wound_up,
-)
+from hansa.protocols.vertical.outcome import Distorted, EpochEnded
+from hansa.protocols.vertical.patience import abandoned, excuse, fired, wound_up
+from hansa.protocols.vertical.rounds import next_round, with_ready_blocks, with_total
 from hansa.protocols.vertical.stages import (
     STATES,
     Closing,
+    Concluding,
     Enrolled,
     Inspecting,
     Masking,
+    Parting,
     Running,
     State,
+    Training,
     Unmasking,
     Working,
     awaited,
     patience_of,
     seat_of,
 )
-from hansa.protocols.vertical.tasks import (
-    INSPECT,
-    Frame,
-    Inspected,
-    Inspection,
-    Partial,
-    Sealed,
-)
-
-
-def begin_guest(brief: Brief) -> Step[State]:
-    """Have our rows and labels looked at.
-
-    Raises:
-        LocalProtocolError: the brief does not fit the role.
-    """
-    return _begin(Seat.take(brief, GUEST), brief.secret)
-
-
-def begin_host(brief: Brief) -> Step[State]:
-    """Have our rows looked at.
-
-    Raises:
-        LocalProtocolError: the brief does not fit the role.
-    """
-    return _begin(Seat.take(brief, HOST), brief.secret)
+from hansa.protocols.vertical.tasks import Frame, Inspected, Partial, Sealed
 
 
 def step(state: State, event: Event) -> Step[State]:
@@ -137,69 +100,23 @@ def step(state: State, event: Event) -> Step[State]:
         case PeerLeft(name, reason):
             if name not in (*seat_of(state).parties, seat_of(state).arbiter):
                 raise LocalProtocolError(f"{name} left, but is not in this job")
-            return _abort(state, f"{name} left: {reason}")
-
-
-# -- set-up -------------------------------------------------------------------------------------------------
-
-
-def _begin(seat: Seat, secret: bytes) -> Step[State]:
-    look = Compute(INSPECT, INSPECT, Inspection(seat, secret), 0)
-    return Step(Inspecting(seat, secret), (look, *wound_up(seat, HOST_PATIENCE)))
-
-
-def _enrolled(state: Inspecting, found: Inspected) -> Step[State]:
-    seat = state.seat
-    ready = Ready(seat.session, found.rows, found.columns)
-    return Step(
-        Enrolled(seat, state.secret, found.rows, found.columns, found.theta, Inbox()),
-        (Send(seat.arbiter, ready),),
-    )
-
-
-def _key(state: Enrolled, sender: str, message: Key) -> Step[State]:
-    seat = state.seat
-    if sorted(message.columns) != list(seat.parties) or (
-        (message.rows, message.columns[seat.me]) != (state.rows, state.columns)
-    ):
-        raise PeerError(f"{sender} sent a key for other rows or parties than ours")
-    _check_key(seat, sender, message.public)
-    if seat.settings.guard:
-        try:
-            check_batches(seat.plan(state.rows), max(message.columns.values()))
-        except SmallBatch as error:
-            return _abort(state, f"SmallBatch: {error}")
-    learner = Learner.at(state.theta)
-    course = Course(seat, state.secret, message.public, state.rows, learner, 0, b"", (), state.inbox)
-    return _next_round(course)
-
-
-def _check_key(seat: Seat, sender: str, public: bytes) -> None:
-    """Refuse a key that is weaker, or of another kind, than the job says."""
-    try:
-        key = PublicKey.from_bytes(public)
-    except KeyRefused as error:
-        raise PeerError(f"{sender} sent no key: {error}") from error
-    if (key.kind, key.bits) != (key_kind(seat.settings), seat.settings.key_bits):
-        raise PeerError(
-            f"{sender} sent a {key.kind.name.lower()} key of {key.bits} bits; "
-            f"the job says {seat.settings.key}, {seat.settings.key_bits}"
-        )
+            return abandoned(seat_of(state), f"{name} left: {reason}")
 
 
 # -- messages -----------------------------------------------------------------------------------------------
 
 
-def _received(state: State, sender: str, message: object) -> Step[State]:
+def _received(state: Inspecting | Enrolled | Running, sender: str, message: object) -> Step[State]:
     seat = seat_of(state)
     if not isinstance(message, Message):
         raise PeerError(f"{sender} sent {type(message).__name__}, which is no message of this protocol")
     check_session(seat, sender, message)
+    if isinstance(message, MaskKey) and sender in seat.parties and sender != seat.me:
+        return enrolling.mask_key(state, sender, message)
     if seat.me == seat.guest and sender in seat.hosts and isinstance(state, Enrolled | Running):
         match message, state:
             case Scores(), Enrolled():
-                check_place(seat, state.rows, 0, sender, message)
-                return Step(replace(state, inbox=state.inbox.taking(sender, message)))
+                return enrolling.early_scores(state, sender, message)
             case Scores(), Working() | Masking() | Unmasking() | Closing():
                 return _scores(state, sender, message)
             case LossTerm(), Working() | Masking() | Unmasking() | Closing():
@@ -209,22 +126,24 @@ def _received(state: State, sender: str, message: object) -> Step[State]:
     if sender == seat.arbiter:
         match message, state:
             case Key(), Enrolled():
-                return _key(state, sender, message)
+                return enrolling.key(state, sender, message)
             case Opened(), Unmasking():
                 return _opened(state, sender, message)
             case EpochClosed(), Closing():
-                return _closed(state, sender, message)
+                return _epoch_closed(state, sender, message)
+            case Closed(), Parting():
+                return closing.closed(state, sender, message)
     raise PeerError(f"{sender} sent {type(message).__name__} while {type(state).__name__}")
 
 
-def _scores(state: Running, sender: str, message: Scores) -> Step[State]:
+def _scores(state: Training, sender: str, message: Scores) -> Step[State]:
     course = state.course
     ahead = int(message.round == course.round + 1)
     check_place(course.seat, course.rows, course.round + ahead, sender, message)
     if not ahead and (not isinstance(state, Working) or message.block in state.begun):
         raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
     inbox = course.inbox.taking(sender, message)
-    return _with_ready_blocks(replace(state, course=replace(course, inbox=inbox)))
+    return with_ready_blocks(replace(state, course=replace(course, inbox=inbox)))
 
 
 def _residual(state: Working, sender: str, message: Residual) -> Step[State]:
@@ -243,44 +162,39 @@ def _opened(state: Unmasking, sender: str, message: Opened) -> Step[State]:
         raise PeerError(f"{sender} opened round {message.round} in round {course.round}")
     moved = course.stepped(message.residues)
     if course.is_last_of_epoch:
-        return _with_total(Closing(moved))
-    return _next_round(replace(moved, round=course.round + 1))
+        return with_total(Closing(moved))
+    return next_round(replace(moved, round=course.round + 1))
 
 
-def _term(state: Running, sender: str, message: LossTerm) -> Step[State]:
+def _term(state: Training, sender: str, message: LossTerm) -> Step[State]:
     course = state.course
     if message.epoch != course.epoch or not course.is_last_of_epoch or sender in course.inbox.terms:
         raise PeerError(f"{sender} sent its part of epoch {message.epoch}'s loss in round {course.round}")
     inbox = replace(course.inbox, terms={**course.inbox.terms, sender: message.frame})
     changed = replace(state, course=replace(course, inbox=inbox))
-    return _with_total(changed) if isinstance(changed, Closing) else Step(changed)
+    return with_total(changed) if isinstance(changed, Closing) else Step(changed)
 
 
-def _closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
+def _epoch_closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
     course = state.course
     seat, losses = course.seat, course.losses
     if message.epoch != course.epoch or (message.loss is not None) != seat.settings.show_loss:
         raise PeerError(
             f"{sender} closed epoch {message.epoch} in epoch {course.epoch}, or against the job's rule"
         )
-    told = losses if message.loss is None else (*losses, message.loss)
     mine = seat.me == seat.guest
     noted: tuple[Effect, ...] = (
         (Record(EpochEnded(message.epoch, message.loss, message.verdict)),) if mine else ()
     )
-    match message.verdict:
-        case "distorted":
-            before = min(losses) if losses else None
-            proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
-            aborted = _abort(state, f"the residuals of epoch {message.epoch} have jumped")
-            return Step(aborted.state, (*noted, *proof, *aborted.effects))
-        case "converged" | "last":
-            done = Finish(_coefficients(course, told))
-            return Step(Ended(seat), (*noted, *stopped(), done))
-        case "improved" | "stalled":
-            inbox = replace(course.inbox, terms={})
-            onward = _next_round(replace(course, round=course.round + 1, loss=b"", losses=told, inbox=inbox))
-            return Step(onward.state, (*noted, *onward.effects))
+    if message.verdict == "distorted":
+        before = min(losses) if losses else None
+        proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
+        aborted = abandoned(seat, f"the residuals of epoch {message.epoch} have jumped")
+        return Step(aborted.state, (*noted, *proof, *aborted.effects))
+    ended, checkpoint = course.epoch_ended(message.loss)
+    over = message.verdict in ("converged", "last")
+    onward = closing.concluding(ended) if over else next_round(replace(ended, round=ended.round + 1))
+    return Step(onward.state, (*noted, Keep(checkpoint), *onward.effects))
 
 
 # -- tasks --------------------------------------------------------------------------------------------------
@@ -289,10 +203,10 @@ def _closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
 def _computed(state: State, event: Computed) -> Step[State]:
     function, result = event.task_id.split("/")[0], event.result
     if event.error is not None:
-        return _abort(state, f"{function}: {event.error}")
+        return abandoned(seat_of(state), f"{function}: {event.error}")
     match function, result, state:
         case "inspect", Inspected(), Inspecting():
-            return _enrolled(state, result)
+            return enrolling.enrolled(state, result)
         case "score", Frame(), Working():
             return _sent_scores(state, event.task_id, result)
         case "residual", Frame(), Working():
@@ -304,6 +218,8 @@ def _computed(state: State, event: Computed) -> Step[State]:
         case "total", Frame(), Closing():
             seat, epoch = state.course.seat, state.course.epoch
             return Step(state, (Send(seat.arbiter, LossSum(seat.session, epoch, result.frame)),))
+        case "conclude", Concluded(), Concluding():
+            return closing.parting(state, result)
     raise LocalProtocolError(
         f"task {event.task_id} gave {type(result).__name__} while {type(state).__name__}"
     )
@@ -341,41 +257,6 @@ def _sealed(state: Masking, result: Sealed) -> Step[State]:
 # -- on the way ---------------------------------------------------------------------------------------------
 
 
-def _next_round(course: Course) -> Step[State]:
-    state = Working(course, (), ())
-    if course.seat.me == course.seat.guest:
-        return _with_ready_blocks(state)
-    return Step(state, tuple(course.scoring(block) for block in range(course.blocks)))
-
-
-def _with_ready_blocks(state: Running) -> Step[State]:
-    """Have residuals made of every block for which all hosts' scores are here."""
-    if not isinstance(state, Working):
-        return Step(state)
-    effects: tuple[Effect, ...] = ()
-    for block in range(state.course.blocks):
-        course = state.course
-        if len(course.inbox.of(course.round, block)) == len(course.seat.hosts):
-            effects = (*effects, course.residuals(block))
-            left = replace(course, inbox=course.inbox.without(course.round, block))
-            state = replace(state, course=left, begun=(*state.begun, block))
-    return Step(state, effects)
-
-
-def _with_total(state: Closing) -> Step[State]:
-    """Have the epoch's loss summed once all parts are here; only the guest ever has any."""
-    course = state.course
-    complete = course.seat.me == course.seat.guest and len(course.inbox.terms) == len(course.seat.hosts)
-    return Step(state, (course.totalling(),) if complete else ())
-
-
-def _coefficients(course: Course, losses: tuple[float, ...]) -> OwnCoefficients:
-    theta, seat = course.learner.theta, course.seat
-    has_intercept = seat.me == seat.guest and seat.settings.intercept
-    columns, intercept = (theta[:-1], float(theta[-1])) if has_intercept else (theta, 0.0)
-    return OwnCoefficients(columns, intercept, losses, course.epoch + 1)
-
-
 def _patient(done: Step[State]) -> Step[State]:
     """Something has happened: whoever is awaited gets the whole time again."""
     if isinstance(done.state, Ended):
@@ -401,9 +282,5 @@ def _timer(state: State, name: str) -> Step[State]:
     return Step(Ended(seat_of(state)) if over else state, effects)
 
 
-def _abort(state: State, reason: str) -> Step[State]:
-    return Step(Ended(seat_of(state)), (*stopped(), Abort(reason)))
-
-
-GUEST_SPEC: RoleSpec[State] = RoleSpec(begin_guest, step, STATES, awaited)
-HOST_SPEC: RoleSpec[State] = RoleSpec(begin_host, step, STATES, awaited)
+GUEST_SPEC: RoleSpec[State] = RoleSpec(enrolling.begin_guest, step, STATES, awaited)
+HOST_SPEC: RoleSpec[State] = RoleSpec(enrolling.begin_host, step, STATES, awaited)

@@ -12,16 +12,19 @@ Three timers, wound up again by whatever happens in our machine; the first and l
 * ``give-up``: after ``give_up_s`` the job ends.
 """
 
-from hansa.protocols.machine import Abort, Awaited, CancelTimer, Effect, Record, Send, SetTimer
-from hansa.protocols.vertical.job import Overdue, Seat
+from hansa.protocols.machine import Abort, Awaited, CancelTimer, Effect, Record, Send, SetTimer, Step
+from hansa.protocols.vertical.job import Ended, Seat
 from hansa.protocols.vertical.messages import Waiting
+from hansa.protocols.vertical.outcome import Overdue
 
 OVERDUE = "overdue"
 HELD_UP = "held-up"
 GIVE_UP = "give-up"
 
-# Patience: the arbiter about the parties' rows, and whoever has asked the arbiter to open a gradient, know first.
+# Patience: the arbiter about the parties' rows, whoever has asked the arbiter to open a gradient, and whoever lacks
+# a peer's key for masks, know first.
 FIRST_HAND = 1
+SETTLING_PATIENCE = 2  # of the arbiter, when parties may still wait for each other's keys
 GUEST_PATIENCE = 2
 ARBITER_PATIENCE = 3
 HOST_PATIENCE = 4
@@ -40,6 +43,11 @@ def wound_up(seat: Seat, patience: int) -> tuple[Effect, ...]:
 def stopped() -> tuple[Effect, ...]:
     """Return the end of all timers."""
     return tuple(CancelTimer(name) for name in (OVERDUE, HELD_UP, GIVE_UP))
+
+
+def abandoned(seat: Seat, reason: str) -> Step[Ended]:
+    """Return the end of the role, for a reason."""
+    return Step(Ended(seat), (*stopped(), Abort(reason)))
 
 
 def excuse(seat: Seat, round_: int, waiting: Awaited) -> tuple[Effect, ...]:

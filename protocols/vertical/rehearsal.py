@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hansa.protocols.errors import LocalProtocolError
 from hansa.protocols.machine import Brief, ProtocolSpec, Workbench
 from hansa.protocols.model import Array, FloatArray, Model
-from hansa.protocols.vertical.job import ARBITER, GUEST, HOST, LinearSettings, LogisticSettings
+from hansa.protocols.preparation import Preparation, Prepared
+from hansa.protocols.vertical.job import ARBITER, GUEST, HOST
+from hansa.protocols.vertical.settings import LinearSettings, LogisticSettings
 from hansa.protocols.vertical.spec import LINEAR, LOGISTIC
 from hansa.protocols.workbench import RowlessWorkbench, RowsWorkbench
 
@@ -25,33 +27,57 @@ class Rehearsal:
     benches: dict[str, Workbench]
 
 
+@dataclass(frozen=True, slots=True)
+class AlignedRows(RowsWorkbench):
+    """A bench with rows in everybody's order, and how they were prepared."""
+
+    prepared: Preparation = field(repr=False)
+
+    def preparation(self) -> Preparation:
+        """Return how columns became features."""
+        return self.prepared
+
+
 def no_model() -> Model:
     """Raise LocalProtocolError: a party of this protocol has coefficients, and no model of its own."""
     raise LocalProtocolError("vertical regression trains no local model")
 
 
+def as_it_is(columns: int) -> Preparation:
+    """Return the preparation of columns that are features already."""
+    each = (Prepared(f"column {number}", "number", 0.0, 0.0, 1.0, "", ()) for number in range(columns))
+    return Preparation(tuple(each), standardised=False)
+
+
 def rehearse(
-    columns: Mapping[str, FloatArray], y: Array, settings: LinearSettings | LogisticSettings, seed: int = 1
+    columns: Mapping[str, FloatArray],
+    y: Array,
+    settings: LinearSettings | LogisticSettings,
+    seed: int = 1,
+    start: Mapping[str, object] | None = None,
 ) -> Rehearsal:
     """Lay out a regression.
 
     Args:
         columns: by party, its columns of the same rows, (rows, columns).
         y: (rows,) the guest's labels or targets.
-        settings: of the job; their class decides the protocol.
+        settings: of the job; their class decides the protocol. Their ``holdout`` is the share of rows, the last
+            ones, that are not trained on.
         seed: of the job. The roles' secrets derive from it and their names, so that a run can be repeated.
+        start: by agent, what it has kept of the job that this one goes on from.
     """
-    names = tuple(sorted(columns))
+    names, kept = tuple(sorted(columns)), start or {}
     roles = {HUB: ARBITER} | {name: GUEST if name == settings.guest else HOST for name in names}
     benches: dict[str, Workbench] = {HUB: RowlessWorkbench(no_model)}
-    for name in names:
-        labels = y if name == settings.guest else np.zeros(len(columns[name]))
-        rows = (columns[name], labels)
-        benches[name] = RowsWorkbench(no_model, rows, rows)
+    for name, X in columns.items():
+        labels = y if name == settings.guest else np.zeros(len(X))
+        last = len(X) - round(settings.holdout * len(X))
+        train, test = (X[:last], labels[:last]), (X[last:], labels[last:])
+        benches[name] = AlignedRows(no_model, train, test, as_it_is(X.shape[-1]))
     briefs = {
         name: Brief(
-            "rehearsal", name, role, HUB, names, settings, seed,
-            secret=hashlib.sha256(f"{name} {seed}".encode()).digest(),
+            "rehearsal", name, role, HUB, names, settings, seed, kept.get(name),
+            secret=hashlib.sha256(f"{name} {seed} {settings.start_job}".encode()).digest(),
         )
         for name, role in roles.items()
     }  # fmt: skip

@@ -2,27 +2,31 @@
 
 from typing import Any
 
-from hansa.protocols.machine import ProtocolSpec, RoleSpec
-from hansa.protocols.vertical import arbiter, messages, party
-from hansa.protocols.vertical.job import (
-    ARBITER,
-    GUEST,
-    HOST,
-    LINEAR_NAME,
-    LOGISTIC_NAME,
-    VERSION,
+from hansa.protocols.machine import ProtocolSpec, RoleSpec, Start
+from hansa.protocols.vertical import arbiter, concluding, messages, party, tasks
+from hansa.protocols.vertical.job import ARBITER, GUEST, HOST, LINEAR_NAME, LOGISTIC_NAME, VERSION
+from hansa.protocols.vertical.outcome import (
+    ArbiterCheckpoint,
     Distorted,
     EpochEnded,
-    LinearSettings,
-    LogisticSettings,
     Overdue,
     OwnCoefficients,
+    PartyCheckpoint,
     TrainingClosed,
-    VerticalSettings,
 )
-from hansa.protocols.vertical.tasks import TASKS
+from hansa.protocols.vertical.settings import LinearSettings, LogisticSettings, VerticalSettings
 
 ROLES: dict[str, RoleSpec[Any]] = {ARBITER: arbiter.SPEC, GUEST: party.GUEST_SPEC, HOST: party.HOST_SPEC}
+
+
+def role_of(settings: VerticalSettings, name: str) -> str:
+    """Return the role of a party."""
+    return GUEST if name == settings.guest else HOST
+
+
+def start(settings: VerticalSettings) -> Start | None:
+    """Return what a job goes on from: each role's last epochs in another, which no digest names."""
+    return Start(settings.start_job, b"") if settings.start_job else None
 
 
 def _spec(name: str, settings: type[VerticalSettings]) -> ProtocolSpec:
@@ -32,6 +36,7 @@ def _spec(name: str, settings: type[VerticalSettings]) -> ProtocolSpec:
         settings=settings,
         roles=ROLES,
         messages=(
+            messages.MaskKey,
             messages.Ready,
             messages.Key,
             messages.Scores,
@@ -41,11 +46,20 @@ def _spec(name: str, settings: type[VerticalSettings]) -> ProtocolSpec:
             messages.LossTerm,
             messages.LossSum,
             messages.EpochClosed,
+            messages.HeldOut,
+            messages.Part,
+            messages.Closed,
             messages.Waiting,
         ),
         facts=(Overdue, EpochEnded, Distorted),
         results=(OwnCoefficients, TrainingClosed),
-        tasks=TASKS,
+        tasks={**tasks.TASKS, **concluding.TASKS},
+        kept=(PartyCheckpoint, ArbiterCheckpoint),
+        start=start,
+        coordinator_role=ARBITER,
+        role_of=role_of,
+        bench="aligned",
+        names_model=False,
     )
 
 

@@ -3,31 +3,42 @@
 from dataclasses import dataclass, field
 
 from hansa.protocols.machine import Awaited
-from hansa.protocols.model import FloatArray
-from hansa.protocols.vertical.course import Course, Inbox
+from hansa.protocols.vertical.concluding import Concluded
+from hansa.protocols.vertical.course import Course, Inbox, Own
 from hansa.protocols.vertical.job import ENDED, Ended, Seat
+from hansa.protocols.vertical.outcome import EpochState, PartyCheckpoint
 from hansa.protocols.vertical.patience import FIRST_HAND, GUEST_PATIENCE, HOST_PATIENCE
 from hansa.protocols.vertical.tasks import Partial
 
 
 @dataclass(frozen=True, slots=True)
 class Inspecting:
-    """Our rows are being looked at."""
+    """Our rows are being looked at.
+
+    Attributes:
+        kept: what we have of the job that this one goes on from.
+        keys: of our peers, for masks between two; so far.
+    """
 
     seat: Seat
     secret: bytes = field(repr=False)
+    kept: PartyCheckpoint | None
+    keys: dict[str, bytes]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Our rows are fit, and the key is to come; ``theta`` is where we start."""
+    """Our rows are fit, and the key is to come.
 
-    seat: Seat
-    secret: bytes = field(repr=False)
-    rows: int
-    columns: int
-    theta: FloatArray = field(repr=False)
+    Attributes:
+        starts: where we could begin, of which the arbiter chooses.
+        inbox, keys: as in ``Course``.
+    """
+
+    own: Own
+    starts: tuple[EpochState, ...]
     inbox: Inbox
+    keys: dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +76,38 @@ class Closing:
     course: Course
 
 
-Running = Working | Masking | Unmasking | Closing
+@dataclass(frozen=True, slots=True)
+class Concluding:
+    """Training is over. Once all peers' keys for masks are here, the end is computed."""
+
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """The arbiter has all that it needs of us to close the job."""
+
+    course: Course
+    done: Concluded
+
+
+Training = Working | Masking | Unmasking | Closing
+Running = Training | Concluding | Parting
 State = Inspecting | Enrolled | Running | Ended
-STATES = (Inspecting, Enrolled, Working, Masking, Unmasking, Closing, Ended)
+STATES = (Inspecting, Enrolled, Working, Masking, Unmasking, Closing, Concluding, Parting, Ended)
 
 
 def seat_of(state: State) -> Seat:
     """Return who we are, whatever the state."""
+    if isinstance(state, Enrolled):
+        return state.own.seat
     return state.course.seat if isinstance(state, Running) else state.seat
 
 
 def patience_of(state: State) -> int:
     """Return how patient a party is, as a multiple of the job's times: see `patience`."""
     match state:
-        case Unmasking():
+        case Unmasking() | Concluding():
             return FIRST_HAND
         case Working() | Masking() | Closing() if state.course.seat.me == state.course.seat.guest:
             return GUEST_PATIENCE
@@ -103,6 +132,10 @@ def awaited(state: State) -> Awaited:
             owing = tuple(host for host in seat.hosts if host not in course.inbox.terms)
             owing = owing if seat.me == seat.guest else ()
             return Awaited(f"epoch {course.epoch}'s verdict", owing or (seat.arbiter,))
+        case Concluding(course):
+            return Awaited("keys for masks", course.without_key)
+        case Parting():
+            return Awaited("the end", (seat.arbiter,))
         case Ended():
             return ENDED
 

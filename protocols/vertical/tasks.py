@@ -26,19 +26,27 @@ from hansa.protocols.crypto import (
 from hansa.protocols.crypto.elements import Objects, objects
 from hansa.protocols.crypto.integers import random_below, to_bytes
 from hansa.protocols.crypto.keygen import SECURITY_BITS
+from hansa.protocols.digest import parameters_digest
 from hansa.protocols.errors import PeerError
 from hansa.protocols.machine import TaskSpec, Workbench
 from hansa.protocols.model import FloatArray
+from hansa.protocols.vertical.guard import check_scores
 from hansa.protocols.vertical.job import (
     PENALTY_BITS,
     PENALTY_LIMIT,
     THETA_BITS,
     THETA_LIMIT,
-    KeyName,
     Seat,
     drawn_seed,
 )
-from hansa.protocols.vertical.rows import checked_rows, first_coefficients, own_rows
+from hansa.protocols.vertical.rows import (
+    OwnRows,
+    checked_held_out,
+    checked_rows,
+    first_coefficients,
+    own_rows,
+)
+from hansa.protocols.vertical.settings import KeyName
 
 INSPECT = "inspect"
 SCORE = "score"
@@ -63,11 +71,20 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inspected:
-    """Our rows are fit: how many, how many columns, and where our coefficients start, (gradients,)."""
+    """Our rows are fit.
+
+    Attributes:
+        rows, held_out: to train and to evaluate on.
+        columns: without the guest's intercept.
+        theta: where our coefficients start, (gradients,).
+        footing: the mark of the job's unchangeable part and of all our rows.
+    """
 
     rows: int
+    held_out: int
     columns: int
     theta: FloatArray = field(repr=False)
+    footing: bytes
 
 
 def inspect(inputs: Inspection, bench: Workbench, seed: int) -> Inspected:
@@ -77,10 +94,11 @@ def inspect(inputs: Inspection, bench: Workbench, seed: int) -> Inspected:
         RowsRefused, LeakRefused: their kinds.
     """
     seat = inputs.seat
-    rows = checked_rows(seat, bench)
+    rows, held_out = checked_rows(seat, bench), checked_held_out(seat, bench)
     theta = first_coefficients(seat, rows, drawn_seed(inputs.secret, "start"))
     columns = rows.X.shape[1] - (seat.me == seat.guest and seat.settings.intercept)
-    return Inspected(len(rows.X), columns, theta)
+    footing = seat.footing(parameters_digest((rows.X, rows.targets, held_out.X, held_out.targets)))
+    return Inspected(len(rows.X), len(held_out.X), columns, theta, footing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,11 @@ class Place:
     def block_size(self) -> int:
         """The rows of the block."""
         return self.seat.plan(self.rows).block_size(self.batch, self.block)
+
+    def own_rows(self, bench: Workbench) -> OwnRows:
+        """Return the block's rows, reading no other."""
+        block = self.seat.plan(self.rows).block_rows(self.batch, self.block)
+        return own_rows(self.seat, bench, block)
 
     def key(self) -> PublicKey:
         """Return the public key."""
@@ -144,17 +167,17 @@ def score(inputs: Scoring, bench: Workbench, seed: int) -> Frame:
     """
     place = inputs.place
     seat, key = place.seat, place.key()
-    block = seat.plan(place.rows).block_rows(place.batch, place.block)
-    shares = seat.slope * (own_rows(seat, bench).X[block] @ inputs.theta)
+    shares = seat.slope * (place.own_rows(bench).X @ inputs.theta)
     plain = encode(shares, seat.settings.score_bits, seat.settings.score_limit)
     return Frame(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE)).to_bytes())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
-    """The guest's block and coefficients, and every host's scores for the block."""
+    """The guest's block and coefficients, the most columns a host has, and every host's scores for the block."""
 
     place: Place
+    widest: int
     theta: FloatArray = field(repr=False)
     frames: tuple[bytes, ...] = field(repr=False)
 
@@ -167,15 +190,17 @@ def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
     Raises:
         PeerError: a host's numbers are of another format than agreed.
         EncodingError: our share is beyond the agreed limit.
+        GoneCold: our scores hide the labels of this batch no more; found with its first block, without which
+            nobody has a gradient.
     """
     place = inputs.place
     seat, key = place.seat, place.key()
-    settings, mine = seat.settings, own_rows(place.seat, bench)
-    block = seat.plan(place.rows).block_rows(place.batch, place.block)
-    targets = (0.5 if seat.logistic else 1.0) * mine.targets[block]
-    own = encode(
-        seat.slope * (mine.X[block] @ inputs.theta) - targets, settings.score_bits, settings.score_limit
-    )
+    settings, mine = seat.settings, place.own_rows(bench)
+    if settings.guard and place.block == 0:
+        _check_warmth(inputs, bench)
+    targets = (0.5 if seat.logistic else 1.0) * mine.targets
+    shares = seat.slope * (mine.X @ inputs.theta) - targets
+    own = encode(shares, settings.score_bits, settings.score_limit)
     read = [_read(frame, key, place.block_size, settings.score_bits, own.limit) for frame in inputs.frames]
     return Frame((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL)).to_bytes())
 
@@ -204,14 +229,13 @@ def fold(inputs: Folding, bench: Workbench, seed: int) -> Partial:
     """
     place = inputs.place
     seat, key = place.seat, place.key()
-    settings, mine = seat.settings, own_rows(place.seat, bench)
-    block = seat.plan(place.rows).block_rows(place.batch, place.block)
+    settings, mine = seat.settings, place.own_rows(bench)
     d = _read(inputs.frame, key, place.block_size, settings.score_bits, seat.residual_limit())
-    columns = encode(mine.X[block], settings.feature_bits, settings.feature_limit).T
+    columns = encode(mine.X, settings.feature_bits, settings.feature_limit).T
     loss = b""
     if seat.me == seat.guest:
         weight = 1.0 if seat.logistic else 0.5
-        targets = encode(-weight * mine.targets[block], settings.score_bits, settings.score_limit)
+        targets = encode(-weight * mine.targets, settings.score_bits, settings.score_limit)
         loss = _kept((targets @ d).reshape(1))
     return Partial(_kept(columns @ d), loss)
 
@@ -238,7 +262,8 @@ class Sealed:
 def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
     """Pack and mask a batch's gradient, and go on adding up the loss.
 
-    Our part of the loss is ½θ·Xᵀd, at the guest also −½y·d (logistic: −y·d), and rows·λ/2·‖θ‖² for everybody.
+    Our part of the loss is ½θ·Xᵀd, at the guest also −½y·d (logistic: −y·d), and for everybody the penalties,
+    rows·(λ/2·‖θ‖² + l1·‖θ‖₁).
 
     Raises:
         EncodingError: a coefficient beyond 2^20.
@@ -378,18 +403,29 @@ def open_loss(inputs: LossOpening, bench: Workbench, seed: int) -> LossOpened:
 
 TASKS: dict[str, TaskSpec] = {
     INSPECT: TaskSpec(inspect, Inspection, Inspected),
-    SCORE: TaskSpec(score, Scoring, Frame),
-    RESIDUAL: TaskSpec(residual, Residuals, Frame),
-    FOLD: TaskSpec(fold, Folding, Partial),
-    SEAL: TaskSpec(seal, Sealing, Sealed, uses_bench=False),
+    SCORE: TaskSpec(score, Scoring, Frame, heavy=True),
+    RESIDUAL: TaskSpec(residual, Residuals, Frame, heavy=True),
+    FOLD: TaskSpec(fold, Folding, Partial, heavy=True),
+    SEAL: TaskSpec(seal, Sealing, Sealed, uses_bench=False, heavy=True),
     TOTAL: TaskSpec(total, Totals, Frame, uses_bench=False),
-    MAKE_KEY: TaskSpec(make_key, KeyWish, KeyPair, uses_bench=False),
-    OPEN: TaskSpec(open_gradient, Opening, Residues, uses_bench=False),
+    MAKE_KEY: TaskSpec(make_key, KeyWish, KeyPair, uses_bench=False, heavy=True),
+    OPEN: TaskSpec(open_gradient, Opening, Residues, uses_bench=False, heavy=True),
     OPEN_LOSS: TaskSpec(open_loss, LossOpening, LossOpened, uses_bench=False),
 }
 
 
 # -- helpers ------------------------------------------------------------------------------------------------
+
+
+def _check_warmth(inputs: Residuals, bench: Workbench) -> None:
+    """Have the guard look at our scores of a whole batch; rows are read a block at a time."""
+    place, parts = inputs.place, []
+    seat, plan = place.seat, place.seat.plan(place.rows)
+    for block in range(plan.blocks(place.batch)):
+        rows = own_rows(seat, bench, plan.block_rows(place.batch, block))
+        parts.append((rows.X @ inputs.theta, rows.targets))
+    scores, targets = (np.concatenate(each) for each in zip(*parts, strict=True))
+    check_scores(scores, targets, inputs.widest, seat.settings.score_bits)
 
 
 def _read(frame: bytes, key: PublicKey, size: int, bits: int, limit: int) -> EncryptedArray:
@@ -410,6 +446,6 @@ def _reread(kept: bytes, key: PublicKey) -> EncryptedArray:
 
 
 def _penalty(place: Place, theta: FloatArray) -> float:
-    rows = place.seat.plan(place.rows).size(place.batch)
-    weights = penalised(place.seat, theta)
-    return rows * place.seat.settings.penalty / 2 * float(weights @ weights)
+    settings, weights = place.seat.settings, penalised(place.seat, theta)
+    each = settings.penalty / 2 * float(weights @ weights) + settings.l1 * float(np.abs(weights).sum())
+    return place.seat.plan(place.rows).size(place.batch) * each

@@ -12,18 +12,12 @@ from hansa.protocols.errors import LocalProtocolError
 from hansa.protocols.machine import Brief
 from hansa.protocols.registry import ModelRegistry
 from hansa.protocols.vertical.batches import Plan
-from hansa.protocols.vertical.job import (
-    ARBITER,
-    GUEST,
-    HOST,
-    LinearSettings,
-    LogisticSettings,
-    Seat,
-    drawn_seed,
-)
+from hansa.protocols.vertical.guard import least_spread, needed_spread
+from hansa.protocols.vertical.job import ARBITER, GUEST, HOST, Seat, drawn_seed
 from hansa.protocols.vertical.rehearsal import HUB, no_model, rehearse
 from hansa.protocols.vertical.rows import checked_rows, first_coefficients, own_rows
-from hansa.protocols.vertical.tasks import TASKS
+from hansa.protocols.vertical.settings import LinearSettings, LogisticSettings
+from hansa.protocols.vertical.spec import LINEAR
 from tests.protocols.vertical.parts import LINEAR_SMALL, LOGISTIC_SMALL, seats, table, with_settings
 
 
@@ -171,12 +165,13 @@ def test_the_guest_starts_at_random_and_the_hosts_at_nothing() -> None:
     one, two = (first_coefficients(sitting["bank"], mine, bytes([each] * 32)) for each in (1, 2))
     assert not np.allclose(one, two)
     plan = sitting["bank"].plan(24)
-    spreads = [np.std(mine.X[plan.batch_rows(number)] @ one) for number in range(plan.batches)]
-    assert min(spreads) == pytest.approx(1.0)
+    assert least_spread(mine.X @ one, plan) == pytest.approx(needed_spread(mine.targets, plan))
     host = first_coefficients(sitting["shop"], own_rows(sitting["shop"], laid.benches["shop"]), bytes(32))
     assert host.tolist() == [0.0] * 3
 
 
 def test_tasks_that_look_at_rows_say_so() -> None:
-    looking = {name for name, task in TASKS.items() if task.uses_bench}
-    assert looking == {"inspect", "score", "residual", "fold"}
+    looking = {name for name, task in LINEAR.tasks.items() if task.uses_bench}
+    assert looking == {"inspect", "score", "residual", "fold", "conclude"}
+    heavy = {name for name, task in LINEAR.tasks.items() if task.heavy}
+    assert heavy == {"score", "residual", "fold", "seal", "make-key", "open"}

@@ -30,7 +30,7 @@ def check(settings: Settings, rows: int, hosts: int) -> None:
     assert (run.aborts, run.unfinished, run.refused) == ({}, (), ())
     expected, losses = pooled(columns, y, settings)
     for name in columns:
-        assert np.abs(learned(run, name, settings) - expected[name]).max() < 1e-6
+        assert np.abs(learned(run.results[name], name, settings) - expected[name]).max() < 1e-6
         result: Any = run.results[name]
         assert result.losses == pytest.approx(losses if settings.show_loss else (), abs=1e-4)
 
@@ -60,5 +60,5 @@ def test_a_guarded_job_of_2048_bits_loses_nothing(settings: Any) -> None:
 def test_parties_keep_only_their_own_columns() -> None:
     columns, score = table(16, hosts=2)
     run = train(columns, score, LINEAR_SMALL)
-    widths = {name: len(learned(run, name, LINEAR_SMALL)) for name in (GUEST, HOST, SECOND)}
+    widths = {name: len(learned(run.results[name], name, LINEAR_SMALL)) for name in (GUEST, HOST, SECOND)}
     assert widths == {GUEST: 3, HOST: 3, SECOND: 2}

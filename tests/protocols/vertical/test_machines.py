@@ -21,31 +21,47 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.vertical import arbiter, party
 from hansa.protocols.vertical.arbiter import Gathering, Keying, Serving
-from hansa.protocols.vertical.job import Distorted, Ended, EpochEnded, Overdue, TrainingClosed
+from hansa.protocols.vertical.job import Ended, Seat
 from hansa.protocols.vertical.messages import (
     EpochClosed,
+    HeldOut,
     Key,
     LossSum,
     LossTerm,
     Masked,
+    MaskKey,
     Opened,
+    Part,
     Ready,
     Residual,
     Scores,
     Waiting,
 )
+from hansa.protocols.vertical.outcome import Distorted, EpochEnded, Overdue, TrainingClosed
 from hansa.protocols.vertical.rehearsal import HUB, rehearse
-from hansa.protocols.vertical.stages import Closing, Enrolled, Inspecting, Masking, Unmasking, Working
+from hansa.protocols.vertical.settling import Settling
+from hansa.protocols.vertical.stages import (
+    Closing,
+    Concluding,
+    Enrolled,
+    Inspecting,
+    Masking,
+    Parting,
+    Unmasking,
+    Working,
+)
 from hansa.protocols.vertical.tasks import residual
 from tests.protocols.vertical.parts import GUEST, HOST, LINEAR_SMALL, SECOND, table, train, with_settings
 from tests.protocols.vertical.play import Transcript, play
 
-SETTINGS = with_settings(LINEAR_SMALL, epochs=2)
+SETTINGS = with_settings(LINEAR_SMALL, epochs=2, holdout=0.2)
+ROWS, HELD_OUT = 17, 4
+COLUMNS = {GUEST: 2, HOST: 3, SECOND: 2}
 
 
 @cache
 def run() -> Transcript:
-    columns, y = table(17, hosts=2)
+    columns, y = table(ROWS + HELD_OUT, hosts=2)
     return play(columns, y, SETTINGS)
 
 
@@ -63,17 +79,27 @@ def sent(kind: type, sender: str, recipient: str) -> Any:
     return next(each for who, to, each in run().of(kind) if (who, to) == (sender, recipient))
 
 
+def seat_of(state: Any) -> Seat:
+    """Return whose state it is."""
+    holder = next((getattr(state, name) for name in ("course", "own") if hasattr(state, name)), state)
+    seat: Seat = holder.seat
+    return seat
+
+
 SESSION = b"?" * 32
+READY = Ready(b"", ROWS, HELD_OUT, 3, (0,))
+KEY = Key(b"", b"x", ROWS, HELD_OUT, COLUMNS, 0, False)
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "sender", "change", "message"),
     [
-        (HUB, Gathering, "eve", Ready(b"", 1, 1), "eve is not a party"),
+        (HUB, Gathering, "eve", READY, "eve is not a party"),
         (HUB, Gathering, HOST, "word", "sent str, which is no message"),
-        (HUB, Gathering, HOST, Ready(SESSION, 1, 1), "another session"),
-        (HUB, Gathering, HOST, Ready(b"", 0, 1), "ready with 0 rows and 1 columns"),
-        (HUB, Gathering, HOST, Ready(b"", 1, 2**20), "ready with 1 rows and"),
+        (HUB, Gathering, HOST, replace(READY, session=SESSION), "another session"),
+        (HUB, Gathering, HOST, replace(READY, rows=0), "ready with 0 rows, 4 held out, and 3 columns"),
+        (HUB, Gathering, HOST, replace(READY, columns=2**20), "ready with 17 rows"),
+        (HUB, Gathering, HOST, replace(READY, held_out=-1), "17 rows, -1 held out"),
         (HUB, Gathering, HOST, Masked(b"", 0, b""), "sent Masked while Gathering"),
         (HUB, Serving, HOST, Masked(b"", 1, b""), "asked to open round 1; its next is 0"),
         (HUB, Serving, HOST, LossSum(b"", 0, b""), "shop sent a loss of epoch 0 in epoch 0"),
@@ -83,16 +109,23 @@ SESSION = b"?" * 32
         (GUEST, Enrolled, HOST, Scores(b"", 1, 0, b""), "of round 1, expected 0"),
         (GUEST, Enrolled, HOST, Scores(b"", 0, 9, b""), "of block 9 of 2"),
         (GUEST, Enrolled, "eve", Scores(b"", 0, 0, b""), "eve sent Scores while Enrolled"),
-        (GUEST, Enrolled, HUB, Key(b"", b"", 17, {}), "for other rows or parties"),
-        (GUEST, Enrolled, HUB, Key(b"", b"", 16, {GUEST: 2, HOST: 3, SECOND: 2}), "for other rows"),
-        (GUEST, Enrolled, HUB, Key(b"", b"", 17, {GUEST: 3, HOST: 3, SECOND: 2}), "for other rows"),
+        (GUEST, Enrolled, HUB, replace(KEY, columns={}), "for other rows or parties"),
+        (GUEST, Enrolled, HUB, replace(KEY, rows=16), "for other rows"),
+        (GUEST, Enrolled, HUB, replace(KEY, held_out=3), "for other rows"),
+        (GUEST, Enrolled, HUB, replace(KEY, columns={**COLUMNS, GUEST: 3}), "for other rows"),
         (
             GUEST,
             Enrolled,
             HUB,
-            Key(b"", b"x", 17, {GUEST: 2, HOST: 3, SECOND: 2}),
-            "sent no key: these bytes",
+            replace(KEY, epochs=1),
+            "goes on after 1 epochs, of which we have kept nothing",
         ),
+        (GUEST, Enrolled, HUB, KEY, "sent no key: these bytes"),
+        (GUEST, Enrolled, HUB, MaskKey(b"", bytes(32)), "hub sent MaskKey while Enrolled"),
+        (GUEST, Enrolled, GUEST, MaskKey(b"", bytes(32)), "bank sent MaskKey while Enrolled"),
+        (HOST, Inspecting, GUEST, MaskKey(b"", bytes(32)), "bank sent a key of small order for our masks"),
+        (HOST, Inspecting, GUEST, MaskKey(b"", b"short"), "bank sent a key of 5 bytes for our masks, not 32"),
+        (HOST, Parting, GUEST, MaskKey(b"", bytes(32)), "bank sent its key for masks again"),
         (GUEST, Working, HOST, Scores(b"", 2, 0, b""), "of round 2, expected 0"),
         (GUEST, Masking, HOST, Scores(b"", 0, 0, b""), "sent block 0 of round 0 again"),
         (GUEST, Working, HOST, LossTerm(b"", 0, b""), "its part of epoch 0's loss in round 0"),
@@ -104,6 +137,10 @@ SESSION = b"?" * 32
         (HOST, Unmasking, HUB, Opened(b"", 0, b"\x01" * 64), "opened what is no gradient of ours"),
         (HOST, Closing, HUB, EpochClosed(b"", 1, 0.5, "last"), "closed epoch 1 in epoch 0"),
         (HOST, Closing, HUB, EpochClosed(b"", 0, None, "last"), "or against the job's rule"),
+        (HUB, Settling, HOST, Part(b"", b"short"), "a digest again, or one of 5 bytes"),
+        (HUB, Settling, HOST, READY, "sent Ready while Settling"),
+        (HUB, Serving, HOST, Part(b"", bytes(32)), "sent Part while Serving"),
+        (HOST, Concluding, GUEST, Residual(b"", 6, 0, b""), "sent Residual while Concluding"),
     ],
 )
 def test_what_a_peer_may_not_send_is_refused_and_changes_nothing(
@@ -111,8 +148,7 @@ def test_what_a_peer_may_not_send_is_refused_and_changes_nothing(
 ) -> None:
     state = at(name, kind)
     if not isinstance(change, str) and change.session == b"":
-        seat = state.course.seat if hasattr(state, "course") else state.seat
-        change = replace(change, session=seat.session)
+        change = replace(change, session=seat_of(state).session)
     if isinstance(change, Opened) and change.residues == b"\x01" * 64:
         count = len(sent(Opened, HUB, name).residues) // 64
         change = replace(change, residues=b"\x01" * 64 * count)
@@ -132,7 +168,17 @@ def again(name: str, kind: type) -> tuple[Any, Event]:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(HUB, Ready), (HUB, Masked), (HUB, LossSum), (GUEST, Scores), (GUEST, LossTerm), (HOST, Residual)],
+    [
+        (HUB, Ready),
+        (HUB, Masked),
+        (HUB, LossSum),
+        (HUB, HeldOut),
+        (HUB, Part),
+        (GUEST, Scores),
+        (GUEST, LossTerm),
+        (GUEST, MaskKey),
+        (HOST, Residual),
+    ],
 )
 def test_the_same_message_twice_is_refused(name: str, kind: type) -> None:
     state, event = again(name, kind)
@@ -142,9 +188,9 @@ def test_the_same_message_twice_is_refused(name: str, kind: type) -> None:
 
 def test_a_weaker_key_than_agreed_is_refused() -> None:
     state, key = at(HOST, Enrolled), sent(Key, HUB, HOST)
-    wanted = replace(state.seat, settings=with_settings(SETTINGS, key_bits=1_024))
+    wanted = replace(state.own.seat, settings=with_settings(SETTINGS, key_bits=1_024))
     with pytest.raises(PeerError, match="a subgroup key of 512 bits; the job says subgroup, 1024"):
-        spec(HOST).step(replace(state, seat=wanted), Received(HUB, key))
+        spec(HOST).step(replace(state, own=replace(state.own, seat=wanted)), Received(HUB, key))
 
 
 @pytest.mark.parametrize("name", [GUEST, HOST, HUB])
@@ -193,6 +239,10 @@ def test_after_the_end_nothing_happens_any_more(name: str) -> None:
         (GUEST, Closing, -1, (HUB,)),
         (HOST, Working, 0, (GUEST,)),
         (HOST, Closing, 0, (HUB,)),
+        (HOST, Concluding, 0, ()),
+        (HOST, Parting, 0, (HUB,)),
+        (HUB, Settling, 0, (GUEST, HOST, SECOND)),
+        (HUB, Settling, -1, ()),
     ],
 )
 def test_whoever_is_overdue_is_named_and_the_others_are_told_that_we_wait(
@@ -223,7 +273,7 @@ def test_whoever_is_overdue_is_named_and_the_others_are_told_that_we_wait(
 @pytest.mark.parametrize(("name", "kind", "awaited"), [(GUEST, Working, HOST), (HUB, Serving, GUEST)])
 def test_only_a_word_from_those_we_wait_for_gives_them_more_time(name: str, kind: type, awaited: str) -> None:
     state = at(name, kind)
-    seat = state.course.seat if hasattr(state, "course") else state.seat
+    seat = seat_of(state)
     told = spec(name).step(state, Received(awaited, Waiting(seat.session, 0, ())))
     assert {effect.name for effect in told.effects if isinstance(effect, SetTimer)} == {"overdue", "give-up"}
     passed_on = {effect.recipient for effect in told.effects if isinstance(effect, Send)}
@@ -235,10 +285,13 @@ def test_only_a_word_from_those_we_wait_for_gives_them_more_time(name: str, kind
 
 
 def test_unlike_numbers_of_rows_end_the_job_before_it_begins() -> None:
-    columns, y = table(17, hosts=2)
-    columns[SECOND] = columns[SECOND][:16]
+    columns, y = table(21, hosts=2)
+    columns[SECOND] = columns[SECOND][:19]
     reasons = train(columns, y, SETTINGS).aborts[HUB]
-    assert reasons == "parties have different numbers of aligned rows: bank 17, shop 17, telco 16"
+    assert reasons == (
+        "parties have different numbers of aligned rows, to train and held out: "
+        "bank 17 and 4, shop 17 and 4, telco 15 and 4"
+    )
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -273,7 +326,7 @@ def test_a_loss_that_stalls_ends_training_early_for_everybody(shown: bool) -> No
 
 
 def test_scores_of_another_format_than_agreed_end_the_job() -> None:
-    columns, y = table(17, hosts=2)
+    columns, y = table(21, hosts=2)
     asked = run().asked(GUEST, "residual")[0][0]
     other = replace(
         asked.place, seat=replace(asked.place.seat, settings=with_settings(SETTINGS, score_bits=30))

@@ -6,6 +6,7 @@ The test holds the key, so it can say of everything that travels what it is.
 import re
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,28 @@ from hansa.protocols.crypto import EncryptedArray, PublicKey, SecretKey
 from hansa.protocols.crypto.decryption import signed
 from hansa.protocols.crypto.integers import inverse, to_bytes
 from hansa.protocols.model import FloatArray
+from hansa.protocols.pairwise import decode64, public_key
 from hansa.protocols.vertical import messages
-from hansa.protocols.vertical.job import EpochEnded, Seat
+from hansa.protocols.vertical.concluding import MASK_KEY, part_digest
+from hansa.protocols.vertical.job import Seat, drawn_seed
 from hansa.protocols.vertical.messages import (
+    Closed,
     EpochClosed,
+    HeldOut,
     Key,
     LossSum,
     LossTerm,
     Masked,
+    MaskKey,
     Opened,
+    Part,
     Ready,
     Residual,
     Scores,
 )
+from hansa.protocols.vertical.outcome import EpochEnded
 from hansa.protocols.vertical.rehearsal import HUB, rehearse
-from hansa.protocols.vertical.rows import own_rows
+from hansa.protocols.vertical.rows import held_out_rows, own_rows
 from hansa.protocols.vertical.spec import LINEAR
 from hansa.protocols.vertical.tasks import masking_residues
 from tests.protocols.vertical.parts import (
@@ -41,6 +49,7 @@ from tests.protocols.vertical.parts import (
     SECOND,
     Settings,
     labels,
+    learned,
     seats,
     table,
     with_settings,
@@ -48,11 +57,11 @@ from tests.protocols.vertical.parts import (
 from tests.protocols.vertical.play import Transcript, play
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "vertical.md"
-ROWS = 13
+ROWS, HELD_OUT = 13, 3
 PARTIES = (GUEST, HOST, SECOND)
 JOBS: dict[str, Any] = {
-    "linear": with_settings(LINEAR_SMALL, epochs=2, batch=6),
-    "logistic": with_settings(LOGISTIC_SMALL, epochs=2, batch=6, show_loss=False),
+    "linear": with_settings(LINEAR_SMALL, epochs=2, batch=6, holdout=0.19),
+    "logistic": with_settings(LOGISTIC_SMALL, epochs=2, batch=6, holdout=0.19, show_loss=False),
 }
 EVERY = pytest.mark.parametrize("job", JOBS)
 
@@ -62,7 +71,7 @@ class Oracle:
 
     def __init__(self, job: str) -> None:
         self.settings: Settings = JOBS[job]
-        self.columns, score = table(ROWS, hosts=2)
+        self.columns, score = table(ROWS + HELD_OUT, hosts=2)
         self.y = labels(score, self.settings)
         self.run: Transcript = play(self.columns, self.y, self.settings)
         self.key = SecretKey.from_bytes(self.run.asked(HUB, "make-key")[0][1].secret)
@@ -71,6 +80,8 @@ class Oracle:
         self.secrets = {name: laid.briefs[name].secret for name in PARTIES}
         self.seats: dict[str, Seat] = seats(self.columns, self.y, self.settings)
         self.rows = {name: own_rows(self.seats[name], laid.benches[name]) for name in PARTIES}
+        self.held_out = {name: held_out_rows(self.seats[name], laid.benches[name]) for name in PARTIES}
+        self.preparations = {name: laid.benches[name].preparation() for name in PARTIES}
         self.plan = self.seats[GUEST].plan(ROWS)
         self.thetas = {
             (name, inputs.place.round): inputs.theta
@@ -96,6 +107,14 @@ class Oracle:
         total = sum((self.share(name, message) for name in PARTIES), -weight * self.rows[GUEST].targets[rows])
         return np.asarray(total)
 
+    def final(self, name: str) -> FloatArray:
+        """Return a party's last coefficients, the guest's intercept among them."""
+        return learned(self.run.results[name], name, self.settings)
+
+    def held_out_scores(self, *names: str) -> FloatArray:
+        """Return what some parties together score the rows held out."""
+        return np.asarray(sum(self.held_out[name].X @ self.final(name) for name in names))
+
     def gradient(self, name: str, round_: int) -> FloatArray:
         batch = round_ % self.plan.batches
         parts = []
@@ -118,11 +137,16 @@ def test_every_message_says_what_the_document_allows_to_whom_it_allows(job: str)
         kinds.add(type(message))
         assert message.session == all_.seats[GUEST].session
         match message:
-            case Ready(_, rows, columns):
-                assert (recipient, rows, columns) == (HUB, ROWS, all_.columns[sender].shape[1])
-            case Key(_, public, rows, columns):
-                assert (sender, public, rows) == (HUB, all_.public.to_bytes(), ROWS)
+            case MaskKey(_, key):
+                assert {sender, recipient} < {*PARTIES}
+                assert key == public_key(drawn_seed(all_.secrets[sender], MASK_KEY))
+            case Ready(_, rows, held_out, columns, kept):
+                assert (recipient, rows, held_out, kept) == (HUB, ROWS, HELD_OUT, (0,))
+                assert columns == all_.columns[sender].shape[1]
+            case Key(_, public, rows, held_out, columns, epochs, over):
+                assert (sender, public, rows, held_out) == (HUB, all_.public.to_bytes(), ROWS, HELD_OUT)
                 assert columns == {name: X.shape[1] for name, X in all_.columns.items()}
+                assert (epochs, over) == (0, False)
             case Scores():
                 assert sender in (HOST, SECOND)
                 assert recipient == GUEST
@@ -140,9 +164,40 @@ def test_every_message_says_what_the_document_allows_to_whom_it_allows(job: str)
                 assert (sender, recipient) == (GUEST, HUB)
             case EpochClosed():
                 assert (sender, message.loss is None) == (HUB, not all_.settings.show_loss)
+            case HeldOut():
+                assert recipient == HUB
+                assert message.labels.tolist() == all_.held_out[sender].targets.tolist()
+                assert (sender == GUEST) == (len(message.labels) == HELD_OUT)
+            case Part():
+                assert (sender, recipient == HUB) == (sender, True)
+                result = all_.run.results[sender]
+                told = result.salt, result.theta, result.intercept, all_.preparations[sender]
+                assert message.digest == part_digest(*told)
+            case Closed():
+                assert (sender, message.rows) == (HUB, HELD_OUT)
+                assert message.parts == {who: each.digest for who, _, each in run.of(Part)}
+                assert len(message.deciles) == (9 if recipient == GUEST else 0)
             case _:
                 raise AssertionError(f"{sender} sent {message}")
     assert kinds == {*LINEAR.messages} - {messages.Waiting}
+
+
+@EVERY
+def test_of_the_rows_held_out_the_arbiter_learns_the_sum_of_scores_and_nobodys_share(job: str) -> None:
+    all_ = oracle(job)
+    shares = {sender: each.shares for sender, _, each in all_.run.of(HeldOut)}
+    bits = all_.seats[GUEST].held_out_bits()
+    scores = all_.held_out_scores(*PARTIES)
+    assert decode64(sum(shares.values(), np.zeros(HELD_OUT, np.uint64)), bits) == pytest.approx(
+        scores, abs=1e-8
+    )
+    for size in (1, 2):
+        for some in combinations(PARTIES, size):
+            part = decode64(sum((shares[name] for name in some), np.zeros(HELD_OUT, np.uint64)), bits)
+            # 64 random bits, for the most part far beyond any score
+            assert np.abs(part - all_.held_out_scores(*some)).min() > all_.settings.score_limit
+    [guests] = [each for _, to, each in all_.run.of(Closed) if to == GUEST]
+    assert guests.deciles == pytest.approx(np.quantile(scores, np.arange(1, 10) / 10), abs=1e-8)
 
 
 @EVERY
@@ -175,7 +230,7 @@ def test_the_arbiter_opens_one_frame_for_each_party_and_round_and_one_loss_for_e
     run = oracle(job).run
     asked = [task.task_id for who, task, _ in run.tasks if who == HUB]
     rounds = 2 * oracle(job).plan.batches
-    expected = ["make-key", *(f"open-loss/{epoch}" for epoch in range(2))]
+    expected = ["make-key", "appraise", *(f"open-loss/{epoch}" for epoch in range(2))]
     expected += [f"open/{number}/{party}" for number in range(rounds) for party in PARTIES]
     assert sorted(asked) == sorted(expected)
     losses = [out.loss / ROWS for _, out in run.asked(HUB, "open-loss")]
@@ -210,9 +265,12 @@ def test_nobody_ever_holds_what_another_keeps(job: str) -> None:
         others = [other for other in PARTIES if other != name]
         assert name == HUB or not any(secret in raw for secret in key_secrets)
         assert not any(all_.secrets[other] in raw for other in others)
+        assert not any(drawn_seed(all_.secrets[other], MASK_KEY) in raw for other in others)
+        assert not any(run.results[other].salt in raw for other in others)
         thetas = {all_.thetas[other, 1].tobytes() for other in others}
         assert not thetas & arrays
-        assert name != HUB or not arrays
+        held = {part.tobytes() for _, _, each in run.of(HeldOut) for part in (each.shares, each.labels)}
+        assert name != HUB or arrays == held
         floats = [each for each in values if isinstance(each, float)]
         settings = {each for each in contents(JOBS[job]) if isinstance(each, float)}
         losses = {out.loss for _, out in run.asked(HUB, "open-loss")}
@@ -223,7 +281,10 @@ def test_nobody_ever_holds_what_another_keeps(job: str) -> None:
             }
             assert len(constant - settings) <= len(losses)
         else:
-            assert {*floats} <= settings | told | {run.results[name].intercept}
+            [last] = [each for _, to, each in run.of(Closed) if to == name]
+            prepared = {each for each in contents(all_.preparations[name]) if isinstance(each, float)}
+            figures = {last.loss, last.score, *last.deciles}
+            assert {*floats} <= settings | told | prepared | figures | {run.results[name].intercept}
 
 
 @EVERY

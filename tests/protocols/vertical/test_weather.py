@@ -7,7 +7,7 @@ import pytest
 
 from hansa.broker import decode, encode, from_plain, to_plain
 from hansa.protocols.simulator import Chaos, Run, rough
-from hansa.protocols.vertical.job import Overdue
+from hansa.protocols.vertical.outcome import Overdue
 from hansa.protocols.vertical.rehearsal import HUB
 from tests.protocols.vertical.parts import (
     GUEST,
@@ -49,7 +49,7 @@ def calm(job: str) -> dict[str, list[float]]:
 
 def said(job: str, run: Run) -> dict[str, list[float]]:
     assert (run.aborts, run.unfinished, run.refused) == ({}, (), ())
-    return {name: learned(run, name, JOBS[job]).tolist() for name in (GUEST, HOST, SECOND)}
+    return {name: learned(run.results[name], name, JOBS[job]).tolist() for name in (GUEST, HOST, SECOND)}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,0 +1,36 @@
+"""What does a party ask for when a round begins, a block is complete, or an epoch's loss is?"""
+
+from dataclasses import replace
+
+from hansa.protocols.machine import Effect, Step
+from hansa.protocols.vertical.course import Course
+from hansa.protocols.vertical.stages import Closing, State, Training, Working
+
+
+def next_round(course: Course) -> Step[State]:
+    """Begin a batch: hosts with their scores, the guest with what has come of them early."""
+    state = Working(course, (), ())
+    if course.seat.me == course.seat.guest:
+        return with_ready_blocks(state)
+    return Step(state, tuple(course.scoring(block) for block in range(course.blocks)))
+
+
+def with_ready_blocks(state: Training) -> Step[State]:
+    """Have residuals made of every block for which all hosts' scores are here."""
+    if not isinstance(state, Working):
+        return Step(state)
+    effects: tuple[Effect, ...] = ()
+    for block in range(state.course.blocks):
+        course = state.course
+        if len(course.inbox.of(course.round, block)) == len(course.seat.hosts):
+            effects = (*effects, course.residuals(block))
+            left = replace(course, inbox=course.inbox.without(course.round, block))
+            state = replace(state, course=left, begun=(*state.begun, block))
+    return Step(state, effects)
+
+
+def with_total(state: Closing) -> Step[State]:
+    """Have the epoch's loss summed once all parts are here; only the guest ever has any."""
+    course = state.course
+    complete = course.seat.me == course.seat.guest and len(course.inbox.terms) == len(course.seat.hosts)
+    return Step(state, (course.totalling(),) if complete else ())
