@@ -190,16 +190,20 @@ class LocalFederation:
     def _registered(self) -> set[tuple[str, str]]:
         return set(self.coordinator.clerk.standing.datasets)
 
-    def run(self, spec: JobSpec, timeout_s: float = 3_600.0) -> Over:
+    def run(self, spec: JobSpec, timeout_s: float = 3_600.0, coordinator: str | None = None) -> Over:
         """Run a job to its end at every agent; one that is known already goes on where it stopped.
+
+        Args:
+            coordinator: who leads it; None: the keeper.
 
         Raises:
             JobAborted: it ended without a model; carries the reason.
             JobError: it can't be proposed, or an agent failed.
         """
-        if not self.ask(self.keeper, lambda agent: agent.knows(spec.job)):
-            self.ask(self.keeper, lambda agent: agent.submit(spec))
-        over = self._outcome(spec.job, self.keeper, timeout_s)
+        leader = coordinator or self.keeper
+        if not self.ask(leader, lambda agent: agent.knows(spec.job)):
+            self.ask(leader, lambda agent: agent.submit(spec))
+        over = self._outcome(spec.job, leader, timeout_s)
         for party in spec.parties:
             self._outcome(spec.job, party, 60.0)
         self._until(self._level, 60.0)

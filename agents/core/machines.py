@@ -41,7 +41,7 @@ from hansa.broker import (
     encode,
     refs,
 )
-from hansa.ledger import Body, Job, ModelEvaluated, RoundClosed
+from hansa.ledger import Body, EpochEnded, Job, ModelEvaluated, PartiesOverdue, RoundClosed
 from hansa.protocols import (
     Abort,
     Awaited,
@@ -569,5 +569,11 @@ class Machines:
                     score=body.score,
                     metric=body.metric,
                 )
+            case EpochEnded():
+                self._desk.announce(
+                    "epoch-ended", job=session, epoch=body.epoch, loss=body.loss, verdict=body.verdict
+                )
+            case PartiesOverdue():
+                self._desk.announce("parties-overdue", job=session, missing=list(body.missing))
             case _:
                 pass

@@ -6,6 +6,7 @@ restart runs it again. What a task may use of its agent (rows, model) is its wor
 
 import logging
 import queue
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -29,6 +30,16 @@ class Ended:
     task_id: str
     result: object | None = field(repr=False)
     error: str | None
+    function: str = field(default="", compare=False)
+    took_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a task gave, and how long it took, seconds."""
+
+    result: object = field(repr=False)
+    took_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +78,12 @@ class Workshop:
         self._shelves = Shelves(scratch)
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self.running = 0
+        self.spent_s: dict[str, float] = {}  # in tasks that have ended, by function
 
     def start(self, session: str, task: TaskSpec, effect: Compute, bench: Callable[[], Workbench]) -> None:
         """Run a task; a failure of the bench (unreadable data, say) is the task's failure."""
         self.running += 1
-        finish = partial(self._finish, session, effect.task_id)
+        finish = partial(self._finish, session, effect)
         lent = bench if task.uses_bench else BareWorkbench
         if self._heavy is None or not task.heavy:
             self._executor.submit(perform, task.function, effect, lent).add_done_callback(finish)
@@ -90,7 +102,7 @@ class Workshop:
         task: TaskSpec,
         effect: Compute,
         found: "Future[Workbench]",
-        finish: "Callable[[Future[object]], None]",
+        finish: "Callable[[Future[Done | Failure]], None]",
     ) -> None:
         """Have a process do it, once our rows are where it finds them."""
         assert self._heavy is not None
@@ -101,14 +113,14 @@ class Workshop:
             future.set_result(failure(error))
         future.add_done_callback(finish)
 
-    def _finish(self, session: str, task_id: str, done: "Future[object]") -> None:
+    def _finish(self, session: str, effect: Compute, done: "Future[Done | Failure]") -> None:
         error = done.exception()
-        result = done.result() if error is None else failure(error)
-        if isinstance(result, Failure):
-            log.error("task %s of %s failed: %s", task_id, session, result.told)
-            ended = Ended(session, task_id, None, result.reason)
-        else:
-            ended = Ended(session, task_id, result, None)
+        match done.result() if error is None else failure(error):
+            case Done(result, took_s):
+                ended = Ended(session, effect.task_id, result, None, effect.function, took_s)
+            case Failure(reason, told):
+                log.error("task %s of %s failed: %s", effect.task_id, session, told)
+                ended = Ended(session, effect.task_id, None, reason)
         self._ended.put(ended)
         self._wake()
 
@@ -119,16 +131,21 @@ class Workshop:
             try:
                 ended.append(self._ended.get_nowait())
             except queue.Empty:
-                self.running -= len(ended)
-                return ended
+                break
+        self.running -= len(ended)
+        for each in ended:
+            self.spent_s[each.function] = self.spent_s.get(each.function, 0.0) + each.took_s
+        return ended
 
 
 def perform(
     function: Callable[[Any, Workbench, int], object], effect: Compute, bench: Callable[[], Workbench]
-) -> object:
+) -> Done | Failure:
     """Do a task, in whatever process; return its result, or a Failure, which travels where exceptions may not."""
+    began = time.perf_counter()
     try:
-        return function(effect.inputs, bench(), effect.seed)
+        result = function(effect.inputs, bench(), effect.seed)
+        return Done(result, time.perf_counter() - began)
     except BaseException as error:  # whatever a model raises must reach everybody as a reason
         return failure(error)
 

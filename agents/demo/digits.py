@@ -202,13 +202,15 @@ def print_figures(console: Console, figures: Sequence[Figures]) -> None:
     console.print(table)
 
 
-def print_shares(console: Console, rows: Mapping[str, int], pot_minor: int) -> None:
+def print_shares(
+    console: Console, rows: Mapping[str, int], pot_minor: int, of: str = "training rows", unit: str = "rows"
+) -> None:
     amounts = largest_remainder(pot_minor, rows)
     total = sum(rows.values())
-    console.print("\nshares by data volume (training rows):")
+    console.print(f"\nshares by data volume ({of}):")
     table = Table(box=None, header_style="bold")
     table.add_column("party")
-    for column in ("rows", "share", "EUR"):
+    for column in (unit, "share", "EUR"):
         table.add_column(column, justify="right")
     for name in sorted(amounts, key=lambda name: -amounts[name]):
         table.add_row(

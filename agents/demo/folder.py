@@ -3,33 +3,51 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from hansa.agents.demo.digits import PARTIES
 from hansa.agents.errors import AgentError
-from hansa.agents.local import AGGREGATOR
+from hansa.agents.home import find_homes
+from hansa.agents.local import LocalFederation, Member
 
 MARKER = ".hansa-demo"  # lies in a demo's folder before anything else does
 FOUNDING = ".founding"  # where the homes lie until all of them are made
 
 
-def clear(folder: Path, replace: bool) -> None:
-    """Remove an earlier demo's folder, and nothing else."""
+def clear(folder: Path, replace: bool, agents: Iterable[str]) -> None:
+    """Remove an earlier demo's folder with the homes of these agents, and nothing else."""
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not replace:
         raise AgentError(f"{folder}: not empty; choose another --folder, or --replace an earlier demo")
     if not (folder / MARKER).is_file():
         raise AgentError(f"{folder}: not an earlier demo's folder (no {MARKER} in it); nothing removed")
-    strangers = sorted({path.name for path in folder.iterdir()} - {MARKER, FOUNDING, AGGREGATOR, *PARTIES})
+    strangers = sorted({path.name for path in folder.iterdir()} - {MARKER, FOUNDING, *agents})
     if strangers:
         raise AgentError(f"{folder}: not an earlier demo's folder ({strangers[0]}); nothing removed")
     for path in folder.iterdir():
         if path.name != MARKER:  # it stays, so that a removal cut short can be taken up again
             shutil.rmtree(path)
+
+
+def found(
+    folder: Path, members: Sequence[Member], federation: str, leader: str, purpose: str
+) -> LocalFederation:
+    """Found a federation in a folder that says from the first moment whose it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+    founding = folder / FOUNDING
+    with LocalFederation.found(
+        members, federation=federation, folder=founding, aggregator=leader, purpose=purpose
+    ):
+        pass
+    for home in find_homes(founding):
+        home.path.rename(folder / home.path.name)
+    founding.rmdir()
+    return LocalFederation.open(folder)
 
 
 def command() -> str:
@@ -41,7 +59,7 @@ def command() -> str:
     return str(installed.relative_to(here) if installed.is_relative_to(here) else installed)
 
 
-def print_farewell(console: Console, folder: Path) -> None:
+def print_farewell(console: Console, folder: Path, victim: str) -> None:
     """Say where the homes are, and what to try with them."""
     shown, typed = escape(str(folder)), escape(shlex.quote(str(folder)))
     hansa = escape(shlex.quote(command()))
@@ -49,7 +67,7 @@ def print_farewell(console: Console, folder: Path) -> None:
         f"\nLeft in [bold]{shown}[/]: the homes of all agents, each with its copy of the ledger. Try:\n"
         f"  {hansa} ledger show {typed} --last 12\n"
         f"  {hansa} ledger verify {typed}\n"
-        f"Then change any byte of an entry in {shown}/north/ledger.sqlite, and verify again.",
+        f"Then change any byte of an entry in {shown}/{victim}/ledger.sqlite, and verify again.",
         highlight=False,
         soft_wrap=True,
     )

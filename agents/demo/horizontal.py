@@ -11,7 +11,6 @@ figure is taken on the union of the parties' held-out rows:
 
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,8 @@ from hansa.agents.demo.digits import (
     print_shares,
     specification,
 )
-from hansa.agents.demo.folder import FOUNDING, MARKER, clear, print_farewell
-from hansa.agents.home import find_homes
-from hansa.agents.local import LocalFederation, Member
+from hansa.agents.demo.folder import clear, found, print_farewell
+from hansa.agents.local import AGGREGATOR, LocalFederation, Member
 from hansa.ledger import verify_store
 from hansa.protocols import Evaluation, ModelRegistry
 
@@ -49,7 +47,7 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
         AgentError: the folder is in use, the pot is no amount of money, or a job failed.
     """
     pot_minor = minor_units(pot)
-    clear(folder, replace)
+    clear(folder, replace, [AGGREGATOR, *PARTIES])
     started = time.monotonic()
     members = [
         Member(
@@ -62,7 +60,7 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
     console.print(
         "[bold]hansa demo horizontal[/]: one process, memory transport, SQLite ledger", highlight=False
     )
-    with _found(folder, members) as local:
+    with found(folder, members, FEDERATION, AGGREGATOR, "the digits demo") as local:
         counts = deal(folder, seed)
         local.register()
         print_members(console, local.coordinator.clerk.standing.members, counts)
@@ -78,21 +76,8 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
         f"({time.monotonic() - started:.0f} s in all)",
         highlight=False,
     )
-    print_farewell(console, folder)
+    print_farewell(console, folder, "north")
     return figures
-
-
-def _found(folder: Path, members: Sequence[Member]) -> LocalFederation:
-    """Found the federation in a folder that says from the first moment whose it is."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / MARKER).touch()
-    founding = folder / FOUNDING
-    with LocalFederation.found(members, federation=FEDERATION, folder=founding, purpose="the digits demo"):
-        pass
-    for home in find_homes(founding):
-        home.path.rename(folder / home.path.name)
-    founding.rmdir()
-    return LocalFederation.open(folder)
 
 
 def _run_plan(console: Console, local: LocalFederation, plan: Plan, seed: int) -> Figures:

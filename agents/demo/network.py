@@ -78,7 +78,7 @@ def run_demo_over(
     pot_minor = minor_units(pot)
     administration = management or guessed_management(broker)
     _withdraw_earlier(folder, open_management(administration), replace)
-    clear(folder, replace)
+    clear(folder, replace, [AGGREGATOR, *PARTIES])
     started = time.monotonic()
     federation = FEDERATION + secrets.token_hex(3)
     homes = {name: Home(folder / name) for name in (AGGREGATOR, *PARTIES)}
@@ -107,7 +107,7 @@ def run_demo_over(
         f"   ({time.monotonic() - started:.0f} s in all)",
         highlight=False,
     )
-    print_farewell(console, folder)
+    print_farewell(console, folder, "north")
     return figures
 
 
@@ -154,7 +154,8 @@ def _train(console: Console, homes: dict[str, Home], plan: Plan, seed: int) -> F
     write_whole(file, _job_file(spec))
     _run(console, homes[AGGREGATOR], "job", "submit", str(file), "--watch", whole=True)
     done = _progress(homes[AGGREGATOR], plan.job).ending
-    assert done is not None and done.score is not None
+    assert done is not None
+    assert done.score is not None
     registry = ModelRegistry()
     benches = {
         name: training_bench(spec, registry, {DATASET: _reader(homes[name])}) for name in sorted(PARTIES)

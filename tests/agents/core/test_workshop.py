@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
 
-from hansa.agents.core.workshop import Ended, Workshop
+from hansa.agents.core.workshop import Done, Ended, Failure, Workshop
 from hansa.agents.errors import AgentError, DataError
 from hansa.protocols import Compute, PeerError, ProtocolError, TaskSpec, Workbench
 
@@ -85,9 +86,10 @@ def test_a_bench_that_cannot_be_made_is_the_tasks_failure() -> None:
 
 def test_tasks_come_back_in_the_order_of_their_ends() -> None:
     workshop = Workshop(ThreadPoolExecutor(1), lambda: None)
-    futures: list[Future[object]] = [Future(), Future()]
+    futures: list[Future[Done | Failure]] = [Future(), Future()]
     for place, future in enumerate(futures):
-        future.add_done_callback(lambda done, place=place: workshop._finish("job", str(place), done))  # type: ignore[misc]
-    futures[1].set_result("fast")
-    futures[0].set_result("slow")
+        future.add_done_callback(partial(workshop._finish, "job", Compute(str(place), "train", 0, 0)))
+    futures[1].set_result(Done("fast", 0.5))
+    futures[0].set_result(Done("slow", 1.5))
     assert [(each.task_id, each.result) for each in workshop.ended()] == [("1", "fast"), ("0", "slow")]
+    assert workshop.spent_s == {"train": 2.0}
