@@ -69,6 +69,7 @@ def epoch_s(size: Size, pair: KeyPair) -> float:
         epochs=1,
         key=size.key,
         key_bits=size.key_bits,
+        holdout=0.0,
         guard=size.key_bits >= LEAST_GUARDED_BITS,
     )
     job = rehearse(columns, y, settings)

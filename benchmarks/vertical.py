@@ -232,4 +232,4 @@ def run(quick: bool) -> list[Row]:
 
 
 def _settings(kind: KeyName, batch: int = 0) -> LogisticSettings:
-    return LogisticSettings(BANK, epochs=EPOCHS, batch=batch, key=kind, patience=0)
+    return LogisticSettings(BANK, epochs=EPOCHS, batch=batch, key=kind, patience=0, holdout=0.0)

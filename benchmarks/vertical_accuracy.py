@@ -5,9 +5,9 @@
 Breast cancer (569 rows; ten columns and the classes at a bank, twenty at a shop) and diabetes (442 rows; a clinic
 with the targets and four columns, two hosts with three each), both scikit-learn's; three rows in ten are held out.
 
-V_FED is the federated model's score on the held-out rows, V_SUM that of the same learner in plaintext on pooled
-columns, with the same split, seed, batches and start, and δ = |V_FED − V_SUM| (Yang et al. 2019, §2.1). "Local
-only" is that learner with the guest's columns alone.
+V_FED is the federated model's score on the held-out rows, as the job itself tells; V_SUM that of the same learner
+in plaintext on pooled columns, with the same split, seed, batches and start; δ = |V_FED − V_SUM| (Yang et al. 2019,
+§2.1). "Local only" is that learner with the guest's columns alone.
 """
 
 import os
@@ -64,6 +64,23 @@ class Part:
 
 
 Parts = Mapping[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What came of one table.
+
+    Attributes:
+        fed: learned in federation.
+        together: by one plaintext learner with everybody's columns.
+        alone: by one with the guest's.
+        told: V_FED, the score that the job ended with.
+    """
+
+    fed: Parts
+    together: Parts
+    alone: Parts
+    told: float
 
 
 def split(columns: Columns, y: Array, *, by_class: bool) -> Split:
@@ -124,19 +141,25 @@ def pooled(columns: Columns, y: Array, settings: Settings, starts: Mapping[str, 
     }
 
 
-def federated(data: Split, settings: Settings) -> tuple[Parts, Course]:
-    """Train under encryption, all roles in one process and their tasks in others."""
-    job = rehearse(data.train, data.y_train, settings, JOB_SEED)
+def federated(data: Split, settings: Settings) -> Course:
+    """Train and evaluate under encryption, all roles in one process and their tasks in others."""
+    columns = {name: np.vstack([own, data.test[name]]) for name, own in data.train.items()}
+    y = np.append(data.y_train, data.y_test)
+    job = rehearse(columns, y, replace(settings, holdout=len(data.y_test) / len(y)), JOB_SEED)
     known = {MAKE_KEY: key_pair(settings.key, settings.key_bits)}
     with workers(os.cpu_count() or 1, job.benches) as pool:
-        course = drive(pool, job, known)
-    results = course.results
-    return {name: Part(results[name].theta, results[name].intercept) for name in data.train}, course
+        return drive(pool, job, known)
 
 
-def starts_of(course: Course, data: Split) -> dict[str, FloatArray]:
-    """Return where each party's coefficients started, which only its own agent knows in earnest."""
-    return {name: course.outcomes[INSPECT, name].theta for name in data.train}
+def models(data: Split, settings: Settings) -> Models:
+    """Train in federation, in plaintext on everybody's columns, and on the guest's alone."""
+    course, guest = federated(data, settings), settings.guest
+    # Where coefficients start only their owner's agent knows in earnest.
+    starts = {name: course.outcomes[INSPECT, name].theta for name in data.train}
+    fed = {name: Part(course.results[name].theta, course.results[name].intercept) for name in data.train}
+    together = pooled(data.train, data.y_train, settings, starts)
+    alone = pooled({guest: data.train[guest]}, data.y_train, settings, {guest: starts[guest]})
+    return Models(fed, together, alone, course.results[guest].score)
 
 
 def scores(parts: Parts, columns: Columns) -> FloatArray:
@@ -178,17 +201,19 @@ def logistic_rows(epochs: int) -> list[Row]:
         penalty=1 / (INVERSE_PENALTY * rows),
         patience=0,
     )
-    fed, together, alone = _models(data, settings)
+    found = models(data, settings)
     learner = LogisticRegression(C=INVERSE_PENALTY, max_iter=10_000)
     learner.fit(np.hstack([*data.train.values()]), data.y_train)
     theirs = roc_auc_score(data.y_test, learner.decision_function(np.hstack([*data.test.values()])))
-    auc = [roc_auc_score(data.y_test, scores(each, data.test)) for each in (fed, together, alone)]
     name = f"breast cancer, {rows} + {len(data.y_test)} rows, logistic"
-    beside = f"federated {auc[0]:.4f}; scikit-learn, C = 1: {theirs:.4f}"
+    beside = f"federated {found.told:.4f}; scikit-learn, C = 1: {theirs:.4f}"
+    together, alone = (
+        roc_auc_score(data.y_test, scores(each, data.test)) for each in (found.together, found.alone)
+    )
     return [
-        _lossless(name, fed, together, settings),
-        within(f"{name}, AUC", abs(auc[0] - theirs), AUC_BAR, beside),
-        *_value_rows(f"{name}, AUC", *auc),
+        _lossless(name, found, settings),
+        within(f"{name}, AUC", abs(found.told - theirs), AUC_BAR, beside),
+        *_value_rows(f"{name}, AUC", found.told, together, alone),
     ]
 
 
@@ -199,34 +224,27 @@ def linear_rows(epochs: int) -> list[Row]:
     settings = LinearSettings(
         "clinic", epochs=epochs, learning_rate=0.1, optimiser="momentum", penalty=1 / rows, patience=0
     )
-    fed, together, alone = _models(data, settings)
+    found = models(data, settings)
     ridge = Ridge(alpha=1.0).fit(np.hstack([*data.train.values()]), data.y_train)
     theirs = r2_score(data.y_test, ridge.predict(np.hstack([*data.test.values()])))
-    r2 = [r2_score(data.y_test, scores(each, data.test)) for each in (fed, together, alone)]
     name = f"diabetes, {rows} + {len(data.y_test)} rows, linear, two hosts"
+    together, alone = (
+        r2_score(data.y_test, scores(each, data.test)) for each in (found.together, found.alone)
+    )
     return [
-        _lossless(name, fed, together, settings),
-        Row(f"{name}, R²", f"{r2[0]:.4f}", f"scikit-learn's ridge, α = 1: {theirs:.4f}"),
-        *_value_rows(f"{name}, R²", *r2),
+        _lossless(name, found, settings),
+        Row(f"{name}, R²", f"{found.told:.4f}", f"scikit-learn's ridge, α = 1: {theirs:.4f}"),
+        *_value_rows(f"{name}, R²", found.told, together, alone),
     ]
 
 
-def _models(data: Split, settings: Settings) -> tuple[Parts, Parts, Parts]:
-    """Train in federation, in plaintext on everybody's columns, and on the guest's alone."""
-    fed, course = federated(data, settings)
-    starts, guest = starts_of(course, data), settings.guest
-    together = pooled(data.train, data.y_train, settings, starts)
-    alone = pooled({guest: data.train[guest]}, data.y_train, settings, {guest: starts[guest]})
-    return fed, together, alone
-
-
-def _lossless(name: str, fed: Parts, together: Parts, settings: Settings) -> Row:
+def _lossless(name: str, found: Models, settings: Settings) -> Row:
     note = (
         f"{settings.epochs} epochs, {settings.optimiser}, {settings.key} key of {settings.key_bits} bits, "
         f"λ = {settings.penalty:.3g}, {settings.feature_bits} fractional bits of features"
     )
     beside = "largest, to one plaintext learner"
-    return within(f"{name}, coefficients", furthest(fed, together), LOSSLESS, beside, note)
+    return within(f"{name}, coefficients", furthest(found.fed, found.together), LOSSLESS, beside, note)
 
 
 def _value_rows(name: str, fed: float, together: float, alone: float) -> list[Row]:

@@ -7,10 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score, roc_auc_score
 
 from benchmarks import vertical, vertical_accuracy
 from benchmarks.vertical import BANK, EPOCHS, SHOP, Case, Measured, epoch_rows, idle_s, made_up, phase_rows
-from benchmarks.vertical_accuracy import Part, furthest, pooled, scores, split, within
+from benchmarks.vertical_accuracy import (
+    Models,
+    Part,
+    Settings,
+    Split,
+    furthest,
+    pooled,
+    scores,
+    split,
+    within,
+)
 from benchmarks.vertical_drive import Course, JobFailed, Spent, Task, drive, workers
 from benchmarks.vertical_floor import Floor, Price, Prices, cheapest, epoch_floor, prices, window_products
 from hansa.protocols import Workbench
@@ -23,7 +34,9 @@ from hansa.protocols.vertical.rehearsal import rehearse
 from hansa.protocols.vertical.tasks import FOLD, MAKE_KEY, OPEN, RESIDUAL, SCORE, SEAL, KeyPair
 
 BITS = 512
-SMALL = LogisticSettings(BANK, epochs=EPOCHS, guard=False, key_bits=BITS, block=8, patience=0, alarm=1e9)
+SMALL = LogisticSettings(
+    BANK, epochs=EPOCHS, guard=False, key_bits=BITS, block=8, patience=0, alarm=1e9, holdout=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +230,12 @@ def test_the_plaintext_learner_learns_what_the_federation_does(
         BANK, epochs=3, batch=10, penalty=0.05, guard=False, key_bits=BITS, patience=0, alarm=1e9
     )  # fmt: skip
     monkeypatch.setattr(vertical_accuracy, "workers", one_worker)
-    fed, together, alone = vertical_accuracy._models(data, settings)
-    assert furthest(fed, together) < 1e-6
-    assert furthest({BANK: fed[BANK]}, alone) > 1e-3
-    assert set(alone) == {BANK}
+    found = vertical_accuracy.models(data, settings)
+    assert furthest(found.fed, found.together) < 1e-6
+    assert furthest({BANK: found.fed[BANK]}, found.alone) > 1e-3
+    assert set(found.alone) == {BANK}
+    metric = roc_auc_score if logistic else r2_score
+    assert found.told == pytest.approx(metric(data.y_test, scores(found.fed, data.test)), abs=1e-6)
 
 
 def test_rows_are_held_out_alike_and_standardised_by_the_others() -> None:
@@ -256,16 +271,15 @@ def test_a_difference_is_met_up_to_its_bar(difference: float, met: bool) -> None
 
 
 def test_the_tables_are_scored_beside_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def plain(
-        data: vertical_accuracy.Split, settings: vertical_accuracy.Settings
-    ) -> tuple[vertical_accuracy.Parts, ...]:
+    def plain(data: Split, settings: Settings) -> Models:
         guest = settings.guest
         starts = {name: np.zeros(own.shape[1] + (name == guest)) for name, own in data.train.items()}
         together = pooled(data.train, data.y_train, settings, starts)
         alone = pooled({guest: data.train[guest]}, data.y_train, settings, starts)
-        return together, together, alone
+        metric = roc_auc_score if guest == BANK else r2_score
+        return Models(together, together, alone, metric(data.y_test, scores(together, data.test)))
 
-    monkeypatch.setattr(vertical_accuracy, "_models", plain)
+    monkeypatch.setattr(vertical_accuracy, "models", plain)
     rows = {row.name: row for row in vertical_accuracy.run(quick=False)}
     assert len(rows) == 8
     auc = next(row for name, row in rows.items() if name.endswith("AUC: difference"))
