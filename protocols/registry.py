@@ -12,8 +12,10 @@ from hansa.protocols.alignment import spec as alignment
 from hansa.protocols.errors import ModelError, UnknownProtocol
 from hansa.protocols.horizontal import spec as horizontal
 from hansa.protocols.horizontal.training import NO_TORCH
+from hansa.protocols.inference import spec as inference
 from hansa.protocols.machine import ProtocolSpec
 from hansa.protocols.model import MOST_PARAMETERS, Model, ModelShape
+from hansa.protocols.vertical import spec as vertical
 
 MODELS_GROUP = "hansa.models"
 
@@ -27,6 +29,9 @@ PROTOCOLS: dict[str, ProtocolSpec] = {
     horizontal.FEDAVG.name: horizontal.FEDAVG,
     alignment.ALIGNMENT.name: alignment.ALIGNMENT,
     alignment.OVER_THRESHOLD.name: alignment.OVER_THRESHOLD,
+    vertical.LINEAR.name: vertical.LINEAR,
+    vertical.LOGISTIC.name: vertical.LOGISTIC,
+    inference.INFERENCE.name: inference.INFERENCE,
 }
 
 

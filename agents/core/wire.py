@@ -19,11 +19,12 @@ from hansa.ledger import (
     DistortionFound,
     EpochEnded,
     ModelEvaluated,
+    ModelUsed,
     PartiesOverdue,
     RoundClosed,
     RowsAligned,
 )
-from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, alignment, vertical
+from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, alignment, inference, vertical
 from hansa.protocols.horizontal import fedavg
 
 AGENT_SCHEMA = 1
@@ -139,7 +140,7 @@ def _model_evaluated(spec: JobSpec, fact: fedavg.ModelEvaluated) -> Body:
 
 
 def _epoch_ended(spec: JobSpec, fact: vertical.EpochEnded) -> Body:
-    return EpochEnded(job=spec.job, epoch=fact.epoch, loss=fact.loss, verdict=fact.verdict)
+    return EpochEnded(job=spec.job, epoch=fact.epoch + 1, loss=fact.loss, verdict=fact.verdict)
 
 
 def _overdue(spec: JobSpec, fact: vertical.Overdue) -> Body:
@@ -147,7 +148,11 @@ def _overdue(spec: JobSpec, fact: vertical.Overdue) -> Body:
 
 
 def _distorted(spec: JobSpec, fact: vertical.Distorted) -> Body:
-    return DistortionFound(job=spec.job, epoch=fact.epoch, loss=fact.loss, before=fact.before)
+    return DistortionFound(job=spec.job, epoch=fact.epoch + 1, loss=fact.loss, before=fact.before)
+
+
+def _served(spec: JobSpec, fact: inference.ModelServed) -> Body:
+    return ModelUsed(job=fact.model, rows=fact.rows, purpose=f"predictions, {spec.job}")
 
 
 _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
@@ -156,6 +161,7 @@ _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
     vertical.EpochEnded: _epoch_ended,
     vertical.Overdue: _overdue,
     vertical.Distorted: _distorted,
+    inference.ModelServed: _served,
 }
 
 
@@ -196,6 +202,8 @@ def role_done(result: object) -> RoleDone:
             | alignment.SharedRows()
             | alignment.Served()
             | alignment.AlignmentClosed()
+            | inference.Scored()
+            | inference.Answered()
         ):
             return RoleDone()
     raise TypeError(f"no job result in {type(result).__name__}")
