@@ -2,7 +2,7 @@
 
 ::
 
-    begin --> Listing --ids read--> Asking --everybody has answered--.
+    begin --> Reading --ids read--> Asking --everybody has answered--.
                                                                      |
         without an arbiter: Adding --shares of all--> Ended       <--+
         with one: Lacking --all keys--> Giving --sent--> Expecting --its answer--> Ended
@@ -18,9 +18,10 @@ import numpy as np
 from hansa.protocols.digest import freeze
 from hansa.protocols.errors import PeerError
 from hansa.protocols.inference.conduct import Conduct, finished, unasked
-from hansa.protocols.inference.job import GUEST, Ended, OwnPart, Scored, Seat, own_part, positions_of
+from hansa.protocols.inference.job import GUEST, Ended, Scored, Seat, positions_of
 from hansa.protocols.inference.keys import Keys, announced, missing, taking
 from hansa.protocols.inference.messages import Answer, Ask, Chosen, Due, Known, MaskKey, Message, Share
+from hansa.protocols.inference.part import OwnPart, own_part
 from hansa.protocols.inference.patience import FIRST_HAND, FOR_ANSWER, FOR_SHARES, aborted
 from hansa.protocols.inference.shares import SharesRefused, added, check_share, probability
 from hansa.protocols.inference.tasks import Listed, Numbers, listing, scoring
@@ -29,7 +30,7 @@ from hansa.protocols.model import Array
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Reading:
     """Our rows are being read."""
 
     seat: Seat
@@ -104,7 +105,7 @@ class Expecting:
     known: Array = field(repr=False)
 
 
-Running = Listing | Asking | Adding | Lacking | Giving | Expecting
+Running = Reading | Asking | Adding | Lacking | Giving | Expecting
 State = Running | Ended
 
 
@@ -117,7 +118,7 @@ def begin(brief: Brief) -> Step[State]:
     seat = Seat.take(brief, GUEST)
     part = own_part(seat, brief.start)
     first = (*announced(seat, brief.secret), listing(seat, part))
-    return CONDUCT.begin(Listing(seat, brief.secret, part, {}), first)
+    return CONDUCT.begin(Reading(seat, brief.secret, part, {}), first)
 
 
 # -- messages -----------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def begin(brief: Brief) -> Step[State]:
 
 def _received(state: Running, sender: str, message: Message) -> Step[State]:
     match message, state:
-        case MaskKey(), Listing() | Asking():
+        case MaskKey(), Reading() | Asking():
             return Step(replace(state, keys=taking(state.seat, state.keys, sender, message)))
         case MaskKey(), Lacking():
             keys = taking(state.seat, state.keys, sender, message)
@@ -208,7 +209,7 @@ def _answered(state: Expecting, sender: str, message: Answer) -> Step[State]:
 
 def _computed(state: Running, event: Computed) -> Step[State]:
     match event.result, state:
-        case Listed() as listed, Listing():
+        case Listed() as listed, Reading():
             return _listed(state, listed)
         case Numbers(numbers), Adding(seat) if seat.me not in state.shares:
             return _with_shares(replace(state, shares={**state.shares, seat.me: numbers}))
@@ -218,7 +219,7 @@ def _computed(state: Running, event: Computed) -> Step[State]:
     raise unasked(state, event)
 
 
-def _listed(state: Listing, listed: Listed) -> Step[State]:
+def _listed(state: Reading, listed: Listed) -> Step[State]:
     seat, most = state.seat, state.seat.settings.most_rows
     if not listed.rows:
         return aborted(seat, f"{seat.me} has no rows to be scored")
@@ -243,7 +244,7 @@ def _scored(seat: Seat, ids: tuple[str, ...], known: Array, values: Array) -> Sc
 
 def _waiting(state: Running) -> Awaited:
     match state:
-        case Listing():
+        case Reading():
             return Awaited("our rows")
         case Asking(seat):
             return Awaited("which rows hosts have", tuple(h for h in seat.hosts if h not in state.answers))
@@ -263,11 +264,11 @@ def _patience(state: Running) -> int:
             return FOR_SHARES
         case Giving() | Expecting():
             return FOR_ANSWER
-        case Listing() | Asking() | Lacking():
+        case Reading() | Asking() | Lacking():
             return FIRST_HAND
 
 
 CONDUCT: Conduct[Running] = Conduct(_received, _computed, _waiting, _patience)
 SPEC: RoleSpec[State] = RoleSpec(
-    begin, CONDUCT.step, (Listing, Asking, Adding, Lacking, Giving, Expecting, Ended), CONDUCT.awaited
+    begin, CONDUCT.step, (Reading, Asking, Adding, Lacking, Giving, Expecting, Ended), CONDUCT.awaited
 )

@@ -14,9 +14,10 @@ import numpy as np
 
 from hansa.protocols.errors import PeerError
 from hansa.protocols.inference.conduct import Conduct, finished, unasked
-from hansa.protocols.inference.job import HOST, Answered, Ended, ModelServed, OwnPart, Seat, own_part
+from hansa.protocols.inference.job import HOST, Answered, Ended, ModelServed, Seat
 from hansa.protocols.inference.keys import Keys, announced, missing, taking
 from hansa.protocols.inference.messages import Ask, Chosen, Known, MaskKey, Message, Share
+from hansa.protocols.inference.part import OwnPart, own_part
 from hansa.protocols.inference.patience import FIRST_HAND, FOR_GUEST, aborted
 from hansa.protocols.inference.tasks import Found, Numbers, scoring, searching
 from hansa.protocols.machine import Awaited, Brief, Computed, Effect, Record, RoleSpec, Send, Step

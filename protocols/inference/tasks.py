@@ -8,7 +8,8 @@ import numpy as np
 from hansa.protocols.alignment.ids import normalised
 from hansa.protocols.digest import freeze
 from hansa.protocols.errors import LocalProtocolError
-from hansa.protocols.inference.job import MOST_ID_BYTES, OwnPart, Seat, mask_secret
+from hansa.protocols.inference.job import MOST_ID_BYTES, Seat, mask_secret
+from hansa.protocols.inference.part import OwnPart
 from hansa.protocols.machine import Compute, TaskSpec, Workbench
 from hansa.protocols.model import Array, BoolArray, FloatArray
 from hansa.protocols.pairwise import encode64, masks

@@ -132,12 +132,12 @@ def positions(*places: int) -> Any:
         (
             "score",
             BANK,
-            guest.Listing,
+            guest.Reading,
             SHOP,
             MaskKey(b"", KEY),
             "shop sent a key for masks, which we have no",
         ),
-        ("score", BANK, guest.Listing, SHOP, Known(b"", np.ones(8, bool)), "shop sent Known while Listing"),
+        ("score", BANK, guest.Reading, SHOP, Known(b"", np.ones(8, bool)), "shop sent Known while Reading"),
         ("label", BANK, guest.Asking, HUB, Known(b"", np.ones(8, bool)), "hub sent Known while Asking"),
         (
             "score",
@@ -294,7 +294,7 @@ def test_a_guest_with_another_model_ends_the_job() -> None:
     ],
 )
 def test_too_few_or_too_many_rows_end_the_job(listed: Listed, said: str) -> None:
-    assert aborts(spec(BANK).step(at("score", BANK, guest.Listing), Computed("list", listed))).startswith(
+    assert aborts(spec(BANK).step(at("score", BANK, guest.Reading), Computed("list", listed))).startswith(
         said
     )
 
@@ -354,7 +354,7 @@ def test_a_host_that_is_asked_for_no_row_is_done() -> None:
         ("score", SHOP, host.Open, Found(np.ones(1, bool))),
         ("score", SHOP, host.Giving, Found(np.ones(1, bool))),
         ("score", BANK, guest.Asking, Numbers(SIX)),
-        ("score", BANK, guest.Listing, Found(np.ones(1, bool))),
+        ("score", BANK, guest.Reading, Found(np.ones(1, bool))),
         ("label", HUB, arbiter.Opening, Numbers(SIX)),
     ],
 )

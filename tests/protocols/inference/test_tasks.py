@@ -7,7 +7,8 @@ import pytest
 
 from hansa.protocols.crypto.errors import EncodingError
 from hansa.protocols.errors import LocalProtocolError, PeerError, PreparationError
-from hansa.protocols.inference.job import OwnPart, Seat, own_part
+from hansa.protocols.inference.job import Seat
+from hansa.protocols.inference.part import OwnPart, own_part
 from hansa.protocols.inference.rehearsal import TableWorkbench
 from hansa.protocols.inference.tasks import Listing, Scoring, Search, find_rows, list_rows, share_scores
 from hansa.protocols.pairwise import public_key
