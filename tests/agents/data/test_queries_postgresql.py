@@ -69,6 +69,21 @@ def test_the_same_rows_give_the_same_commitment_as_in_a_csv_file(books: URL, tmp
     assert of_query.commitment(SALT) == of_csv.commitment(SALT)
 
 
+def test_text_and_nulls_come_as_categories_and_gaps(books: URL) -> None:
+    query = """
+        SELECT id, nullif(age, 44) AS age, 'NaN'::float8 * income AS unknown, key,
+            CASE WHEN defaulted = 'no' THEN 'ward ' || id END AS ward
+        FROM loans
+    """
+    rules: dict[str, Any] = {"categories": ("key", "ward"), "missing": "fill"}
+    dataset = load_dataset("loans", DataSection(url=address(books), query=query, **rules), Path())
+    assert dataset.ids == ("a", "b", "Ä")
+    assert dataset.numbers[:, 0].tolist() == pytest.approx([31.0, float("nan"), 27.0], nan_ok=True)
+    assert dataset.table()["ward"].tolist() == ["ward a", None, "ward Ä"]
+    assert dataset.table()["key"].tolist() == [f"{0:08}-0000-0000-0000-{row:012}" for row in (1, 2, 3)]
+    assert dataset.unready() == "age"
+
+
 def test_keys_of_type_uuid_and_booleans_are_ids_and_features(books: URL) -> None:
     dataset = loaded(books, "SELECT key AS id, age > 30 AS old, defaulted FROM loans;")
     assert [each[-1] for each in dataset.ids] == ["1", "2", "3"]
