@@ -106,7 +106,7 @@ def curve_rows(curve: Curve) -> Iterator[Row]:
     before: float | None = None
     for number, seconds in zip(curve.numbers, curve.seconds, strict=True):
         ratio = None if before is None else seconds / before
-        yield Row(f"{number:,} {what}", duration(seconds), ratio=ratio)
+        yield Row(f"{what}: {number:,}", duration(seconds), ratio=ratio)
         before = seconds
 
 

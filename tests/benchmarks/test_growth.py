@@ -34,8 +34,8 @@ def test_rows_tell_the_exponent_and_every_point() -> None:
     assert first.measured == "exponent 1.00"
     assert "all points measured" in first.note
     assert [(row.name, row.measured, row.ratio) for row in points] == [
-        ("10 rows", "100 ms", None),
-        ("100 rows", "1.00 s", 10.0),
+        ("rows: 10", "100 ms", None),
+        ("rows: 100", "1.00 s", 10.0),
     ]
 
 

@@ -179,10 +179,10 @@ def test_batches_are_named_and_peers_quoted_for_their_size_alone(pair: KeyPair) 
         return f"{first.name} {first.note}"
 
     assert "full batch" in told(SMALL)
-    assert "published" in told(SMALL)
+    assert "the specification quotes" in told(SMALL)
     batched = told(replace(SMALL, batch=100))
     assert "batches of 100" in batched
-    assert "published" not in batched
+    assert "the specification quotes" not in batched
     assert idle_s(course, 0, 2) == 2.5
     assert idle_s(course, 1, 2) == 2.0
 
