@@ -12,6 +12,7 @@ install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/hansa demo horizontal --folder hansa-demo --replace
+	$(BIN)/hansa demo vertical --folder hansa-demo-vertical --replace
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --durations=10

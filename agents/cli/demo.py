@@ -1,14 +1,16 @@
 """`hansa demo`: the main job on real data, on this machine alone or over a broker; and its data, to try by hand."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
 from hansa.agents.cli.management import VARIABLE
 
-DEFAULT_FOLDER = Path("hansa-demo")
+F = TypeVar("F", bound=Callable[..., Any])
 
 seed_option = click.option(
     "--seed",
@@ -19,22 +21,33 @@ seed_option = click.option(
 )
 
 
+replace_option = click.option("--replace", is_flag=True, help="Remove an earlier demo's folder first.")
+pot_option = click.option(
+    "--pot", default="10000.00", show_default=True, help="EUR to share out by data volume."
+)
+
+
+def folder_option(default: str) -> Callable[[F], F]:
+    """Return the option for the demo's folder."""
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(default),
+        show_default=True,
+        help="Where the agents' homes and the ledger are left.",
+    )
+
+
 @click.group()
 def demo() -> None:
     """See hansa at work on real data."""
 
 
 @demo.command()
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_FOLDER,
-    show_default=True,
-    help="Where the agents' homes and the ledger are left.",
-)
-@click.option("--replace", is_flag=True, help="Remove an earlier demo's folder first.")
+@folder_option("hansa-demo")
+@replace_option
 @seed_option
-@click.option("--pot", default="10000.00", show_default=True, help="EUR to share out by data volume.")
+@pot_option
 @click.option(
     "--broker",
     metavar="URL",
@@ -57,6 +70,18 @@ def horizontal(
         run_demo_over(broker, management, folder, replace=replace, seed=seed, pot=pot, console=Console())
         return
     from hansa.agents.demo.horizontal import run_demo  # loads scikit-learn, which no other command needs
+
+    run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())
+
+
+@demo.command()
+@folder_option("hansa-demo-vertical")
+@replace_option
+@seed_option
+@pot_option
+def vertical(folder: Path, replace: bool, seed: int, pot: str) -> None:
+    """A bank and a shop train on columns of the same customers, a clinic with two hosts; an arbiter has the key."""
+    from hansa.agents.demo.vertical import run_demo  # loads scikit-learn, as above
 
     run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())
 

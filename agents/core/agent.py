@@ -316,6 +316,11 @@ class Agent:
         """How many tasks run or wait for a worker."""
         return self._workshop.running
 
+    @property
+    def spent_s(self) -> Mapping[str, float]:
+        """Seconds in tasks that have ended, by function; on the agent's own thread only."""
+        return self._workshop.spent_s
+
     def registered(self, dataset: str) -> tuple[bytes, bytes | None] | None:
         """Return the commitment under which a data set of ours is registered, and its salt; None if it is not.
 

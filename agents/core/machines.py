@@ -277,10 +277,18 @@ class Machines:
             raise PeerError(f"{sender} spoke of job {session!r}, which is unknown here")
         if wire.kind_of(message).slot == "job":
             self.tell_job(session, Received(sender, message))
-        elif isinstance(self._jobs[session], coordination.Accepting | coordination.Accepted):
+        else:
+            self._hear(session, sender, message)
+
+    def _hear(self, session: str, sender: str, message: object) -> None:
+        """Give a message to the role it is for, or have it wait for that to begin."""
+        job = self._jobs[session]
+        if not isinstance(job, coordination.Accepting | coordination.Accepted):
+            self._tell_role(session, Received(sender, message))
+        elif sender in (job.coordinator, *job.spec.parties):
             self._early.keep(session, sender, message)
         else:
-            self._tell_role(session, Received(sender, message))
+            raise PeerError(f"{sender} has no part in job {session!r}")
 
     def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
         """A job was called off before the ledger had shown us its proposal."""
@@ -345,7 +353,7 @@ class Machines:
                     self._carry_out(session, "job", spec, effect)
         if isinstance(step.state, Over) and not isinstance(before, Over):
             ended = step.state
-            self._early.take(session)
+            self._early.drop(session)
             self._desk.announce("job-over", job=session, outcome=ended.outcome, reason=ended.reason)
 
     def _start_role(self, spec: JobSpec, parties: tuple[str, ...]) -> None:
@@ -365,12 +373,19 @@ class Machines:
         self._desk.changes.put("role", spec.job.encode(), pack_row(list(parties), secret))
         self._roles[spec.job] = _Role(brief, known, role, first.state, aligned)
         self._advance(spec.job, first)
-        for sender, message in self._early.take(spec.job):
-            try:
-                self._tell_role(spec.job, Received(sender, message))
-            except PeerError as error:
-                log.warning("%s: refused a message from %s: %s", self._desk.name, sender, error)
-                self._desk.announce("message-refused", error="PeerError", peer=sender)
+        self._catch_up(spec.job)
+
+    def _catch_up(self, session: str) -> None:
+        """Tell a role that has just begun what has come before; what a power failure has taken ends it here."""
+        try:
+            for sender, message in self._early.take(session):
+                try:
+                    self._tell_role(session, Received(sender, message))
+                except PeerError as error:
+                    log.warning("%s: refused a message from %s: %s", self._desk.name, sender, error)
+                    self._desk.announce("message-refused", error="PeerError", peer=sender)
+        except Refused as error:
+            self._give_up(session, f"{self._desk.name}: cannot act on what came before the start: {error}")
 
     def _brief(self, spec: JobSpec, parties: tuple[str, ...], secret: bytes) -> tuple[Brief, ProtocolSpec]:
         known, me = protocol(spec.protocol), self._desk.name
@@ -543,7 +558,6 @@ class Machines:
                     self._labour.resume(session, task_id, value, role.spec, self._bench(session))
             except Refused as error:
                 lost[session] = error
-        lost |= self._early.lost
         for session, why in lost.items():
             for key in [key for key in tasks if session_of(key) == session]:
                 self._labour.forget_row(key)

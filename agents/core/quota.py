@@ -10,6 +10,7 @@ from hansa.agents.core.journal import Journal, pack_row, unpack_row
 from hansa.agents.core.messages import JobSpec
 from hansa.agents.core.policy import read_settings
 from hansa.protocols import protocol
+from hansa.protocols.inference.job import HOST
 
 DAY_S = 86_400
 
@@ -26,8 +27,8 @@ class Quota:
         known = protocol(spec.protocol)
         settings = read_settings(known, spec)
         begins = known.start(settings)
-        if begins is None or begins.of != "result":
-            return None
+        if begins is None or begins.of != "result" or known.role_of(settings, self._desk.name) != HOST:
+            return None  # no predictions, or none of ours: whoever adds up shares gives nothing away
         today = int(self._desk.clock() // DAY_S)
         day, rows = self._served.get(begins.job, [today, 0])
         rows = settings.most_rows + (rows if day == today else 0)

@@ -25,6 +25,7 @@ from hansa.ledger import (
     RowsAligned,
 )
 from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, alignment, inference, vertical
+from hansa.protocols.alignment.job import SENTINELS
 from hansa.protocols.horizontal import fedavg
 
 AGENT_SCHEMA = 1
@@ -152,7 +153,8 @@ def _distorted(spec: JobSpec, fact: vertical.Distorted) -> Body:
 
 
 def _served(spec: JobSpec, fact: inference.ModelServed) -> Body:
-    return ModelUsed(job=fact.model, rows=fact.rows, purpose=f"predictions, {spec.job}")
+    # Whoever follows the job that serves finds its rows by the purpose.
+    return ModelUsed(job=fact.model, rows=fact.rows, purpose=spec.job)
 
 
 _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
@@ -179,7 +181,8 @@ def closing_bodies(spec: JobSpec, result: object) -> tuple[Body, ...]:
     """Return what the ledger is told when a role of ours ends with this, besides how the job ends."""
     match result:
         case alignment.AlignmentClosed(sizes, common):
-            return (RowsAligned(job=spec.job, sizes=dict(sizes), common=common),)
+            rows = {party: size - SENTINELS for party, size in sizes.items()}  # everybody adds as many
+            return (RowsAligned(job=spec.job, sizes=rows, common=common),)
     return ()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from hansa.agents.core.shelves import Shelves
 from hansa.agents.errors import AgentError, DataError
 from hansa.protocols import BareWorkbench, Compute, ProtocolError, TaskSpec, Workbench
+from hansa.protocols.errors import PreparationError
 
 log = logging.getLogger("hansa.agent")
 
@@ -152,7 +153,7 @@ def perform(
 
 def failure(error: BaseException) -> Failure:
     """Return what an exception means to the others, and to us."""
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | PreparationError):
         return Failure("the data set can't be used; this agent's own log says why", str(error))
     if isinstance(error, AgentError | ProtocolError):
         return Failure(str(error), str(error))
