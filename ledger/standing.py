@@ -29,6 +29,7 @@ from hansa.ledger.jobs import (
     PartiesOverdue,
     RoundClosed,
     RowsAligned,
+    Setting,
 )
 from hansa.ledger.membership import (
     Charter,
@@ -89,6 +90,7 @@ class Job:
         proposed_at: index of its proposal.
         model_digest: (32,) of the finished model, empty before, and of a job that makes none.
         shares: the newest measured weights; `method` says of what.
+        settings: as proposed.
     """
 
     coordinator: str
@@ -105,6 +107,7 @@ class Job:
     model_digest: bytes = b""
     method: str = ""
     shares: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,7 @@ class Standing:
                     body.quorum,
                     body.specification,
                     proposed_at=index,
+                    settings=body.settings,
                 )
             case JobAccepted(job):
                 self.jobs[job] = replace(self.jobs[job], accepted=(*self.jobs[job].accepted, author))

@@ -9,7 +9,15 @@
     [hyperparameters]
     learning_rate = 0.5
 
-How many features there are, and who holds the data, the members have registered.
+How many features there are, and who holds the data, the members have registered. Protocols that make no model of
+the registry take neither `model` nor `hyperparameters`:
+
+    job = "risk-1"
+    protocol = "vertical-logistic"
+    dataset = "customers"
+    classes = ["good", "bad"]
+
+Which party has the labels, and which alignment the rows are in, the ledger says too (`defaults`).
 """
 
 import re
@@ -25,8 +33,11 @@ from hansa.agents.config import Name, read_toml, validate
 from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.core.policy import check_proposal, check_spec
 from hansa.agents.errors import ConfigError, JobError
+from hansa.agents.jobs.defaults import filled_in
 from hansa.ledger import Standing
-from hansa.protocols import PROTOCOLS, ModelRegistry, protocol
+from hansa.protocols import PROTOCOLS, ModelRegistry, ProtocolSpec, protocol
+from hansa.protocols.inference import INFERENCE
+from hansa.protocols.vertical import LOGISTIC
 
 ROUND_DEADLINE_S = 300.0  # for a round's updates, unless the file says otherwise
 SILENCE_SLACK_S = 300.0  # so much longer than a round's deadline a party waits for the aggregator
@@ -39,6 +50,7 @@ class JobFile(BaseModel):
     """The file as it stands.
 
     Attributes:
+        model: of the registry; none for protocols that make no such model.
         parties: who is invited; none: every active member that has registered the data set.
         minimum_parties: how many must consent; none: all who are invited.
         consent_s: how long their answers may take, seconds.
@@ -49,7 +61,7 @@ class JobFile(BaseModel):
 
     job: Name
     protocol: str = next(iter(PROTOCOLS))
-    model: str = Field(min_length=1)
+    model: str = ""
     dataset: Name
     parties: tuple[Name, ...] = ()
     classes: tuple[str | int, ...] = ()
@@ -69,10 +81,14 @@ def read_job(path: Path, coordinator: str, now: Standing, registry: ModelRegistr
     """
     content = read_toml(path)
     file = validate(JobFile, content, path)
-    parties = _invited(path, file, coordinator, now)
-    minimum = len(parties) if file.minimum_parties is None else file.minimum_parties
+    registry = registry or ModelRegistry()
     try:
         known = protocol(file.protocol)
+        _check_kind(known, file, registry)
+        parties = _invited(file, coordinator, now)
+        _check_registered(file.dataset, parties, now)
+        minimum = len(parties) if file.minimum_parties is None else file.minimum_parties
+        settings = filled_in(known, file.dataset, parties, file.settings, now)
         spec = JobSpec(
             job=file.job,
             protocol=file.protocol,
@@ -80,15 +96,15 @@ def read_job(path: Path, coordinator: str, now: Standing, registry: ModelRegistr
             dataset=file.dataset,
             parties=parties,
             classes=tuple(sorted(str(label) for label in file.classes)),
-            features=_features(path, file, parties, now),
+            features=_features(known, file.dataset, parties, now),
             hyperparameters=file.hyperparameters,
-            settings=_settings(known.settings, file.settings, minimum),
+            settings=_settings(known.settings, settings, minimum),
             minimum_parties=minimum,
             consent_s=file.consent_s,
             seed=secrets.randbits(SEED_BITS) if file.seed is None else file.seed,
         )
         check_proposal(spec, coordinator, now)
-        check_spec(spec, registry or ModelRegistry())
+        check_spec(spec, registry)
     except JobError as error:
         raise ConfigError(f"{path}: {str(error).removeprefix(f'job {file.job!r}: ')}") from None
     except (ValueError, LookupError) as error:
@@ -102,12 +118,28 @@ def column_count(columns: tuple[str, ...]) -> int:
     return int(many[1]) if many else len(columns)
 
 
-def _invited(path: Path, file: JobFile, coordinator: str, now: Standing) -> tuple[str, ...]:
+def _check_kind(known: ProtocolSpec, file: JobFile, registry: ModelRegistry) -> None:
+    """Refuse a model, or classes, that a protocol has no use for, and the want of those it needs."""
+    if known.name == INFERENCE.name:
+        raise JobError(
+            f"protocol: {known.name} is asked for by `hansa predict --job`, at the guest of the model"
+        )
+    if known.names_model and not file.model:
+        raise JobError(f"model: missing; {known.name} trains one of {', '.join(registry.names())}")
+    if file.model and not known.names_model:
+        raise JobError(f"model: {known.name} takes none, its settings say everything")
+    if known.name == LOGISTIC.name and len(set(file.classes)) != 2:
+        raise JobError(f"classes: {known.name} tells two labels apart, and they must be named here")
+    if file.classes and known.name != LOGISTIC.name and not known.names_model:
+        raise JobError(f"classes: {known.name} takes none")
+
+
+def _invited(file: JobFile, coordinator: str, now: Standing) -> tuple[str, ...]:
     """Return the parties, sorted; without any in the file, all who can take part."""
     if file.parties:
         doubled = sorted({name for name in file.parties if file.parties.count(name) > 1})
         if doubled:
-            raise ConfigError(f"{path}: parties: {doubled[0]!r} is named twice")
+            raise JobError(f"parties: {doubled[0]!r} is named twice")
         return tuple(sorted(file.parties))
     holders = tuple(
         sorted(
@@ -117,17 +149,19 @@ def _invited(path: Path, file: JobFile, coordinator: str, now: Standing) -> tupl
         )
     )
     if not holders:
-        raise ConfigError(f"{path}: dataset: no active member has registered {file.dataset!r}{_others(now)}")
+        raise JobError(f"dataset: no active member has registered {file.dataset!r}{_others(now)}")
     return holders
 
 
-def _features(path: Path, file: JobFile, parties: tuple[str, ...], now: Standing) -> int:
+def _check_registered(dataset: str, parties: tuple[str, ...], now: Standing) -> None:
     for party in parties:
-        if (party, file.dataset) not in now.datasets:
-            raise ConfigError(
-                f"{path}: dataset: {party} has not registered {file.dataset!r} (there: `hansa data add`)"
-            )
-    return column_count(now.datasets[parties[0], file.dataset].columns)
+        if (party, dataset) not in now.datasets:
+            raise JobError(f"dataset: {party} has not registered {dataset!r} (there: `hansa data add`)")
+
+
+def _features(known: ProtocolSpec, dataset: str, parties: tuple[str, ...], now: Standing) -> int:
+    """Return how many columns a model sees; of parties with columns of their own, nobody counts them all."""
+    return column_count(now.datasets[parties[0], dataset].columns) if known.names_model else 0
 
 
 def _others(now: Standing) -> str:
@@ -137,8 +171,10 @@ def _others(now: Standing) -> str:
 
 def _settings(known: type, given: Mapping[str, Setting], minimum: int) -> dict[str, Setting]:
     """Return a protocol's settings, with what follows from the rest of the file where it is not said."""
+    has = {field.name for field in fields(known)}
+    if "round_deadline_s" not in has:
+        return dict(given)
     deadline = given.get("round_deadline_s", ROUND_DEADLINE_S)
     silence = float(deadline) + SILENCE_SLACK_S if isinstance(deadline, int | float) else deadline
     usual: dict[str, Any] = {"quorum": minimum, "round_deadline_s": deadline, "silence_s": silence}
-    has = {field.name for field in fields(known)}
     return {**{name: value for name, value in usual.items() if name in has}, **given}
