@@ -94,6 +94,7 @@ class Run:
         aborts: by agent that gave up, why.
         unfinished: agents that did neither, the dead apart; a silent wait, if nothing cut the run short.
         records: (agent, fact) in order.
+        kept: by agent, what it last asked to keep for another job.
         refused: (agent, error) for each event a machine refused.
         trace: one line per happening; equal for equal seeds.
     """
@@ -103,6 +104,7 @@ class Run:
     aborts: dict[str, str]
     unfinished: tuple[str, ...]
     records: tuple[tuple[str, object], ...]
+    kept: dict[str, object]
     refused: tuple[tuple[str, ProtocolError], ...]
     trace: tuple[str, ...] = field(repr=False)
 
@@ -230,6 +232,7 @@ class _Simulation:
         self._results: dict[str, object] = {}
         self._aborts: dict[str, str] = {}
         self._records: list[tuple[str, object]] = []
+        self._kept: dict[str, object] = {}
         self._refused: list[tuple[str, ProtocolError]] = []
         self._trace: list[str] = []
         first: list[tuple[_Agent, tuple[Effect, ...]]] = []
@@ -258,6 +261,7 @@ class _Simulation:
             self._aborts,
             unfinished,
             tuple(self._records),
+            self._kept,
             tuple(self._refused),
             tuple(self._trace),
         )
@@ -370,7 +374,7 @@ class _Simulation:
                 case Record(fact):
                     self._records.append((agent.name, self._known(fact, self._spec.facts)))
                 case Keep(record):
-                    self._known(record, self._spec.kept)  # for another job; a simulation is of one
+                    self._kept[agent.name] = self._known(record, self._spec.kept)
                 case SetTimer(name, after_s):
                     agent.timers[name] = self._now_s + after_s
                     self._schedule(agent.timers[name], _Alarm(agent.name, name, agent.timers[name]))

@@ -18,6 +18,7 @@ from hansa.protocols.vertical.rehearsal import HUB, no_model, rehearse
 from hansa.protocols.vertical.rows import checked_rows, first_coefficients, own_rows
 from hansa.protocols.vertical.settings import LinearSettings, LogisticSettings
 from hansa.protocols.vertical.spec import LINEAR
+from hansa.protocols.workbench import RowsWorkbench
 from tests.protocols.vertical.parts import LINEAR_SMALL, LOGISTIC_SMALL, seats, table, with_settings
 
 
@@ -32,6 +33,10 @@ from tests.protocols.vertical.parts import LINEAR_SMALL, LOGISTIC_SMALL, seats, 
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("penalty", -0.1),
+        ("l1", -0.1),
+        ("holdout", 1.0),
+        ("holdout", float("nan")),
+        ("score_limit", 2.0**41),
         ("tol", float("inf")),
         ("patience", -1),
         ("start_spread", -1.0),
@@ -168,6 +173,26 @@ def test_the_guest_starts_at_random_and_the_hosts_at_nothing() -> None:
     assert least_spread(mine.X @ one, plan) == pytest.approx(needed_spread(mine.targets, plan))
     host = first_coefficients(sitting["shop"], own_rows(sitting["shop"], laid.benches["shop"]), bytes(32))
     assert host.tolist() == [0.0] * 3
+
+
+def test_settings_say_who_plays_which_role() -> None:
+    roles = {name: LINEAR.role_of(LINEAR_SMALL, name) for name in ("bank", "shop", "telco")}
+    assert roles == {"bank": GUEST, "shop": HOST, "telco": HOST}
+    assert (LINEAR.coordinator_role, LINEAR.bench, LINEAR.names_model) == (ARBITER, "aligned", False)
+
+
+def test_a_task_reads_only_the_rows_of_its_block() -> None:
+    columns, y = table(24)
+    y = (y > 0).astype(int)
+    laid, seat = rehearse(columns, y, LOGISTIC_SMALL), seats(columns, y, LOGISTIC_SMALL)["bank"]
+    rows = seat.plan(24).block_rows(1, 0)
+    X, labels = laid.benches["bank"].training()
+    wanted, X = own_rows(seat, laid.benches["bank"]), X.copy()
+    X[np.setdiff1d(np.arange(24), rows)] = np.nan
+    bench = RowsWorkbench(no_model, (X, labels), (X, labels))
+    found = own_rows(seat, bench, rows)
+    assert found.X.tolist() == wanted.X[rows].tolist()
+    assert found.targets.tolist() == wanted.targets[rows].tolist()
 
 
 def test_tasks_that_look_at_rows_say_so() -> None:

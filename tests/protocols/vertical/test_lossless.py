@@ -48,6 +48,28 @@ def test_other_rules_lose_nothing(settings: Any, rule: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_an_l1_penalty_loses_nothing_and_leaves_some_coefficients_at_nothing(
+    settings: Any, rule: str
+) -> None:
+    sparse = with_settings(settings, optimiser=rule, l1=2.0)
+    check(sparse, 16, 2)
+    columns, score = table(16, hosts=2)
+    run = train(columns, labels(score, sparse), sparse)
+    assert any((learned(run.results[name], name, sparse) == 0.0).any() for name in columns)
+
+
+@BOTH
+def test_rows_held_out_change_nothing_about_the_others(settings: Any) -> None:
+    columns, score = table(20, hosts=2)
+    whole = train({name: X[:16] for name, X in columns.items()}, labels(score, settings)[:16], settings)
+    held = train(columns, labels(score, settings), with_settings(settings, holdout=0.2))
+    for name in columns:
+        some, all_ = (learned(run.results[name], name, settings) for run in (held, whole))
+        assert some.tolist() == all_.tolist()
+
+
+@BOTH
 def test_a_full_batch_without_intercept_and_with_a_hidden_loss_loses_nothing(settings: Any) -> None:
     check(with_settings(settings, batch=0, intercept=False, show_loss=False, key="standard"), 12, 1)
 

@@ -26,8 +26,8 @@ from tests.protocols.vertical.parts import (
 PATIENT: dict[str, Any] = {"overdue_s": 80_000.0, "give_up_s": 90_000.0}
 HURRIED: dict[str, Any] = {"overdue_s": 12.0, "give_up_s": 60.0}
 JOBS: dict[str, Any] = {
-    "linear": with_settings(LINEAR_SMALL, epochs=2),
-    "logistic": with_settings(LOGISTIC_SMALL, epochs=2, show_loss=False),
+    "linear": with_settings(LINEAR_SMALL, epochs=2, holdout=0.2),
+    "logistic": with_settings(LOGISTIC_SMALL, epochs=2, holdout=0.2, show_loss=False),
 }
 
 
@@ -38,7 +38,7 @@ def stored(state: object) -> object:
 
 def run_of(job: str, chaos: Chaos, patience: dict[str, Any], **more: Any) -> Run:
     settings = with_settings(JOBS[job], **patience)
-    columns, score = table(17, hosts=2)
+    columns, score = table(21, hosts=2)
     return train(columns, labels(score, settings), settings, chaos, snapshot=stored, **more)
 
 
