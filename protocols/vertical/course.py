@@ -14,7 +14,7 @@ from hansa.protocols.crypto.errors import NotASlot
 from hansa.protocols.crypto.integers import from_bytes
 from hansa.protocols.errors import PeerError
 from hansa.protocols.machine import Compute
-from hansa.protocols.model import FloatArray
+from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.vertical.concluding import CONCLUDE, Conclusion
 from hansa.protocols.vertical.job import Seat
 from hansa.protocols.vertical.messages import Residual, Scores
@@ -50,9 +50,9 @@ class Inbox:
 
     scores: tuple[Scores, ...] = field(default=(), repr=False)
     senders: tuple[str, ...] = ()
-    terms: dict[str, bytes] = field(default_factory=dict, repr=False)
+    terms: dict[str, Array] = field(default_factory=dict, repr=False)
 
-    def of(self, round_: int, block: int) -> dict[str, bytes]:
+    def of(self, round_: int, block: int) -> dict[str, Array]:
         """Return the frames of one block, by host."""
         pairs = zip(self.senders, self.scores, strict=True)
         return {sender: each.frame for sender, each in pairs if (each.round, each.block) == (round_, block)}
@@ -182,7 +182,7 @@ class Course:
         inputs = Residuals(self.place(block), self.widest, self.learner.theta, theirs)
         return self._ask(f"{RESIDUAL}/{self.round}/{block}", RESIDUAL, inputs)
 
-    def folding(self, block: int, frame: bytes) -> Compute:
+    def folding(self, block: int, frame: Array) -> Compute:
         """Ask what a block of residuals adds to our gradient."""
         return self._ask(f"{FOLD}/{self.round}/{block}", FOLD, Folding(self.place(block), frame))
 

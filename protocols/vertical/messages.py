@@ -26,13 +26,14 @@ After the last epoch::
     party   <-- Closed: how good the model is, all digests --  arbiter
 
 Whoever has been held up for a while says so to all but those it waits for: Waiting. Every message carries the
-session. Frames are `crypto.wire`'s.
+session. Frames are `crypto.wire`'s bytes, as uint8 arrays: large arrays
+travel beside their message.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hansa.protocols.errors import PeerError
-from hansa.protocols.model import FloatArray
+from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import UintArray
 from hansa.protocols.vertical.job import Seat
 from hansa.protocols.vertical.settings import Verdict
@@ -84,33 +85,33 @@ class Key:
     over: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Host to guest: a block of its encrypted scores, (rows of the block,)."""
 
     session: bytes
     round: int
     block: int
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Residual:
     """Guest to host: a block of the encrypted residuals under fresh masks, (rows of the block,)."""
 
     session: bytes
     round: int
     block: int
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Masked:
     """Party to arbiter: its encrypted gradient plus residues that are uniform modulo n, packed."""
 
     session: bytes
     round: int
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +123,22 @@ class Opened:
     residues: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LossTerm:
     """Host to guest: its encrypted part of an epoch's loss, (1,)."""
 
     session: bytes
     epoch: int
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LossSum:
     """Guest to arbiter: an epoch's encrypted loss, summed over parties and rows, (1,)."""
 
     session: bytes
     epoch: int
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ from hansa.protocols.crypto import (
 from hansa.protocols.crypto.elements import Objects, objects
 from hansa.protocols.crypto.integers import random_below, to_bytes
 from hansa.protocols.crypto.keygen import SECURITY_BITS
-from hansa.protocols.digest import parameters_digest
+from hansa.protocols.digest import freeze, parameters_digest
 from hansa.protocols.errors import PeerError
 from hansa.protocols.machine import TaskSpec, Workbench
-from hansa.protocols.model import FloatArray
+from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.vertical.guard import check_scores
 from hansa.protocols.vertical.job import (
     PENALTY_BITS,
@@ -144,11 +144,11 @@ class Place:
         return FreshMasks(table_for(key, window), randomness)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """Encrypted numbers for a peer."""
 
-    frame: bytes
+    frame: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +169,7 @@ def score(inputs: Scoring, bench: Workbench, seed: int) -> Frame:
     seat, key = place.seat, place.key()
     shares = seat.slope * (place.own_rows(bench).X @ inputs.theta)
     plain = encode(shares, seat.settings.score_bits, seat.settings.score_limit)
-    return Frame(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE)).to_bytes())
+    return Frame(_framed(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +179,7 @@ class Residuals:
     place: Place
     widest: int
     theta: FloatArray = field(repr=False)
-    frames: tuple[bytes, ...] = field(repr=False)
+    frames: tuple[Array, ...] = field(repr=False)
 
 
 def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
@@ -202,15 +202,15 @@ def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
     shares = seat.slope * (mine.X @ inputs.theta) - targets
     own = encode(shares, settings.score_bits, settings.score_limit)
     read = [_read(frame, key, place.block_size, settings.score_bits, own.limit) for frame in inputs.frames]
-    return Frame((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL)).to_bytes())
+    return Frame(_framed((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL))))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Folding:
     """A block of residuals."""
 
     place: Place
-    frame: bytes = field(repr=False)
+    frame: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +250,13 @@ class Sealing:
     loss: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
     """The masked gradient for the arbiter; our part of the loss, for ourselves and with fresh masks to send."""
 
-    frame: bytes
+    frame: Array = field(repr=False)
     loss: bytes = field(repr=False)
-    term: bytes
+    term: Array = field(repr=False)
 
 
 def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
@@ -280,9 +280,9 @@ def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
     loss = loss + encode([_penalty(place, inputs.theta)], PENALTY_BITS, PENALTY_LIMIT)
     loss = loss + _reread(inputs.loss, key) if inputs.loss else loss
     return Sealed(
-        packed.masked(residues).rerandomised(place.masks(key, SEAL)).to_bytes(),
+        _framed(packed.masked(residues).rerandomised(place.masks(key, SEAL))),
         _kept(loss),
-        loss.rerandomised(place.masks(key, "loss")).to_bytes(),
+        _framed(loss.rerandomised(place.masks(key, "loss"))),
     )
 
 
@@ -299,21 +299,21 @@ def penalised(seat: Seat, theta: FloatArray) -> FloatArray:
     return theta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Totals:
     """The guest's part of an epoch's loss, and those of all hosts."""
 
     place: Place
     loss: bytes = field(repr=False)
-    frames: tuple[bytes, ...] = field(repr=False)
+    frames: tuple[Array, ...] = field(repr=False)
 
 
 def total(inputs: Totals, bench: Workbench, seed: int) -> Frame:
     """Add up all parts of an epoch's loss under fresh masks."""
     key = inputs.place.key()
-    parts = [EncryptedArray.from_bytes(frame, key, (1,)) for frame in inputs.frames]
+    parts = [_array(frame, key, (1,)) for frame in inputs.frames]
     whole = reduce(add, parts, _reread(inputs.loss, key))
-    return Frame(whole.rerandomised(inputs.place.masks(key, TOTAL)).to_bytes())
+    return Frame(_framed(whole.rerandomised(inputs.place.masks(key, TOTAL))))
 
 
 # -- the arbiter's ------------------------------------------------------------------------------------------
@@ -347,12 +347,12 @@ def make_key(inputs: KeyWish, bench: Workbench, seed: int) -> KeyPair:
     return KeyPair(key.to_bytes(), key.public.to_bytes())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Opening:
     """A masked gradient of so many ciphertexts."""
 
     secret: bytes = field(repr=False)
-    frame: bytes = field(repr=False)
+    frame: Array = field(repr=False)
     count: int
 
 
@@ -370,17 +370,17 @@ def open_gradient(inputs: Opening, bench: Workbench, seed: int) -> Residues:
         CiphertextRefused: no such frame, or of another length.
     """
     key = SecretKey.from_bytes(inputs.secret)
-    array = EncryptedArray.from_bytes(inputs.frame, key.public, (inputs.count,))
+    array = _array(inputs.frame, key.public, (inputs.count,))
     width = key.public.ciphertext_bytes // 2
     return Residues(b"".join(to_bytes(int(each), width) for each in array.decrypt_residues(key).tolist()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LossOpening:
     """An epoch's loss, encrypted."""
 
     secret: bytes = field(repr=False)
-    frame: bytes = field(repr=False)
+    frame: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +398,7 @@ def open_loss(inputs: LossOpening, bench: Workbench, seed: int) -> LossOpened:
         PlaintextOverflow: a loss beyond what the guest has stated.
     """
     key = SecretKey.from_bytes(inputs.secret)
-    return LossOpened(float(EncryptedArray.from_bytes(inputs.frame, key.public, (1,)).decrypt(key)[0]))
+    return LossOpened(float(_array(inputs.frame, key.public, (1,)).decrypt(key)[0]))
 
 
 TASKS: dict[str, TaskSpec] = {
@@ -428,13 +428,23 @@ def _check_warmth(inputs: Residuals, bench: Workbench) -> None:
     check_scores(scores, targets, inputs.widest, seat.settings.score_bits)
 
 
-def _read(frame: bytes, key: PublicKey, size: int, bits: int, limit: int) -> EncryptedArray:
-    array = EncryptedArray.from_bytes(frame, key, (size,))
+def _read(frame: Array, key: PublicKey, size: int, bits: int, limit: int) -> EncryptedArray:
+    array = _array(frame, key, (size,))
     if (array.fraction_bits, array.bound) != (bits, limit):
         raise PeerError(
             f"encrypted numbers of another format than {bits} fractional bits and the agreed bound"
         )
     return array
+
+
+def _framed(array: EncryptedArray) -> Array:
+    return freeze(np.frombuffer(array.to_bytes(), np.uint8))
+
+
+def _array(frame: Array, key: PublicKey, shape: tuple[int, ...]) -> EncryptedArray:
+    if frame.dtype != np.uint8 or frame.ndim != 1:
+        raise PeerError(f"a frame of {frame.dtype} and {frame.ndim} dimensions; it is bytes in a row")
+    return EncryptedArray.from_bytes(np.ascontiguousarray(frame).data, key, shape)
 
 
 def _kept(array: EncryptedArray) -> bytes:

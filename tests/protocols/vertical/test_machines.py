@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hansa.protocols.errors import LocalProtocolError, PeerError
@@ -58,6 +59,8 @@ SETTINGS = with_settings(LINEAR_SMALL, epochs=2, holdout=0.2)
 ROWS, HELD_OUT = 17, 4
 COLUMNS = {GUEST: 2, HOST: 3, SECOND: 2}
 
+NOTHING = np.zeros(0, np.uint8)  # a frame that nobody comes to read
+
 
 @cache
 def run() -> Transcript:
@@ -100,15 +103,15 @@ KEY = Key(b"", b"x", ROWS, HELD_OUT, COLUMNS, 0, False)
         (HUB, Gathering, HOST, replace(READY, rows=0), "ready with 0 rows, 4 held out, and 3 columns"),
         (HUB, Gathering, HOST, replace(READY, columns=2**20), "ready with 17 rows"),
         (HUB, Gathering, HOST, replace(READY, held_out=-1), "17 rows, -1 held out"),
-        (HUB, Gathering, HOST, Masked(b"", 0, b""), "sent Masked while Gathering"),
-        (HUB, Serving, HOST, Masked(b"", 1, b""), "asked to open round 1; its next is 0"),
-        (HUB, Serving, HOST, LossSum(b"", 0, b""), "shop sent a loss of epoch 0 in epoch 0"),
-        (HUB, Serving, GUEST, LossSum(b"", 1, b""), "bank sent a loss of epoch 1 in epoch 0"),
+        (HUB, Gathering, HOST, Masked(b"", 0, NOTHING), "sent Masked while Gathering"),
+        (HUB, Serving, HOST, Masked(b"", 1, NOTHING), "asked to open round 1; its next is 0"),
+        (HUB, Serving, HOST, LossSum(b"", 0, NOTHING), "shop sent a loss of epoch 0 in epoch 0"),
+        (HUB, Serving, GUEST, LossSum(b"", 1, NOTHING), "bank sent a loss of epoch 1 in epoch 0"),
         (GUEST, Enrolled, HOST, "word", "sent str, which is no message"),
-        (GUEST, Enrolled, HOST, Scores(SESSION, 0, 0, b""), "another session"),
-        (GUEST, Enrolled, HOST, Scores(b"", 1, 0, b""), "of round 1, expected 0"),
-        (GUEST, Enrolled, HOST, Scores(b"", 0, 9, b""), "of block 9 of 2"),
-        (GUEST, Enrolled, "eve", Scores(b"", 0, 0, b""), "eve sent Scores while Enrolled"),
+        (GUEST, Enrolled, HOST, Scores(SESSION, 0, 0, NOTHING), "another session"),
+        (GUEST, Enrolled, HOST, Scores(b"", 1, 0, NOTHING), "of round 1, expected 0"),
+        (GUEST, Enrolled, HOST, Scores(b"", 0, 9, NOTHING), "of block 9 of 2"),
+        (GUEST, Enrolled, "eve", Scores(b"", 0, 0, NOTHING), "eve sent Scores while Enrolled"),
         (GUEST, Enrolled, HUB, replace(KEY, columns={}), "for other rows or parties"),
         (GUEST, Enrolled, HUB, replace(KEY, rows=16), "for other rows"),
         (GUEST, Enrolled, HUB, replace(KEY, held_out=3), "for other rows"),
@@ -126,12 +129,12 @@ KEY = Key(b"", b"x", ROWS, HELD_OUT, COLUMNS, 0, False)
         (HOST, Inspecting, GUEST, MaskKey(b"", bytes(32)), "bank sent a key of small order for our masks"),
         (HOST, Inspecting, GUEST, MaskKey(b"", b"short"), "bank sent a key of 5 bytes for our masks, not 32"),
         (HOST, Parting, GUEST, MaskKey(b"", bytes(32)), "bank sent its key for masks again"),
-        (GUEST, Working, HOST, Scores(b"", 2, 0, b""), "of round 2, expected 0"),
-        (GUEST, Masking, HOST, Scores(b"", 0, 0, b""), "sent block 0 of round 0 again"),
-        (GUEST, Working, HOST, LossTerm(b"", 0, b""), "its part of epoch 0's loss in round 0"),
-        (HOST, Working, GUEST, Residual(b"", 1, 0, b""), "of round 1, expected 0"),
-        (HOST, Working, GUEST, Residual(b"", 0, 2, b""), "of block 2 of 2"),
-        (HOST, Working, SECOND, Residual(b"", 0, 0, b""), "telco sent Residual while Working"),
+        (GUEST, Working, HOST, Scores(b"", 2, 0, NOTHING), "of round 2, expected 0"),
+        (GUEST, Masking, HOST, Scores(b"", 0, 0, NOTHING), "sent block 0 of round 0 again"),
+        (GUEST, Working, HOST, LossTerm(b"", 0, NOTHING), "its part of epoch 0's loss in round 0"),
+        (HOST, Working, GUEST, Residual(b"", 1, 0, NOTHING), "of round 1, expected 0"),
+        (HOST, Working, GUEST, Residual(b"", 0, 2, NOTHING), "of block 2 of 2"),
+        (HOST, Working, SECOND, Residual(b"", 0, 0, NOTHING), "telco sent Residual while Working"),
         (HOST, Unmasking, HUB, Opened(b"", 1, b""), "opened round 1 in round 0"),
         (HOST, Unmasking, HUB, Opened(b"", 0, b"x"), "opened 1 bytes, expected"),
         (HOST, Unmasking, HUB, Opened(b"", 0, b"\x01" * 64), "opened what is no gradient of ours"),
@@ -140,7 +143,7 @@ KEY = Key(b"", b"x", ROWS, HELD_OUT, COLUMNS, 0, False)
         (HUB, Settling, HOST, Part(b"", b"short"), "a digest again, or one of 5 bytes"),
         (HUB, Settling, HOST, READY, "sent Ready while Settling"),
         (HUB, Serving, HOST, Part(b"", bytes(32)), "sent Part while Serving"),
-        (HOST, Concluding, GUEST, Residual(b"", 6, 0, b""), "sent Residual while Concluding"),
+        (HOST, Concluding, GUEST, Residual(b"", 6, 0, NOTHING), "sent Residual while Concluding"),
     ],
 )
 def test_what_a_peer_may_not_send_is_refused_and_changes_nothing(

@@ -16,7 +16,7 @@ import pytest
 from hansa.protocols.crypto import EncryptedArray, PublicKey, SecretKey
 from hansa.protocols.crypto.decryption import signed
 from hansa.protocols.crypto.integers import inverse, to_bytes
-from hansa.protocols.model import FloatArray
+from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import decode64, public_key
 from hansa.protocols.vertical import messages
 from hansa.protocols.vertical.concluding import MASK_KEY, part_digest
@@ -89,11 +89,13 @@ class Oracle:
             for inputs, _ in self.run.asked(name, "seal")
         }
 
-    def numbers(self, frame: bytes) -> FloatArray:
-        return EncryptedArray.from_bytes(frame, self.public).decrypt(self.key)
+    def numbers(self, frame: Array) -> FloatArray:
+        return EncryptedArray.from_bytes(frame.data, self.public).decrypt(self.key)
 
-    def ciphertexts(self, frame: bytes) -> list[int]:
-        numbers: list[int] = EncryptedArray.from_bytes(frame, self.public).ciphertexts.reshape(-1).tolist()
+    def ciphertexts(self, frame: Array) -> list[int]:
+        numbers: list[int] = (
+            EncryptedArray.from_bytes(frame.data, self.public).ciphertexts.reshape(-1).tolist()
+        )
         return numbers
 
     def share(self, name: str, message: Scores | Residual) -> FloatArray:
@@ -119,7 +121,7 @@ class Oracle:
         batch = round_ % self.plan.batches
         parts = []
         for block in range(self.plan.blocks(batch)):
-            d = self.residuals(Residual(b"", round_, block, b""))
+            d = self.residuals(Residual(b"", round_, block, np.zeros(0, np.uint8)))
             parts.append(self.rows[name].X[self.plan.block_rows(batch, block)].T @ d)
         return np.asarray(sum(parts))
 
@@ -269,8 +271,9 @@ def test_nobody_ever_holds_what_another_keeps(job: str) -> None:
         assert not any(run.results[other].salt in raw for other in others)
         thetas = {all_.thetas[other, 1].tobytes() for other in others}
         assert not thetas & arrays
-        held = {part.tobytes() for _, _, each in run.of(HeldOut) for part in (each.shares, each.labels)}
-        assert name != HUB or arrays == held
+        sums = {part.tobytes() for _, _, each in run.of(HeldOut) for part in (each.shares, each.labels)}
+        asked = {each.frame.tobytes() for _, _, each in [*run.of(Masked), *run.of(LossSum)]}
+        assert name != HUB or arrays == sums | asked
         floats = [each for each in values if isinstance(each, float)]
         settings = {each for each in contents(JOBS[job]) if isinstance(each, float)}
         losses = {out.loss for _, out in run.asked(HUB, "open-loss")}
@@ -293,8 +296,10 @@ def test_the_public_key_alone_reads_no_ciphertext_that_travels(job: str) -> None
     all_ = oracle(job)
     n = all_.public.n
     framed = (Scores, Residual, Masked, LossTerm, LossSum)
-    frames = {each.frame for _, _, each in all_.run.messages if isinstance(each, framed)}
-    masks = [c % n for frame in frames for c in all_.ciphertexts(frame)]
+    frames = {
+        each.frame.tobytes(): each.frame for _, _, each in all_.run.messages if isinstance(each, framed)
+    }
+    masks = [c % n for frame in frames.values() for c in all_.ciphertexts(frame)]
     assert len(masks) > 50
     assert 1 not in masks
     assert len(set(masks)) == len(masks)
