@@ -13,12 +13,13 @@ from hansa.protocols.inference.part import OwnPart
 from hansa.protocols.machine import Compute, TaskSpec, Workbench
 from hansa.protocols.model import Array, BoolArray, FloatArray
 from hansa.protocols.pairwise import encode64, masks
+from hansa.protocols.vertical.job import hashed
 
 LIST = "list"
 FIND = "find"
 SHARE = "share"
 
-PURPOSE = "scores"
+PURPOSE_DOMAIN = b"hansa/inference/scores/1\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,15 @@ class Numbers:
     numbers: Array = field(repr=False)
 
 
+def purpose(ids: Sequence[str]) -> str:
+    """Return what masks are for: just these rows, in this order.
+
+    A guest that asked one host for other rows than another would get sums from which it learns how a single host's
+    parts differ. Masks for different rows don't cancel.
+    """
+    return hashed(PURPOSE_DOMAIN, tuple(ids)).hex()
+
+
 def share_scores(inputs: Scoring, bench: Workbench, seed: int) -> Numbers:
     """Multiply our columns with our coefficients, encode, mask.
 
@@ -116,7 +126,7 @@ def share_scores(inputs: Scoring, bench: Workbench, seed: int) -> Numbers:
     numbers = encode64(scores, settings.score_bits, settings.score_limit)
     if inputs.keys:
         secret = mask_secret(inputs.secret)
-        numbers += masks(secret, seat.me, inputs.keys, seat.session, PURPOSE, len(numbers))
+        numbers += masks(secret, seat.me, inputs.keys, seat.session, purpose(inputs.ids), len(numbers))
     return Numbers(freeze(numbers))
 
 

@@ -18,6 +18,7 @@ from hansa.protocols.inference.job import InferenceSettings, Seat, mask_secret
 from hansa.protocols.inference.messages import Answer, Ask, Chosen, Due, Known, MaskKey, Share
 from hansa.protocols.inference.rehearsal import Rehearsal, rehearse
 from hansa.protocols.inference.spec import INFERENCE
+from hansa.protocols.inference.tasks import purpose
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import UintArray, decode64, encode64, masks, public_key
 from tests.protocols.inference.parts import (
@@ -78,7 +79,8 @@ class Oracle:
         keys = {peer: public_key(self.secrets[peer]) for peer in self.sharers if peer != name}
         if not keys:
             return np.zeros(len(self.rows), np.uint64)
-        return masks(self.secrets[name], name, keys, self.seat.session, "scores", len(self.rows))
+        asked = purpose([IDS[row] for row in self.rows])
+        return masks(self.secrets[name], name, keys, self.seat.session, asked, len(self.rows))
 
     def answers(self) -> list[int]:
         if self.settings.output == "label":
