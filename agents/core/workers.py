@@ -1,8 +1,8 @@
 """Where does arithmetic run that would keep every other thread waiting? In processes of their own.
 
 They start with the first such task, one for each core that the agent may use, and end after a minute without
-work, or with the agent, even one that was killed. A worker that dies takes the task in hand with it: that is done
-again.
+work, or with the agent, even one that was killed. A worker that dies takes what all of them have in hand with it:
+that is done again.
 """
 
 import os
@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from loky import ProcessPoolExecutor
+
+from hansa.agents.errors import AgentError
 
 IDLE_S = 60.0  # after which a worker without a task ends
 TRIES = 3  # of a task whose worker died
@@ -41,7 +43,7 @@ class WorkerProcesses(Executor):
     def submit(
         self, fn: Callable[..., Outcome], /, *args: Any, **kwargs: Any
     ) -> "Future[Outcome]":  # the base class's own names and types
-        """Run a function in a worker.
+        """Run a function in a worker; the future ends with AgentError if that died time and again.
 
         Raises:
             RuntimeError: after `shutdown`.
@@ -88,8 +90,11 @@ class WorkerProcesses(Executor):
         error = future.exception()
         if error is None:
             outcome.set_result(future.result())
-        elif not isinstance(error, BrokenExecutor) or tries == 1 or self._closed:
+        elif not isinstance(error, BrokenExecutor) or self._closed:
             outcome.set_exception(error)
+        elif tries == 1:
+            died = f"the process at work on it died {TRIES} times; has this machine memory enough?"
+            outcome.set_exception(AgentError(died))
         else:
             with self._lock:
                 if self._pool is pool:
