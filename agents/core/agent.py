@@ -215,13 +215,18 @@ class Agent:
         finally:
             self._requests.close()
             with ExitStack() as each:  # the next even if one fails
+                each.callback(self._workshop.close)
                 each.callback(self.clerk.store.close)
                 each.callback(self._journal.close)
                 each.callback(self._transport.close)
 
     # --- what a person or program asks of it --------------------------------------------------------------
-    def submit(self, spec: JobSpec) -> None:
+    def submit(self, spec: JobSpec, wanted: tuple[str, ...] = ()) -> None:
         """Propose a job; it begins with the next step.
+
+        Args:
+            spec: the job.
+            wanted: ids of the rows that it is to ask for, if not for all; nobody is told but who is asked.
 
         Raises:
             JobError: the name is taken, or protocol, model or settings can't be.
@@ -230,7 +235,7 @@ class Agent:
         check_proposal(spec, self.name, self.clerk.standing)
         if self.knows(spec.job):
             raise JobError(f"job {spec.job!r}: a job of this name exists already")
-        self._requests.add(lambda: self._machines.propose(spec))
+        self._requests.add(lambda: self._machines.propose(spec, wanted))
 
     def cancel(self, job: str, reason: str) -> None:
         """Abort a job that this agent coordinates, or leave one that it takes part in."""

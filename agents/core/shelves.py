@@ -1,14 +1,18 @@
 """How do worker processes come to our rows without a copy each? They find them in files, mapped into memory.
 
-The files lie in a folder of the home that only its user can read, from a job's first task to its end; a daemon
-that was killed leaves them, and empties the folder when it starts again.
+The files lie in a folder of the home that only its user can read, from a job's first task to its end, or the
+agent's; one that was killed leaves them, and empties the folder when it starts again.
 """
 
+import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,23 +72,40 @@ class Shelves:
             return self._benches[session]
 
     def clear(self, session: str) -> None:
-        """Put a job's rows away."""
+        """Put a job's rows away, now or when they have been laid out."""
         with self._lock:
             found = self._benches.pop(session, None)
-        if found is not None and self._folder is not None:
-            found.add_done_callback(lambda _: shutil.rmtree(self._place(session), ignore_errors=True))
+        if found is not None:
+            found.add_done_callback(_put_away)
 
-    def _place(self, session: str) -> Path:
-        assert self._folder is not None
-        return self._folder / session
+    def close(self) -> None:
+        """Put all rows away."""
+        for session in list(self._benches):
+            self.clear(session)
 
     def _shelve(self, session: str, make: Callable[[], Workbench]) -> Workbench:
         bench = make()
         if self._folder is None or not isinstance(bench, AlignedWorkbench):
             return bench
-        place = self._place(session)
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        for name, array in zip(PARTS, (*bench.training(), *bench.holdout()), strict=True):
-            np.save(place / f"{name}.npy", array, allow_pickle=False)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A name of its own: an agent that was built anew in this process shares no file with its predecessor.
+        place = Path(tempfile.mkdtemp(prefix=f"{session}.", dir=self._folder))
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, place, ignore_errors=True)
+            for name, array in zip(PARTS, (*bench.training(), *bench.holdout()), strict=True):
+                _save(place / f"{name}.npy", array)
+            undo.pop_all()
         return ShelvedWorkbench(place, bench.preparation())
+
+
+def _save(path: Path, array: Array) -> None:
+    """Write an array into a new file that only we can read, whatever the umask."""
+    with open(path, "xb", opener=partial(os.open, mode=0o600)) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _put_away(found: "Future[Workbench]") -> None:
+    """Remove the files of a bench that has been made; one that failed has left none."""
+    bench = None if found.cancelled() or found.exception() else found.result()
+    if isinstance(bench, ShelvedWorkbench):
+        shutil.rmtree(bench.folder, ignore_errors=True)

@@ -98,6 +98,10 @@ class Workshop:
         """Put away what tasks of a job had been lent."""
         self._shelves.clear(session)
 
+    def close(self) -> None:
+        """Put away what all tasks had been lent; nobody waits for the ends of those under way."""
+        self._shelves.close()
+
     def _hand_over(
         self,
         task: TaskSpec,
@@ -115,6 +119,8 @@ class Workshop:
         future.add_done_callback(finish)
 
     def _finish(self, session: str, effect: Compute, done: "Future[Done | Failure]") -> None:
+        if done.cancelled():
+            return  # the executor is closing, and so are we: the journal has the task
         error = done.exception()
         match done.result() if error is None else failure(error):
             case Done(result, took_s):
@@ -163,7 +169,3 @@ def failure(error: BaseException) -> Failure:
 
 def _given(bench: Workbench) -> Workbench:
     return bench
-
-
-def _no_bench() -> Workbench:
-    return BareWorkbench()
