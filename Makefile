@@ -13,6 +13,7 @@ install: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/hansa demo horizontal --folder hansa-demo --replace
 	$(BIN)/hansa demo vertical --folder hansa-demo-vertical --replace
+	$(BIN)/hansa demo lending --folder hansa-demo-lending --replace
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --durations=10
@@ -54,7 +55,7 @@ soak: $(STAMP)
 	HANSA_SEEDS=10000 $(BIN)/python -m pytest -n $(JOBS) tests/simulation
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis hansa-demo
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis hansa-demo hansa-demo-vertical hansa-demo-lending
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hansa needs Python 3.11 or newer; set PYTHON=python3.x"; exit 1; }

@@ -87,6 +87,19 @@ def vertical(folder: Path, replace: bool, seed: int, pot: str) -> None:
 
 
 @demo.command()
+@folder_option("hansa-demo-lending")
+@replace_option
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Of who borrows where."
+)
+def lending(folder: Path, replace: bool, seed: int) -> None:
+    """Five banks find who borrows at three or more of them, each among its own customers only."""
+    from hansa.agents.demo.lending import run_demo
+
+    run_demo(folder, replace=replace, seed=seed, console=Console())
+
+
+@demo.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @seed_option
 def data(folder: Path, seed: int) -> None:
