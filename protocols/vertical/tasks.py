@@ -1,10 +1,6 @@
-"""The heavy work of vertical regression: pure functions of their inputs, and of our own rows where they say so.
+"""The heavy work of vertical regression: pure functions of their inputs, and of our own rows where they say so."""
 
-Numbers that are still under encryption and only wait for our own next task are kept as a frame too, but marked as
-not blinded when they are read again, so that none can leave without fresh masks.
-"""
-
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -26,10 +22,10 @@ from hansa.protocols.crypto import (
 from hansa.protocols.crypto.elements import Objects, objects
 from hansa.protocols.crypto.integers import random_below, to_bytes
 from hansa.protocols.crypto.keygen import SECURITY_BITS
-from hansa.protocols.digest import freeze, parameters_digest
-from hansa.protocols.errors import PeerError
+from hansa.protocols.digest import parameters_digest
 from hansa.protocols.machine import TaskSpec, Workbench
 from hansa.protocols.model import Array, FloatArray
+from hansa.protocols.vertical.frames import framed, kept, read_frame, reread, unframed
 from hansa.protocols.vertical.guard import check_scores
 from hansa.protocols.vertical.job import (
     PENALTY_BITS,
@@ -169,7 +165,7 @@ def score(inputs: Scoring, bench: Workbench, seed: int) -> Frame:
     seat, key = place.seat, place.key()
     shares = seat.slope * (place.own_rows(bench).X @ inputs.theta)
     plain = encode(shares, seat.settings.score_bits, seat.settings.score_limit)
-    return Frame(_framed(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE))))
+    return Frame(framed(EncryptedArray.encrypt(key, plain, place.masks(key, SCORE))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,8 +197,10 @@ def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
     targets = (0.5 if seat.logistic else 1.0) * mine.targets
     shares = seat.slope * (mine.X @ inputs.theta) - targets
     own = encode(shares, settings.score_bits, settings.score_limit)
-    read = [_read(frame, key, place.block_size, settings.score_bits, own.limit) for frame in inputs.frames]
-    return Frame(_framed((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL))))
+    read = [
+        read_frame(frame, key, place.block_size, settings.score_bits, own.limit) for frame in inputs.frames
+    ]
+    return Frame(framed((reduce(add, read) + own).rerandomised(place.masks(key, RESIDUAL))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,14 +228,14 @@ def fold(inputs: Folding, bench: Workbench, seed: int) -> Partial:
     place = inputs.place
     seat, key = place.seat, place.key()
     settings, mine = seat.settings, place.own_rows(bench)
-    d = _read(inputs.frame, key, place.block_size, settings.score_bits, seat.residual_limit())
+    d = read_frame(inputs.frame, key, place.block_size, settings.score_bits, seat.residual_limit())
     columns = encode(mine.X, settings.feature_bits, settings.feature_limit).T
     loss = b""
     if seat.me == seat.guest:
         weight = 1.0 if seat.logistic else 0.5
         targets = encode(-weight * mine.targets, settings.score_bits, settings.score_limit)
-        loss = _kept((targets @ d).reshape(1))
-    return Partial(_kept(columns @ d), loss)
+        loss = kept((targets @ d).reshape(1))
+    return Partial(kept(columns @ d), loss)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -270,19 +268,19 @@ def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
     """
     place = inputs.place
     seat, key = place.seat, place.key()
-    gradient = reduce(add, (_reread(each.gradient, key) for each in inputs.partials))
+    gradient = reduce(add, (reread(each.gradient, key) for each in inputs.partials))
     packing = seat.packing(key, seat.plan(place.rows).size(place.batch))
     packed = packing.pack(gradient, place.masks(key, "pack"))
     residues = masking_residues(place.secret, place.round, key, len(packed))
     loss = (encode(0.5 * inputs.theta, THETA_BITS, THETA_LIMIT) @ gradient).reshape(1)
     for each in inputs.partials:
-        loss = loss + _reread(each.loss, key) if each.loss else loss
+        loss = loss + reread(each.loss, key) if each.loss else loss
     loss = loss + encode([_penalty(place, inputs.theta)], PENALTY_BITS, PENALTY_LIMIT)
-    loss = loss + _reread(inputs.loss, key) if inputs.loss else loss
+    loss = loss + reread(inputs.loss, key) if inputs.loss else loss
     return Sealed(
-        _framed(packed.masked(residues).rerandomised(place.masks(key, SEAL))),
-        _kept(loss),
-        _framed(loss.rerandomised(place.masks(key, "loss"))),
+        framed(packed.masked(residues).rerandomised(place.masks(key, SEAL))),
+        kept(loss),
+        framed(loss.rerandomised(place.masks(key, "loss"))),
     )
 
 
@@ -311,9 +309,9 @@ class Totals:
 def total(inputs: Totals, bench: Workbench, seed: int) -> Frame:
     """Add up all parts of an epoch's loss under fresh masks."""
     key = inputs.place.key()
-    parts = [_array(frame, key, (1,)) for frame in inputs.frames]
-    whole = reduce(add, parts, _reread(inputs.loss, key))
-    return Frame(_framed(whole.rerandomised(inputs.place.masks(key, TOTAL))))
+    parts = [unframed(frame, key, (1,)) for frame in inputs.frames]
+    whole = reduce(add, parts, reread(inputs.loss, key))
+    return Frame(framed(whole.rerandomised(inputs.place.masks(key, TOTAL))))
 
 
 # -- the arbiter's ------------------------------------------------------------------------------------------
@@ -370,7 +368,7 @@ def open_gradient(inputs: Opening, bench: Workbench, seed: int) -> Residues:
         CiphertextRefused: no such frame, or of another length.
     """
     key = SecretKey.from_bytes(inputs.secret)
-    array = _array(inputs.frame, key.public, (inputs.count,))
+    array = unframed(inputs.frame, key.public, (inputs.count,))
     width = key.public.ciphertext_bytes // 2
     return Residues(b"".join(to_bytes(int(each), width) for each in array.decrypt_residues(key).tolist()))
 
@@ -398,7 +396,7 @@ def open_loss(inputs: LossOpening, bench: Workbench, seed: int) -> LossOpened:
         PlaintextOverflow: a loss beyond what the guest has stated.
     """
     key = SecretKey.from_bytes(inputs.secret)
-    return LossOpened(float(_array(inputs.frame, key.public, (1,)).decrypt(key)[0]))
+    return LossOpened(float(unframed(inputs.frame, key.public, (1,)).decrypt(key)[0]))
 
 
 TASKS: dict[str, TaskSpec] = {
@@ -426,33 +424,6 @@ def _check_warmth(inputs: Residuals, bench: Workbench) -> None:
         parts.append((rows.X @ inputs.theta, rows.targets))
     scores, targets = (np.concatenate(each) for each in zip(*parts, strict=True))
     check_scores(scores, targets, inputs.widest, seat.settings.score_bits)
-
-
-def _read(frame: Array, key: PublicKey, size: int, bits: int, limit: int) -> EncryptedArray:
-    array = _array(frame, key, (size,))
-    if (array.fraction_bits, array.bound) != (bits, limit):
-        raise PeerError(
-            f"encrypted numbers of another format than {bits} fractional bits and the agreed bound"
-        )
-    return array
-
-
-def _framed(array: EncryptedArray) -> Array:
-    return freeze(np.frombuffer(array.to_bytes(), np.uint8))
-
-
-def _array(frame: Array, key: PublicKey, shape: tuple[int, ...]) -> EncryptedArray:
-    if frame.dtype != np.uint8 or frame.ndim != 1:
-        raise PeerError(f"a frame of {frame.dtype} and {frame.ndim} dimensions; it is bytes in a row")
-    return EncryptedArray.from_bytes(np.ascontiguousarray(frame).data, key, shape)
-
-
-def _kept(array: EncryptedArray) -> bytes:
-    return array.header().to_bytes() + array.body()
-
-
-def _reread(kept: bytes, key: PublicKey) -> EncryptedArray:
-    return replace(EncryptedArray.from_bytes(kept, key), blinded=False)
 
 
 def _penalty(place: Place, theta: FloatArray) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hansa.protocols.crypto import PublicKey
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
@@ -22,6 +23,7 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.vertical import arbiter, party
 from hansa.protocols.vertical.arbiter import Gathering, Keying, Serving
+from hansa.protocols.vertical.frames import unframed
 from hansa.protocols.vertical.job import Ended, Seat
 from hansa.protocols.vertical.messages import (
     EpochClosed,
@@ -337,3 +339,14 @@ def test_scores_of_another_format_than_agreed_end_the_job() -> None:
     bench = rehearse(columns, y, SETTINGS).benches[GUEST]
     with pytest.raises(PeerError, match="another format than 30 fractional bits"):
         residual(replace(asked, place=other), bench, 0)
+
+
+@pytest.mark.parametrize("frame", [np.zeros(8), np.zeros((2, 4), np.uint8)])
+def test_a_frame_that_is_no_row_of_bytes_is_refused(frame: Any) -> None:
+    with pytest.raises(PeerError, match="it is bytes in a row"):
+        unframed(frame, oracle_key(), (1,))
+
+
+def oracle_key() -> PublicKey:
+    """Return the public key of the run."""
+    return PublicKey.from_bytes(sent(Key, HUB, HOST).public)
