@@ -38,6 +38,7 @@ def lend(
     registry: ModelRegistry,
     datasets: Datasets,
     aligned: AlignedRows | None = None,
+    wanted: tuple[str, ...] = (),
 ) -> Workbench:
     """Return what this agent lends to the tasks of its role.
 
@@ -48,6 +49,7 @@ def lend(
         registry: the models that jobs may name.
         datasets: by name, how to read our rows.
         aligned: in which order, if the protocol asks for the order of an alignment.
+        wanted: ids of the rows that a job of ours asks for, if not for all.
 
     Raises:
         AgentError: the data set is gone, has other columns than the job, too few rows, or has changed since it was
@@ -73,7 +75,7 @@ def lend(
             return aligned_bench(dataset, aligned.rows, holdout, guest, spec.classes)
         case "lookup":
             own = brief.settings.rows if brief.me == brief.coordinator else ""  # type: ignore[attr-defined]
-            return lookup_bench(_read(own or spec.dataset, datasets))
+            return lookup_bench(_read(own or spec.dataset, datasets), wanted)
 
 
 def training_bench(

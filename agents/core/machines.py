@@ -26,6 +26,7 @@ from hansa.agents.core.policy import objection, read_settings
 from hansa.agents.core.quota import Quota
 from hansa.agents.core.restored import PATIENCE_S
 from hansa.agents.core.timers import Timers
+from hansa.agents.core.wanted import Wanted
 from hansa.agents.core.workshop import Ended, Workshop
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import JobError
@@ -126,6 +127,7 @@ class Machines:
         self._labour = Labour(desk, blobs, workshop, detach_bytes)
         self._offered = Offered(desk, journal)
         self._quota = Quota(desk, journal)
+        self._wanted = Wanted(desk, journal)
         self._early = Early(desk, blobs, journal, detach_bytes)
         self._restore()
 
@@ -223,11 +225,17 @@ class Machines:
         return self._timers.next()
 
     # --- what happens to them -----------------------------------------------------------------------------
-    def propose(self, spec: JobSpec) -> None:
-        """Begin a job as its coordinator; one of a name that is known already is dropped."""
+    def propose(self, spec: JobSpec, wanted: tuple[str, ...] = ()) -> None:
+        """Begin a job as its coordinator; one of a name that is known already is dropped.
+
+        Args:
+            spec: the job.
+            wanted: ids of the rows that it is to ask for, if not for all.
+        """
         if spec.job in self._jobs:
             log.error("%s: job %s was submitted twice", self._desk.name, spec.job)
             return
+        self._wanted.note(spec.job, wanted)
         self._coordinate(spec.job, coordination.propose(spec))
 
     def offered(self, session: str, sender: str, spec: JobSpec) -> None:
@@ -485,6 +493,7 @@ class Machines:
     def _stop_role(self, session: str) -> None:
         """Forget a role, its secrets, its tasks and its timers."""
         self._roles.pop(session, None)
+        self._wanted.forget(session)
         self._drop_snapshot(session, "role")
         self._desk.changes.drop("role", session.encode())
         self._timers.drop_all(session, "role")
@@ -516,7 +525,10 @@ class Machines:
         """Return how a role's tasks come to what they may use here; it is made where it is needed."""
         role = self._roles[session]
         spec = self._jobs[session].spec
-        return partial(lend, spec, role.spec, role.brief, self._registry, self._datasets, role.aligned)
+        wanted = self._wanted.of(session)
+        return partial(
+            lend, spec, role.spec, role.brief, self._registry, self._datasets, role.aligned, wanted
+        )
 
     # --- the journal --------------------------------------------------------------------------------------
     def _drop_snapshot(self, session: str, slot: str) -> None:

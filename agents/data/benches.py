@@ -119,8 +119,12 @@ def aligned_bench(
     return AlignedWorkbench(X_train, y[train], X_test, y[test], preparation)
 
 
-def lookup_bench(dataset: Dataset) -> Workbench:
+def lookup_bench(dataset: Dataset, only: Sequence[str] = ()) -> Workbench:
     """Return a party's bench for serving rows by id.
+
+    Args:
+        dataset: ours.
+        only: ids of the rows to be lent, in this order, as far as we have them; none: all.
 
     Raises:
         DataError: two rows' ids are one, once Unicode's spellings are normalised; names the rows.
@@ -133,6 +137,9 @@ def lookup_bench(dataset: Dataset) -> Workbench:
                 f"{dataset.source}: row {row + dataset.first_row}: its id stands in row "
                 f"{first + dataset.first_row} too, once both are normalised"
             )
+    if only:
+        wanted = dict.fromkeys(normalised(each) for each in only)
+        places = {each: places[each] for each in wanted if each in places}
     return LookupWorkbench(dataset, places)
 
 
