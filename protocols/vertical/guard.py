@@ -108,9 +108,9 @@ def check_columns(X: FloatArray, plan: Plan) -> None:
     Raises:
         ConstantColumn, DependentColumn, LoneRowColumn, OutlyingRow: with the column, counted from 0.
     """
-    for column, odd in enumerate(_odd_rows(X)):
-        if odd == 0:
-            raise ConstantColumn(f"column {column} has no variance: leave it out")
+    (constant,) = np.nonzero(X.max(axis=0) == X.min(axis=0))
+    if constant.size:
+        raise ConstantColumn(f"column {constant[0]} has no variance: leave it out")
     leftover = np.abs(np.diag(_triangle(_blocks(X, _lengths(X)))))
     if leftover.min() < TINY:
         raise DependentColumn(
@@ -118,12 +118,7 @@ def check_columns(X: FloatArray, plan: Plan) -> None:
         )
     for number in range(plan.batches):
         batch = X[plan.batch_rows(number)]
-        for column, odd in enumerate(_odd_rows(batch)):
-            if 0 < odd < FEWEST_ODD_ROWS:
-                rows = "one row" if odd == 1 else f"{odd} rows"
-                raise LoneRowColumn(
-                    f"column {column} differs in {rows} only of batch {number}: leave it out, or larger batches"
-                )
+        _check_handfuls(batch, number)
         _check_leverage(batch, number)
 
 
@@ -219,9 +214,37 @@ def _values(scores: FloatArray) -> int:
     return len(np.unique(np.rint(scores / step) if step > 0 else scores))
 
 
-def _odd_rows(X: FloatArray) -> list[int]:
-    """Return, for each column, how many rows differ from its most frequent value."""
-    return [len(X) - int(np.unique(column, return_counts=True)[1].max()) for column in X.T]
+def _check_handfuls(batch: FloatArray, number: int) -> None:
+    """Look for columns that differ from their most frequent value in a few rows, and for pairs of flags."""
+    flags = []
+    for column, values in enumerate(batch.T):
+        counts = np.unique(values, return_counts=True)[1]
+        odd = len(values) - int(counts.max())
+        if 0 < odd < FEWEST_ODD_ROWS:
+            rows = "one row" if odd == 1 else f"{odd} rows"
+            raise LoneRowColumn(
+                f"column {column} differs in {rows} only of batch {number}: leave it out, or larger batches"
+            )
+        if len(counts) == 2:
+            flags.append(column)
+    for one, other in _nearly_alike(batch[:, flags]):
+        raise LoneRowColumn(
+            f"columns {flags[one]} and {flags[other]} say the same but for a few rows of batch {number}: "
+            f"leave one out"
+        )
+
+
+def _nearly_alike(flags: FloatArray) -> list[list[int]]:
+    """Return pairs of columns of two values each that agree, or disagree, in all but a few rows."""
+    highest, together = flags.max(axis=0), np.zeros((flags.shape[1], flags.shape[1]))
+    for at in range(0, len(flags), BLOCK):
+        ones = (flags[at : at + BLOCK] == highest).astype(np.float64)
+        together += ones.T @ ones
+    counts = np.diag(together)
+    differ = counts[:, None] + counts - 2 * together
+    few = np.minimum(differ, len(flags) - differ)
+    pairs: list[list[int]] = np.argwhere(np.triu((few > 0) & (few < FEWEST_ODD_ROWS), 1)).tolist()
+    return pairs
 
 
 def _check_leverage(batch: FloatArray, number: int) -> None:

@@ -100,6 +100,23 @@ def test_a_column_is_refused_if_and_only_if_too_few_rows_differ_in_it(
         guard.check_columns(X, ALL)
 
 
+@given(SEEDS, st.integers(1, 2 * guard.FEWEST_ODD_ROWS), st.booleans(), st.floats(0.1, 3))
+def test_flags_are_refused_if_and_only_if_they_say_nearly_the_same(
+    seed: int, odd: int, inverted: bool, size: float
+) -> None:
+    X = normal(seed)
+    X[:, 1] = X[:, 0] > 0
+    flipped = np.random.default_rng(seed).permutation(ROWS)[:odd]
+    X[:, 3] = X[:, 1]
+    X[flipped, 3] = 1 - X[flipped, 3]
+    X[:, 3] = size * (1 - X[:, 3] if inverted else X[:, 3]) - 0.4
+    if odd >= guard.FEWEST_ODD_ROWS:
+        guard.check_columns(X, ALL)
+        return
+    with pytest.raises(LoneRowColumn, match="columns 1 and 3 say the same but for a few rows of batch 0"):
+        guard.check_columns(X, ALL)
+
+
 def test_a_column_may_be_constant_in_one_batch_but_not_differ_in_a_few_of_its_rows() -> None:
     plan, X = Plan(600, 300, 64, 1), normal(1, rows=600)
     X[:, 0] = 0.0
