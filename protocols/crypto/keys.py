@@ -15,11 +15,16 @@ of key differ in where masks come from:
 
 All three make ordinary Paillier ciphertexts: any implementation decrypts them. `keygen.py` makes keys;
 `decryption.py` uses them. Secret keys don't show their numbers in a repr, and no error quotes them.
+
+Checking a key takes milliseconds, a task may take one, and a job's tasks all have the same key: `from_bytes` of a
+public key is computed once for the keys that a process has read last. Secret keys are read anew each time; who
+wants to hold on to one does so itself.
 """
 
 import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 
 from hansa.protocols.crypto.errors import KeyRefused
 from hansa.protocols.crypto.integers import big, from_bytes, gcd, inverse, is_prime, jacobi, powmod, to_bytes
@@ -28,6 +33,7 @@ PUBLIC_DOMAIN = b"hansa/paillier-public/1\x00"
 SECRET_DOMAIN = b"hansa/paillier-secret/1\x00"
 LENGTH_BYTES = 4  # of the two bit counts in a key's bytes
 MAXIMAL_BITS = 16_384  # a peer's key beyond this would only keep us busy
+PUBLIC_KEYS_KEPT = 8
 
 
 class KeyKind(IntEnum):
@@ -96,23 +102,7 @@ class PublicKey:
         Raises:
             KeyRefused: not its bytes, or numbers that make no key.
         """
-        prefix = len(PUBLIC_DOMAIN)
-        header = prefix + 1 + 2 * LENGTH_BYTES
-        if len(data) < header or data[:prefix] != PUBLIC_DOMAIN:
-            raise KeyRefused("these bytes are no Paillier public key of this version")
-        if data[prefix] not in set(KeyKind):
-            raise KeyRefused(f"a Paillier key of unknown kind {data[prefix]}; a newer hansa may know it")
-        bits, randomness_bits = (
-            int.from_bytes(data[start : start + LENGTH_BYTES], "big")
-            for start in (prefix + 1, prefix + 1 + LENGTH_BYTES)
-        )
-        length = (bits + 7) // 8
-        if bits > MAXIMAL_BITS or len(data) != header + 3 * length:
-            raise KeyRefused(f"a public key of {bits} bits does not have {len(data)} bytes")
-        n, h_s = from_bytes(data[header : header + length]), from_bytes(data[header + length :])
-        if n.bit_length() != bits:
-            raise KeyRefused(f"the key says {bits} bits, its modulus has {n.bit_length()}")
-        return cls(KeyKind(data[prefix]), n, h_s, randomness_bits)
+        return _public_key(data)
 
     def _check(self) -> None:
         if self.n < 15 or self.n % 2 == 0 or is_prime(self.n):
@@ -202,3 +192,24 @@ class SecretKey:
                 (prime - 1) % (2 * alpha) or powmod(self.public.h_s, 2 * alpha, prime * prime) != 1
             ):
                 raise KeyRefused("the subgroup's orders are not those of the public key")
+
+
+@lru_cache(maxsize=PUBLIC_KEYS_KEPT)
+def _public_key(data: bytes) -> PublicKey:
+    prefix = len(PUBLIC_DOMAIN)
+    header = prefix + 1 + 2 * LENGTH_BYTES
+    if len(data) < header or data[:prefix] != PUBLIC_DOMAIN:
+        raise KeyRefused("these bytes are no Paillier public key of this version")
+    if data[prefix] not in set(KeyKind):
+        raise KeyRefused(f"a Paillier key of unknown kind {data[prefix]}; a newer hansa may know it")
+    bits, randomness_bits = (
+        int.from_bytes(data[start : start + LENGTH_BYTES], "big")
+        for start in (prefix + 1, prefix + 1 + LENGTH_BYTES)
+    )
+    length = (bits + 7) // 8
+    if bits > MAXIMAL_BITS or len(data) != header + 3 * length:
+        raise KeyRefused(f"a public key of {bits} bits does not have {len(data)} bytes")
+    n, h_s = from_bytes(data[header : header + length]), from_bytes(data[header + length :])
+    if n.bit_length() != bits:
+        raise KeyRefused(f"the key says {bits} bits, its modulus has {n.bit_length()}")
+    return PublicKey(KeyKind(data[prefix]), n, h_s, randomness_bits)

@@ -28,6 +28,14 @@ def test_keys_survive_their_bytes(kind: KeyKind) -> None:
     assert (again.fast_p, again.fast_q, again.p_inverse) == (secret.fast_p, secret.fast_q, secret.p_inverse)
 
 
+def test_a_public_key_is_checked_once_for_all_who_read_it_and_a_secret_one_is_not_held_on_to() -> None:
+    public, secret = SUBGROUP.public.to_bytes(), SUBGROUP.to_bytes()
+    assert PublicKey.from_bytes(public) is PublicKey.from_bytes(bytes(bytearray(public)))
+    one, two = SecretKey.from_bytes(secret), SecretKey.from_bytes(secret)
+    assert one is not two
+    assert one.public is two.public
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_secret_key_shows_nothing_but_whose_it_is(kind: KeyKind) -> None:
     secret = secret_key(kind)
