@@ -11,16 +11,17 @@ import click
 from rich.console import Console
 
 from hansa.agents.cli.options import home_option
-from hansa.agents.cli.outcome import about, course_table, ending
+from hansa.agents.cli.outcome import about, counted, course_table, ending
 from hansa.agents.cli.storyteller import Storyteller, since
 from hansa.agents.errors import JobError
 from hansa.agents.home import Home
 from hansa.agents.jobs.course import News
-from hansa.agents.jobs.export import Form
+from hansa.agents.jobs.export import Form, write_private
 from hansa.agents.jobs.follow import follow, read_standing
 from hansa.agents.jobs.jobfile import read_job
-from hansa.agents.jobs.orders import Cancel, Export, Resume, Submit
+from hansa.agents.jobs.orders import Cancel, Resume, Submit
 from hansa.agents.jobs.progress import JobProgress, read_progress
+from hansa.agents.jobs.takeaway import Export
 from hansa.agents.jobs.watch import watch_job
 from hansa.agents.service.reach import reach
 
@@ -109,7 +110,7 @@ def cancel(name: str, home: Home, reason: str) -> None:
 @click.argument("name", metavar="JOB")
 @home_option
 def resume(name: str, home: Home) -> None:
-    """Take up an aborted JOB from its last closed round, as a new job; an open one goes on by itself."""
+    """Take up an aborted JOB from its last closed round or epoch, as a new job; an open one goes on by itself."""
     with reach(home, alone=False) as ask:
         told = ask(Resume(name))
     click.echo("\n".join(_resumed(told, home)))
@@ -121,7 +122,8 @@ def resume(name: str, home: Home) -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the model too: FILE.npz or FILE.json.",
+    help="Write what it has left here: a model or one's part of it as FILE.npz or FILE.json, the ids of common "
+    "rows or predictions as FILE.csv.",
 )
 @json_option
 def result(name: str, home: Home, out: Path | None, as_json: bool) -> None:
@@ -145,19 +147,31 @@ def result(name: str, home: Home, out: Path | None, as_json: bool) -> None:
 
 
 def export_model(home: Home, name: str, out: Path, quiet: bool = False) -> None:
-    """Write the model that a job has ended with at this home's agent; JobError if there is none."""
+    """Write what a job has ended with at this home's agent; JobError if that is nothing."""
     form = out.suffix.removeprefix(".")
-    if form not in ("npz", "json"):
-        raise click.UsageError(f"{out}: expected a name that ends in .npz or .json")
+    if form not in ("npz", "json", "csv"):
+        raise click.UsageError(f"{out}: expected a name that ends in .npz or .json, or in .csv for rows")
+    content, told = fetch(home, name, cast(Form, form))
+    write_private(out, content)
+    if not quiet:
+        use = {
+            "model": f"use it: hansa predict {out} ROWS.csv",
+            "part": f"the other parts are with the others; use them together: hansa predict --job {name}",
+            "rows": f"{counted(told.get('rows', 0), 'row')}, one id on each line",
+            "predictions": counted(told.get("rows", 0), "prediction"),
+        }
+        click.echo(f"{out}: written; {use[told['what']]}")
+
+
+def fetch(home: Home, name: str, form: Form) -> tuple[bytes, dict[str, Any]]:
+    """Return a file of what a job has ended with at this home's agent, and what is in it; JobError if nothing."""
     with reach(home) as ask:
-        made = Path(ask(Export(name, cast(Form, form)), EXPORT_S)["file"])
+        told = ask(Export(name, form), EXPORT_S)
+    made = Path(told["file"])
     try:
-        content = made.read_bytes()
+        return made.read_bytes(), told
     finally:
         made.unlink()
-    out.write_bytes(content)
-    if not quiet:
-        click.echo(f"{out}: written; use it: hansa predict {out} ROWS.csv")
 
 
 def _watch(home: Home, name: str, timeout_s: float | None, *, as_json: bool) -> None:
@@ -250,8 +264,11 @@ def _resumed(told: dict[str, Any], home: Home) -> Iterator[str]:
     if told["model_digest"]:
         start = f"round {told['rounds_closed']} of {name}, model {told['model_digest'][:16]}"
         yield f"{again}: proposed; it starts from {start}, and has {told['rounds']} rounds left"
+    elif told["rounds_closed"]:
+        yield f"{again}: proposed; it goes on after {counted(told['rounds_closed'], told['unit'])} of {name}"
     else:
-        yield f"{again}: proposed; {name} had closed no round, so it starts afresh"
+        what = "closed no round" if told["unit"] == "round" else "ended no epoch"
+        yield f"{again}: proposed; {name} had {what}, so it starts where that one did"
     if told["left_out"]:
         yield f"  without {', '.join(told['left_out'])}: no active members any more"
     yield f"  follow it: hansa job watch {again} --home {home.path}"

@@ -38,8 +38,8 @@ COMMANDS = {
     "ledger": ("ledger", "Show and verify the ledger of an agent's home, or of a folder of homes."),
     "model": ("model", "Trained models."),
     "predict": (
-        "model",
-        "Score ROWS (CSV or Parquet) with MODEL, a file of `hansa model export`; nothing leaves this machine.",
+        "predict",
+        "Score ROWS with MODEL, a file of `hansa model export`; or, with --job, with all who hold parts of one.",
     ),
     "restore": ("backup", "Make a home of the backup in FILE, in place of the one that was lost."),
 }

@@ -12,20 +12,23 @@ from hansa.agents.home import Home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# For a command that can do without a home: argument `home`, a Path.
+folder_option = click.option(
+    "--home",
+    "home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("."),
+    show_default=True,
+    envvar="HANSA_HOME",
+    show_envvar=True,
+    help="The agent's folder.",
+)
+
 
 def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--home` and, as argument `home`, the `Home` it names; HomeError if there is none."""
 
-    @click.option(
-        "--home",
-        "home",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("."),
-        show_default=True,
-        envvar="HANSA_HOME",
-        show_envvar=True,
-        help="The agent's folder.",
-    )
+    @folder_option
     @wraps(command)
     def with_home(*arguments: Any, home: Path, **options: Any) -> Any:
         return command(*arguments, home=find_home(home), **options)

@@ -22,7 +22,7 @@ from hansa.protocols import Array, Evaluation, Model, ModelRegistry, ModelShape,
 METADATA = "metadata"
 PARAMETER = "parameter_{}"
 
-Form = Literal["npz", "json"]
+Form = Literal["npz", "json", "csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,8 @@ class SavedModel:
     parameters: tuple[Array, ...] = field(repr=False, compare=False)
 
     def write(self, path: Path, form: Form) -> None:
-        """Write a file, readable by its owner only; whenever the machine stops, all of it is there or nothing."""
-        content = self._npz() if form == "npz" else self._json()
-        fresh = path.with_name(f".{path.name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        """Write a file, readable by its owner only."""
+        write_private(path, self._npz() if form == "npz" else self._json())
 
     def build(self, registry: ModelRegistry) -> Model:
         """Return the model, ready to predict.
@@ -105,6 +98,17 @@ class SavedModel:
         return json.dumps(
             {METADATA: _CARD.dump_python(self.card, mode="json"), "parameters": arrays}
         ).encode()
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file, readable by its owner only; whenever the machine stops, all of it is there or nothing."""
+    fresh = path.with_name(f".{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def read_model(path: Path) -> SavedModel:

@@ -8,13 +8,14 @@ from typing import Any
 from hansa.agents.core.agent import Agent
 from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.errors import JobError
-from hansa.agents.jobs.export import Form, ModelCard, SavedModel
 from hansa.agents.service.office import Office
 from hansa.ledger import Job, RoundClosed, decode_body, read_entry
+from hansa.protocols import protocol
 from hansa.protocols.horizontal.fedavg import Checkpoint
+from hansa.protocols.inference import INFERENCE
+from hansa.protocols.vertical.outcome import ArbiterCheckpoint
 
 NAME_CHARS = 40  # of a job's name at most
-EXPORTS = "exports"  # in the home: models on their way to whoever asked for them
 
 _RESUMED = re.compile("-r[0-9]+$")
 
@@ -70,7 +71,7 @@ class Awaits:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Take up a job that was aborted, from the model of its last closed round, as a new job."""
+    """Take up a job that was aborted, from its last closed round or epoch, as a new job."""
 
     job: str
 
@@ -81,23 +82,6 @@ class Resume:
             JobError: it is another's, has finished, or nothing of it is left here.
         """
         return office.ask(lambda: _resume(office.agent, self.job))
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Write the model that a job has ended with here into a file of the home."""
-
-    job: str
-    form: Form
-
-    def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return the file, for whoever asked to take away; JobError if there is no model."""
-        saved = office.ask(lambda: _saved(office.agent, self.job))
-        folder = office.home.path / EXPORTS
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{self.job}.{self.form}"
-        saved.write(path, self.form)
-        return {"file": str(path.resolve()), "model_digest": saved.card.digest}
 
 
 # --- on the agent's own thread ----------------------------------------------------------------------------
@@ -127,17 +111,27 @@ def _resume(agent: Agent, name: str) -> dict[str, Any]:
     if job.status == "open":
         return {"job": name, "resumed": "", **_awaits(agent, name)}
     spec = agent.spec(name)
-    settings, closed = _continued(agent, name, job, spec)
+    known = protocol(spec.protocol)
+    if known.name == INFERENCE.name:
+        raise JobError(f"job {name!r} has only asked for predictions: ask again, hansa predict --job")
     parties = tuple(p for p in spec.parties if agent.clerk.standing.members[p].status == "active")
+    left_out = [party for party in spec.parties if party not in parties]
+    if left_out and not known.names_model:
+        raise JobError(f"job {name!r} takes all of its parties; {left_out[0]} is no active member any more")
+    if known.bench == "aligned":
+        settings, closed = _continued_epochs(agent, name, spec)
+    else:
+        settings, closed = _continued(agent, name, job, spec)
     again = replace(spec, job=_next_name(agent, name), settings=settings, parties=parties)
     agent.submit(again)
     return {
         "job": name,
         "resumed": again.job,
+        "unit": "epoch" if known.bench == "aligned" else "round",
         "rounds_closed": closed,
         "rounds": settings.get("rounds", 0),
         "model_digest": settings.get("start_digest", ""),
-        "left_out": [party for party in spec.parties if party not in parties],
+        "left_out": left_out,
     }
 
 
@@ -154,6 +148,22 @@ def _continued(agent: Agent, name: str, job: Job, spec: JobSpec) -> tuple[dict[s
         )
     left = max(rounds - kept.round, 1)  # it may have been aborted in the final evaluation
     return {**spec.settings, "rounds": left, "start_job": name, "start_digest": digest.hex()}, kept.round
+
+
+def _continued_epochs(agent: Agent, name: str, spec: JobSpec) -> tuple[dict[str, Setting], int]:
+    """Return the settings of a vertical job that goes on where another stopped, and how many epochs that one had.
+
+    All parties have kept that epoch, or the one before, and begin with the last that they have in common.
+    """
+    kept = agent.kept(name)
+    if isinstance(kept, ArbiterCheckpoint) and kept.losses:
+        return {**spec.settings, "start_job": name}, len(kept.losses)
+    ended = max((e for (job, _), e in agent.clerk.standing.epochs.items() if job == name), default=0)
+    if ended:
+        raise JobError(
+            f"job {name!r}: what it had kept of epoch {ended} is not here any more; submit a new job"
+        )
+    return spec.settings, 0  # it had none: from the beginning, or where that one began
 
 
 def _last_model(agent: Agent, name: str, job: Job) -> bytes | None:
@@ -177,31 +187,3 @@ def _next_name(agent: Agent, name: str) -> str:
         if candidate not in agent.clerk.standing.jobs and not agent.knows(candidate):
             return candidate
     raise AssertionError
-
-
-def _saved(agent: Agent, job: str) -> SavedModel:
-    spec = agent.spec(job)
-    result = agent.result(job)
-    standing = agent.clerk.standing
-    columns: tuple[str, ...] = ()
-    target = None
-    for party in spec.parties:
-        registered = standing.datasets.get((party, spec.dataset))
-        if registered is not None and len(registered.columns) == spec.features:
-            columns, target = registered.columns, registered.target
-            break
-    card = ModelCard(
-        federation=agent.config.federation.id,
-        job=job,
-        protocol=spec.protocol,
-        model=spec.model,
-        features=spec.features,
-        columns=columns,
-        target=target,
-        classes=spec.classes,
-        hyperparameters=spec.hyperparameters,
-        seed=spec.seed,
-        evaluation=result.evaluation,
-        digest=result.digest.hex(),
-    )
-    return SavedModel(card, tuple(result.parameters))

@@ -27,7 +27,9 @@ from hansa.agents.care.keeping import GoOn
 from hansa.agents.core.rollcall import CallRoll
 from hansa.agents.data.orders import AddData, WithdrawData
 from hansa.agents.errors import AgentError
-from hansa.agents.jobs.orders import Awaits, Cancel, Export, Resume, Submit
+from hansa.agents.jobs.orders import Awaits, Cancel, Resume, Submit
+from hansa.agents.jobs.serving import Predict
+from hansa.agents.jobs.takeaway import Export
 from hansa.agents.service.office import Order
 from hansa.agents.service.status import Reload, Status, Stop
 
@@ -44,6 +46,7 @@ ORDERS: dict[str, type[Order]] = {
     "job-awaits": Awaits,
     "job-resume": Resume,
     "job-export": Export,
+    "job-predict": Predict,
     "open-invite": OpenInvite,
     "close-invite": CloseInvite,
     "show-applicant": ShowApplicant,

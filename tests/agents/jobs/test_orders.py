@@ -10,7 +10,8 @@ import pytest
 from hansa.agents.core.messages import JobSpec
 from hansa.agents.errors import JobAborted, JobError
 from hansa.agents.jobs.export import read_model
-from hansa.agents.jobs.orders import Awaits, Cancel, Export, Resume, Submit
+from hansa.agents.jobs.orders import Awaits, Cancel, Resume, Submit
+from hansa.agents.jobs.takeaway import Export
 from hansa.agents.local import AGGREGATOR, LocalFederation
 from hansa.agents.service.orders import ORDERS, read_order, write_order
 from hansa.ledger import RoundClosed, decode_body, read_entry
