@@ -12,7 +12,7 @@ the others add, and that there are more rows than equations. Hence
   differences between its gradients, in which; what it sees in the rest is labels alone, as at 0;
 * no column, and no combination of columns, is about a single row, or a column about a handful.
 
-Numbers of few values (labels, flags) are what lattices find, and they have to hold them apart from everything else:
+What lattices find is numbers of few values, labels and flags, and only if equations tell bits enough about them:
 ``BITS_PER_ROW``.
 """
 
