@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from hansa.protocols.model import Array, FloatArray
+from hansa.protocols.simulator import Chaos, simulate
+from hansa.protocols.vertical.outcome import PartyCheckpoint
+from hansa.protocols.vertical.rehearsal import rehearse
 from tests.protocols.lattice import signs
 from tests.protocols.vertical.observer import Seen, labels_from_all_rounds, seen, without_others
 from tests.protocols.vertical.parts import (
@@ -112,6 +115,18 @@ def test_scores_that_have_shrunk_to_nothing_are_refused() -> None:
     reason = refusal(columns, y, with_settings(GUARDED, epochs=2, l1=100.0), GUEST)
     assert "GoneCold: the guest's scores vary by no more than 0 in a batch of 256 rows" in reason
     assert "safe with 13 columns at a host, not with 14" in reason
+
+
+def test_an_earlier_jobs_scores_that_have_shrunk_to_nothing_are_no_start() -> None:
+    columns, y = wide(256, guest=2, host=14)
+    kept = train(columns, y, with_settings(BARE, l1=100.0)).kept
+    later = with_settings(GUARDED, epochs=2, start_job="first")
+    plan = rehearse(columns, y, later, start=kept)
+    run = simulate(plan.spec, plan.briefs, plan.benches, Chaos(1))
+    assert "residual: GoneCold: the guest's scores vary by no more than 0" in run.aborts[GUEST]
+    left = run.kept[GUEST]
+    assert isinstance(left, PartyCheckpoint)
+    assert left.states[-1].epochs == 1  # and no further
 
 
 # -- many rounds --------------------------------------------------------------------------------------------
