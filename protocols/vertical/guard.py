@@ -262,7 +262,7 @@ def _check_leverage(batch: FloatArray, number: int) -> None:
 
 def _lengths(X: FloatArray) -> FloatArray:
     """Return the columns' lengths, (columns,); 1 for a column of zeros."""
-    lengths = np.sqrt((X**2).sum(axis=0))
+    lengths: FloatArray = np.sqrt(np.einsum("ij,ij->j", X, X))
     return np.where(lengths > 0, lengths, 1.0)
 
 
