@@ -16,9 +16,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from hansa.agents.core.agent import Agent
 from hansa.agents.core.blobs import Chunk, MemoryFiles
 from hansa.agents.core.coordination import Over
 from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row
-from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.data.rows import Dataset, from_arrays
+from hansa.agents.errors import JobError
 from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
 from hansa.broker import Identity
@@ -39,9 +40,11 @@ from hansa.ledger import ChainedEntry, LedgerStore
 
 EPOCH_S = 1_900_000_000.0  # virtual time begins here
 PARTIES = ("east", "north", "west")
+GUEST = "north"  # who has the labels in vertical jobs
 KEEPER = "aggregator"
 JOB = "simulated"
 DATASET = "rows"
+CUSTOMERS = "customers"  # of whom everybody knows other things
 DETACH_BYTES = 64  # so low that every model travels in chunks
 MAX_STEPS = 20_000
 
@@ -58,8 +61,10 @@ class Harm:
         seed: everything random derives from it.
         crash: probability of a kill at each of the points named above.
         crashes: at most so many in one run.
+        crash_at: a kill at this one of all those points, counted from 1; 0: at none.
         down_s: how long a killed agent stays away, at most.
         delay_s: how long a message travels, at most; longer ones are overtaken.
+        slow: agents whose messages travel up to ten times as long: those of others overtake them.
         duplicate: probability that a message arrives twice.
         lose: probability that a message is lost and reported so.
         power: a kill is a power failure: it takes what was written but not fsynced, too.
@@ -71,8 +76,10 @@ class Harm:
     seed: int
     crash: float = 0.02
     crashes: int = 6
+    crash_at: int = 0
     down_s: float = 20.0
     delay_s: float = 3.0
+    slow: tuple[str, ...] = ()
     duplicate: float = 0.1
     lose: float = 0.05
     power: bool = False
@@ -89,7 +96,8 @@ class Run:
     """What came of it."""
 
     seed: int
-    outcomes: dict[str, Over | None]
+    outcomes: dict[str, Over | None]  # by agent, of the last job; of one before it if that has not finished
+    results: dict[str, Any] = field(repr=False)  # what that ended with, at whom it has ended with something
     entries: dict[str, list[ChainedEntry]] = field(repr=False)  # by agent, its copy of the ledger
     digest: bytes
     crashes: tuple[str, ...]
@@ -97,6 +105,8 @@ class Run:
     trace: tuple[str, ...] = field(repr=False)
     virtual_s: float
     held: dict[int, set[bytes]] = field(repr=False)  # by index, the hashes that any member ever stored
+    points: int  # at which an agent could have been killed
+    early: int  # messages that waited for a start: the most at once in one agent
 
 
 # --- the world ------------------------------------------------------------------------------------------
@@ -120,7 +130,8 @@ class _Network:
         copies = 2 if world.random.random() < world.harm.duplicate else 1
         for copy in range(copies):
             self.counter += 1
-            arrives = world.now + world.random.uniform(0, world.harm.delay_s)
+            delay_s = world.harm.delay_s * (10 if sender.name in world.harm.slow else 1)
+            arrives = world.now + world.random.uniform(0, delay_s)
             delivery = Delivery(self.counter, key, body, traffic, redelivered=copy > 0)  # type: ignore[arg-type]
             heapq.heappush(
                 self.queues.setdefault(recipient, []), (arrives, self.counter, delivery, sender, tag)
@@ -263,6 +274,7 @@ class _Journal(MemoryJournal):
     def commit(self, changes: Changes) -> None:
         self._world.may_crash(self._name, "before commit")
         super().commit(changes)
+        self._world.early = max(self._world.early, len(self._spaces.get("early", ())))
         self._world.may_crash(self._name, "after commit")
 
     def copy(self) -> dict[str, dict[bytes, bytes]]:
@@ -350,8 +362,10 @@ class _Seat:
 
 
 class _World:
-    def __init__(self, harm: Harm, folder: Path) -> None:
+    def __init__(self, harm: Harm, folder: Path, specs: tuple[JobSpec, ...]) -> None:
         self.harm = harm
+        self.specs = specs
+        self.job = specs[0].job  # the one that is under way, or the last
         self.random = random.Random(harm.seed)
         self.now = EPOCH_S
         self.counter = 0
@@ -361,6 +375,7 @@ class _World:
         self.reports: list[tuple[float, int, _Transport, Outcome]] = []
         self.refused: dict[str, int] = {}
         self.held: dict[int, set[bytes]] = {}
+        self.points = self.early = 0
         self.seats: dict[str, _Seat] = {}
         for home in find_homes(folder):
             identity, config = _keys(home.path.name)
@@ -380,9 +395,13 @@ class _World:
         self.trace.append(f"{self.now - EPOCH_S:9.3f} {text}")
 
     def may_crash(self, name: str, point: str) -> None:
-        if self.harm.vanish and (name not in self.harm.vanish or JOB not in self._jobs_of(name)):
+        if self.harm.vanish and (
+            name not in self.harm.vanish or self.specs[-1].job not in self._jobs_of(name)
+        ):
             return
-        if len(self.crashes) < self.harm.crashes and self.random.random() < self.harm.crash:
+        self.points += 1
+        drawn = len(self.crashes) < self.harm.crashes and self.random.random() < self.harm.crash
+        if drawn or self.points == self.harm.crash_at:
             self.crashes.append(f"{name} {point}")
             raise Crashed(f"{name} {point}")
 
@@ -400,7 +419,7 @@ class _World:
         self.note(f"{name} starts")
         seat.transport = _Transport(self, name)
         seat.executor = _Executor(self)
-        rows = _rows(name)
+        lent = {DATASET: partial(_rows, name), CUSTOMERS: partial(customers, name)}
         try:
             seat.agent = Agent(
                 identity=seat.identity,
@@ -410,7 +429,7 @@ class _World:
                 store=_Store(self, name, LedgerStore.open(seat.url)),  # type: ignore[arg-type]
                 transport=seat.transport,
                 executor=seat.executor,
-                datasets={DATASET: lambda: rows} if name != KEEPER else {},
+                datasets=lent if name != KEEPER else {},
                 clock=lambda: self.now,
                 detach_bytes=DETACH_BYTES,
             )
@@ -543,14 +562,66 @@ def specification(rounds: int = 3, quorum: int = 3, deadline_s: float = 3_600.0)
     )
 
 
-def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
-    """Run one job to its end at every agent that is up; deterministic in its arguments."""
+def alignment(deadline_s: float = 3_600.0) -> JobSpec:
+    """Return a job that finds the customers whom all parties have."""
+    return _of_customers(
+        "aligned", "alignment", (), {"block": 16, "silence_s": deadline_s, "deadline_s": 4 * deadline_s}
+    )
+
+
+def vertical(deadline_s: float = 3_600.0, **changes: Setting) -> JobSpec:
+    """Return a job that trains on these customers: few rows, a tiny key, and a start that is everybody's.
+
+    Args:
+        changes: settings that differ from these.
+    """
+    settings: dict[str, Setting] = {
+        "guest": GUEST,
+        "alignment": "aligned",
+        "epochs": 2,
+        "tol": 0.0,
+        "learning_rate": 0.5,
+        "holdout": 0.0,
+        "guard": False,
+        "start_spread": 0.0,
+        "key_bits": 512,
+        "block": 32,
+        "overdue_s": deadline_s,
+        "give_up_s": 4 * deadline_s,
+    }
+    return _of_customers("trained", "vertical-logistic", ("no", "yes"), settings | changes)
+
+
+def _of_customers(job: str, protocol: str, classes: tuple[str, ...], settings: dict[str, Setting]) -> JobSpec:
+    return JobSpec(
+        job=job,
+        protocol=protocol,
+        model="",
+        dataset=CUSTOMERS,
+        parties=PARTIES,
+        classes=classes,
+        features=0,
+        hyperparameters={},
+        settings=settings,
+        minimum_parties=len(PARTIES),
+        consent_s=3_600.0,
+        seed=11,
+    )
+
+
+def simulate(harm: Harm, *specs: JobSpec) -> Run:
+    """Run jobs one after the other, each to its end at every agent that is up; deterministic in its arguments.
+
+    Args:
+        specs: each begins when the one before it has finished; none: `specification()`.
+    """
+    specs = specs or (specification(),)
     with _copied_federation() as folder:
-        world = _World(harm, folder)
+        world = _World(harm, folder, specs)
         for _ in range(MAX_STEPS):
             keeper = world.seats[KEEPER].agent
-            if keeper is not None and _unheard_of(keeper):  # a person types the command again
-                keeper.submit(spec or specification())
+            if keeper is not None:
+                _propose(world, keeper)
             world.pass_time()
             if world.tick():
                 continue
@@ -564,48 +635,63 @@ def simulate(harm: Harm, spec: JobSpec | None = None) -> Run:
                 break
         else:
             raise AssertionError(f"seed {harm.seed}: no end within {MAX_STEPS} ticks")
-        outcomes = {
-            name: None if seat.agent is None else seat.agent.outcome(JOB)
-            for name, seat in world.seats.items()
-        }
-        entries = {name: _entries(seat.url) for name, seat in world.seats.items()}
-        digest = b""
-        keeper = world.seats[KEEPER].agent
-        over = outcomes[KEEPER]
-        if keeper is not None and over is not None and over.outcome == "finished":
-            digest = keeper.result(JOB).digest
-        world.close()
-        return Run(
-            seed=harm.seed,
-            outcomes=outcomes,
-            entries=entries,
-            digest=digest,
-            crashes=tuple(world.crashes),
-            refused=world.refused,
-            trace=tuple(world.trace),
-            virtual_s=world.now - EPOCH_S,
-            held=world.held,
-        )
+        return _what_came_of(world)
 
 
-def _unheard_of(keeper: Agent) -> bool:
-    return not (keeper.knows(JOB) or keeper.clerk.catching_up or JOB in keeper.clerk.standing.jobs)
+def _what_came_of(world: _World) -> Run:
+    """Close a world, and return what is left of it."""
+    up = {name: seat.agent for name, seat in world.seats.items() if seat.agent is not None}
+    outcomes = {name: up[name].outcome(world.job) if name in up else None for name in world.seats}
+    results: dict[str, Any] = {}
+    for name, agent in up.items():
+        with suppress(JobError):
+            results[name] = agent.result(world.job)
+    over = outcomes[KEEPER]
+    finished = over is not None and over.outcome == "finished"
+    run = Run(
+        seed=world.harm.seed,
+        outcomes=outcomes,
+        results=results,
+        entries={name: _entries(seat.url) for name, seat in world.seats.items()},
+        digest=getattr(results.get(KEEPER), "digest", b"") if finished else b"",
+        crashes=tuple(world.crashes),
+        refused=world.refused,
+        trace=tuple(world.trace),
+        virtual_s=world.now - EPOCH_S,
+        held=world.held,
+        points=world.points,
+        early=world.early,
+    )
+    world.close()
+    return run
+
+
+def _propose(world: _World, keeper: Agent) -> None:
+    """Propose the first job that is not finished, unless it is under way: a person types the command again."""
+    jobs = keeper.clerk.standing.jobs
+    for spec in world.specs:
+        world.job = spec.job
+        if not (keeper.knows(spec.job) or keeper.clerk.catching_up or spec.job in jobs):
+            keeper.submit(spec)
+        if spec.job not in jobs or jobs[spec.job].status != "finished":
+            return
 
 
 def _over(world: _World) -> bool:
-    """Whether the job is over everywhere; who lost its memory of it need only know so."""
+    """Whether the last job is over everywhere; who lost its memory of it need only know so."""
     up = [(name, seat) for name, seat in world.seats.items() if seat.back_at < float("inf")]
     for name, seat in up:
         if seat.agent is None or seat.restored != (name in world.harm.restored):
             return False
-        forgotten = seat.restored and not seat.agent.knows(JOB)
-        if seat.agent.outcome(JOB) is None and not (forgotten and seat.settled and _closed(seat.agent)):
+        forgotten = seat.restored and not seat.agent.knows(world.job)
+        closed = forgotten and seat.settled and _closed(seat.agent, world.job)
+        if seat.agent.outcome(world.job) is None and not closed:
             return False
     return True
 
 
-def _closed(agent: Agent) -> bool:
-    job = agent.clerk.standing.jobs.get(JOB)
+def _closed(agent: Agent, name: str) -> bool:
+    job = agent.clerk.standing.jobs.get(name)
     return job is not None and job.status != "open"
 
 
@@ -662,16 +748,35 @@ def _rows(name: str) -> Dataset:
     return from_arrays(DATASET, features, target, holdout=0.25, regression=False, source=name)
 
 
+@cache
+def customers(name: str) -> Dataset:
+    """Return what a party knows of its customers, in an order of its own; 50 of them are everybody's."""
+    place = PARTIES.index(name)
+    generator = np.random.default_rng(100 + place)
+    whose = generator.permutation(np.arange(5 * place, 60 + 5 * place))
+    known = np.random.default_rng(99).normal(size=(100, 2 * len(PARTIES)))  # of every customer there is
+    target = np.where(known.sum(axis=1) > 0, "yes", "no")[whose]
+    features = known[whose, 2 * place : 2 * place + 2]
+    dataset = from_arrays(CUSTOMERS, features, target, holdout=0.25, regression=False, source=name)
+    return replace(dataset, ids=tuple(f"customer {each}" for each in whose))
+
+
 def main(arguments: Mapping[str, Any] | None = None) -> None:
     """Replay one seed and print what happened."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Replay one simulated run.")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument(
+        "--vertical", action="store_true", help="an alignment and a vertical training instead"
+    )
+    parser.add_argument("--crash-at", type=int, default=0, help="a kill at this one of all points, too")
     parser.add_argument("--power", action="store_true", help="kills are power failures")
     parser.add_argument("--absent", action="append", default=[], help="an agent that never comes up")
     given = parser.parse_args(sys.argv[1:] if arguments is None else [])
-    run = simulate(Harm(seed=given.seed, power=given.power, absent=tuple(given.absent)))
+    specs = (alignment(), vertical()) if given.vertical else ()
+    harm = Harm(seed=given.seed, power=given.power, absent=tuple(given.absent), crash_at=given.crash_at)
+    run = simulate(harm, *specs)
     print("\n".join(run.trace))
     for name, over in sorted(run.outcomes.items()):
         print(f"{name}: {over.outcome + ': ' + over.reason if over else 'down'}")
