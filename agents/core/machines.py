@@ -560,7 +560,7 @@ class Machines:
             session = key.decode()
             try:
                 self._restore_role(session, unpack_row(value), machines[session, "role"])
-            except Refused as error:
+            except (Refused, LocalProtocolError) as error:  # or the order of our rows is gone
                 lost[session] = error
         for key, value in tasks.items():
             session, task_id = unpack_row(key)
