@@ -89,6 +89,12 @@ class Predict:
             raise JobError(
                 f"arbiter {arbiter} has a part of the model of {spec.job}: it may not add up the shares"
             )
+        if output == "label" and not own.logistic:
+            raise JobError(f"the model of {spec.job} is linear and predicts numbers: ask for score or decile")
+        if output == "decile" and not own.deciles:
+            raise JobError(
+                f"the model of {spec.job} has no deciles, for no rows were held out: ask for score or label"
+            )
         settings: dict[str, Setting] = {
             "model": spec.job,
             "output": output,
@@ -123,7 +129,7 @@ def _model(agent: Agent, job: str) -> tuple[JobSpec, OwnCoefficients]:
     spec, own = agent.spec(job), agent.result(job)
     if not isinstance(own, OwnCoefficients):
         raise JobError(
-            f"job {job!r}, a {spec.protocol}, has left {agent.name} no part of a model; joint predictions are of "
+            f"job {job!r} ({spec.protocol}) has left {agent.name} no part of a model; joint predictions are of "
             "vertical models, and asked for by their guest"
         )
     if own.guest != agent.name:
