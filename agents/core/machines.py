@@ -256,9 +256,7 @@ class Machines:
             reservation: why this agent takes no job at present, or None.
         """
         for sender, session, spec, job in self._offered.shown(proposed):
-            if session in self._jobs or not agrees(
-                spec, sender, job
-            ):  # forgotten, or over before we heard of it
+            if session in self._jobs or not agrees(spec, sender, job):  # over, perhaps, before we heard of it
                 self._offered.refuse(sender, session)
                 continue
             why_not = reservation or objection(
@@ -456,6 +454,8 @@ class Machines:
             self._dirty.add((session, "role"))
         spec = self._jobs[session].spec
         for effect in step.effects:
+            if self._roles.get(session) is not role:
+                return  # a message that can't be sent has ended it
             match effect:
                 case Finish(result):
                     self._finish(session, result)

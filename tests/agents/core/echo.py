@@ -4,7 +4,7 @@ Its messages are two of alignment's, since every class that travels is registere
 some words have the role do something; `Blinded` carries an array.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +20,7 @@ from hansa.agents.core.machines import Machines
 from hansa.agents.core.messages import JobSpec, JobStart, spec_digest
 from hansa.agents.core.workshop import Workshop
 from hansa.agents.data.rows import Dataset
+from hansa.broker import encode, to_plain
 from hansa.ledger import Body, Job
 from hansa.protocols import (
     Abort,
@@ -76,6 +77,7 @@ class Notes:
     role: str
     started_from: str
     words: tuple[str, ...] = ()
+    numbers: Array | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,19 +109,23 @@ def step(state: Notes, event: Event) -> Step[Notes]:
             text = f"{name} rang"
         case PeerLeft(name, reason):
             text = f"{name} left: {reason}"
-    return Step(replace(state, words=(*state.words, text)), effects)
+    numbers = np.arange(100.0) if text.endswith(": remember") else state.numbers
+    return Step(replace(state, words=(*state.words, text), numbers=numbers), effects)
 
 
 def _doing(sender: str, word: str) -> tuple[Effect, ...]:
     match word:
         case "finish":
             return (Finish(Served()),)
+        case "align":
+            return (Finish(AlignedRows(np.array([2, 0, 1]), bytes(32))),)
         case "abort":
             return (Abort("they told us to", (sender,)),)
         case "keep":
             return (Keep(Page(np.arange(100.0))),)
         case "diverge":
-            return (Send(sender, Blinded(b"", 2**70, 0, np.zeros(1))),)
+            no_number = Send(sender, Blinded(b"", 1, 0, np.array([np.nan])))
+            return (no_number, no_number, SetTimer("alarm", 5.0), Compute("add", "add", Page(np.zeros(1)), 7))
         case "wait":
             return (SetTimer("alarm", 5.0),)
         case "add" | "look":
@@ -180,7 +186,7 @@ def specification(job: str = "trial", **settings: Any) -> JobSpec:
     return JobSpec(job, NAME, "", "rows", PARTIES, (), 0, {}, settings, len(PARTIES), 60.0, 4)
 
 
-def proposed(spec: JobSpec, coordinator: str = LEADER) -> dict[str, Job]:
+def proposed(spec: JobSpec, coordinator: str = LEADER, **changes: Any) -> dict[str, Job]:
     """Return what the ledger says of a job that was proposed."""
     return {
         spec.job: Job(
@@ -192,6 +198,7 @@ def proposed(spec: JobSpec, coordinator: str = LEADER) -> dict[str, Job]:
             spec.minimum_parties,
             spec_digest(spec),
             0,
+            **changes,
         )
     }
 
@@ -248,7 +255,7 @@ class Party:
         self.desk = Desk(
             self.name,
             lambda: self.now_s,
-            lambda session, recipient, message: self.posted.append((session, recipient, message)),
+            self._post,
             lambda session, body: self.written.append(body),
         )
         self.blobs = BlobStore(self.files)
@@ -265,6 +272,10 @@ class Party:
         )
         self.blobs.adopt_orphans()
 
+    def _post(self, session: str, recipient: str, message: object) -> None:
+        encode(to_plain(message))
+        self.posted.append((session, recipient, message))
+
     def commit(self) -> None:
         """End a step."""
         self.machines.snapshot()
@@ -279,18 +290,18 @@ class Party:
         for ended in self.workshop.ended():
             self.machines.ended(ended)
 
-    def consent(self, spec: JobSpec) -> None:
+    def consent(self, spec: JobSpec, jobs: Mapping[str, Job] | None = None, leader: str = LEADER) -> None:
         """Take an offer whose proposal is on the ledger, and consent, so that only the start is missing."""
-        self.machines.offered(spec.job, LEADER, spec)
-        self.machines.consider_offers(proposed(spec), None)
+        self.machines.offered(spec.job, leader, spec)
+        self.machines.consider_offers({**(jobs or {}), **proposed(spec, leader)}, None)
         assert self.machines.outcome(spec.job) is None, self.machines.outcome(spec.job)
         self.machines.tell_job(spec.job, Receipted("job-accepted"))
         assert isinstance(self.machines._jobs[spec.job], Accepted)
 
-    def begin(self, spec: JobSpec) -> None:
-        """Take part in a job."""
-        self.consent(spec)
-        self.hear(LEADER, JobStart(spec.parties), spec.job)
+    def begin(self, spec: JobSpec, jobs: Mapping[str, Job] | None = None, leader: str = LEADER) -> None:
+        """Take part in a job; ``jobs`` are others that the ledger knows."""
+        self.consent(spec, jobs, leader)
+        self.hear(leader, JobStart(spec.parties), spec.job)
 
     def hear(self, sender: str, message: object, job: str = "trial") -> None:
         """Receive a message."""
