@@ -14,6 +14,11 @@ from hansa.protocols.digest import freeze
 from hansa.protocols.model import IndexArray
 
 DOMAIN = b"hansa/vertical/batches/1\x00"
+# Blocks that nobody has chosen. Several of a batch, so that no core is idle while one is at work, and parties work
+# at the same time; but none so small that what a task costs beside its arithmetic would count, nor so large that
+# an hour's work lies in one.
+BLOCKS = 8
+FEWEST, MOST = 64, 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Plan:
     Attributes:
         rows: of all parties alike, ≥ 1.
         batch: rows in a batch; 0 for all of them.
-        block: rows in one message and one task, ≥ 1.
+        block: rows in one message and one task; 0 for an eighth of the batch, 64 at least and 4,096 at most.
         seed: the job's.
     """
 
@@ -45,11 +50,12 @@ class Plan:
 
     def blocks(self, number: int) -> int:
         """Return how many blocks a batch has."""
-        return -(-self.size(number) // self.block)
+        return -(-self.size(number) // self._length(number))
 
     def block_size(self, number: int, block: int) -> int:
         """Return the rows of a block."""
-        return min(self.block, self.size(number) - block * self.block)
+        length = self._length(number)
+        return min(length, self.size(number) - block * length)
 
     def batch_rows(self, number: int) -> IndexArray:
         """Return a batch's rows, (size,) int64."""
@@ -58,8 +64,12 @@ class Plan:
 
     def block_rows(self, number: int, block: int) -> IndexArray:
         """Return a block's rows, (block_size,) int64."""
-        start = block * self.block
-        return self.batch_rows(number)[start : start + self.block]
+        length = self._length(number)
+        return self.batch_rows(number)[block * length : (block + 1) * length]
+
+    def _length(self, number: int) -> int:
+        """Return the rows of all blocks of a batch but the last."""
+        return self.block or min(max(-(-self.size(number) // BLOCKS), FEWEST), MOST)
 
 
 @lru_cache(maxsize=4)

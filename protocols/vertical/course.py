@@ -5,6 +5,7 @@ A round is one batch. Rounds count from 0 through all epochs, so that a number n
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,6 +37,12 @@ from hansa.protocols.vertical.tasks import (
     masking_residues,
     penalised,
 )
+
+# Up to so many rows, columns are multiplied with the residuals of a whole batch at once, since many rows share
+# multiplications: in blocks of 72 it takes up to twice as many. It is then cut by columns, so that cores share the
+# work. Of more rows the intermediate products no longer fit into a processor's cache, which costs more.
+FOLDED_WHOLE = 4_096
+MOST_CUTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +155,31 @@ class Course:
         return self.round // self.batches
 
     @property
+    def batch(self) -> int:
+        """The present one's number in its epoch."""
+        return self.round % self.batches
+
+    @property
     def blocks(self) -> int:
         """Blocks of the present batch."""
-        return self.seat.plan(self.rows).blocks(self.round % self.batches)
+        return self.seat.plan(self.rows).blocks(self.batch)
+
+    @property
+    def folds_whole(self) -> bool:
+        """Whether the present batch's residuals are multiplied with our columns all at once, or block by block."""
+        return self.seat.plan(self.rows).size(self.batch) <= FOLDED_WHOLE
+
+    @property
+    def cuts(self) -> tuple[tuple[int, int], ...]:
+        """The columns that one task takes, from and up to: all of a block, or some of a whole batch."""
+        columns = len(self.learner.theta)
+        parts = min(MOST_CUTS, columns) if self.folds_whole else 1
+        return tuple(pairwise(columns * part // parts for part in range(parts + 1)))
+
+    @property
+    def foldings(self) -> int:
+        """Tasks that the present batch's gradient takes."""
+        return len(self.cuts) if self.folds_whole else self.blocks
 
     @property
     def is_last_of_epoch(self) -> bool:
@@ -182,9 +211,14 @@ class Course:
         inputs = Residuals(self.place(block), self.widest, self.learner.theta, theirs)
         return self._ask(f"{RESIDUAL}/{self.round}/{block}", RESIDUAL, inputs)
 
-    def folding(self, block: int, frame: Array) -> Compute:
-        """Ask what a block of residuals adds to our gradient."""
-        return self._ask(f"{FOLD}/{self.round}/{block}", FOLD, Folding(self.place(block), frame))
+    def folding(self, residuals: Sequence[Residual]) -> tuple[Compute, ...]:
+        """Ask what residuals add to our gradient: those of a block, or of all blocks of a batch in any order."""
+        ordered = sorted(residuals, key=lambda each: each.block)
+        place, frames = self.place(ordered[0].block), tuple(each.frame for each in ordered)
+        return tuple(
+            self._ask(f"{FOLD}/{self.round}/{place.block}/{low}", FOLD, Folding(place, frames, low, high))
+            for low, high in self.cuts
+        )
 
     def sealing(self, partials: tuple[Partial, ...]) -> Compute:
         """Ask for the round's masked gradient."""
@@ -234,7 +268,7 @@ class Course:
         summed = self._unmasked(residues)
         settings = self.seat.settings
         theta = self.learner.theta
-        rows = self.seat.plan(self.rows).size(self.round % self.batches)
+        rows = self.seat.plan(self.rows).size(self.batch)
         gradient = summed / rows + settings.penalty * penalised(self.seat, theta)
         l1 = settings.l1 * penalised(self.seat, np.ones_like(theta))
         learner = self.learner.stepped(gradient, settings.optimiser, settings.learning_rate, l1)
@@ -242,7 +276,7 @@ class Course:
 
     def _unmasked(self, residues: bytes) -> FloatArray:
         key = PublicKey.from_bytes(self.public)
-        packing = self.seat.packing(key, self.seat.plan(self.rows).size(self.round % self.batches))
+        packing = self.seat.packing(key, self.seat.plan(self.rows).size(self.batch))
         columns, width = len(self.learner.theta), key.ciphertext_bytes // 2
         count = packing.packed_size(columns)
         if len(residues) != count * width:

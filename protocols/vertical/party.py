@@ -53,7 +53,7 @@ from hansa.protocols.vertical.messages import (
 )
 from hansa.protocols.vertical.outcome import Distorted, EpochEnded
 from hansa.protocols.vertical.patience import abandoned, excuse, fired, wound_up
-from hansa.protocols.vertical.rounds import next_round, with_ready_blocks, with_total
+from hansa.protocols.vertical.rounds import next_round, with_ready_blocks, with_residual, with_total
 from hansa.protocols.vertical.stages import (
     STATES,
     Closing,
@@ -151,9 +151,7 @@ def _residual(state: Working, sender: str, message: Residual) -> Step[State]:
     check_place(course.seat, course.rows, course.round, sender, message)
     if message.block in state.begun:
         raise PeerError(f"{sender} sent block {message.block} of round {message.round} again")
-    return Step(
-        replace(state, begun=(*state.begun, message.block)), (course.folding(message.block, message.frame),)
-    )
+    return with_residual(replace(state, begun=(*state.begun, message.block)), message)
 
 
 def _opened(state: Unmasking, sender: str, message: Opened) -> Step[State]:
@@ -235,12 +233,13 @@ def _sent_residual(state: Working, task_id: str, result: Frame) -> Step[State]:
     seat, course = state.course.seat, state.course
     block = int(task_id.rsplit("/", 1)[1])
     message = Residual(seat.session, course.round, block, result.frame)
-    return Step(state, (*(Send(host, message) for host in seat.hosts), course.folding(block, result.frame)))
+    onward = with_residual(state, message)
+    return Step(onward.state, (*(Send(host, message) for host in seat.hosts), *onward.effects))
 
 
 def _folded(state: Working, result: Partial) -> Step[State]:
     partials = (*state.partials, result)
-    if len(partials) < state.course.blocks:
+    if len(partials) < state.course.foldings:
         return Step(replace(state, partials=partials))
     return Step(Masking(state.course), (state.course.sealing(partials),))
 

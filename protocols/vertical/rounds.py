@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from hansa.protocols.machine import Effect, Step
 from hansa.protocols.vertical.course import Course
+from hansa.protocols.vertical.messages import Residual
 from hansa.protocols.vertical.stages import Closing, State, Training, Working
 
 
 def next_round(course: Course) -> Step[State]:
     """Begin a batch: hosts with their scores, the guest with what has come of them early."""
-    state = Working(course, (), ())
+    state = Working(course)
     if course.seat.me == course.seat.guest:
         return with_ready_blocks(state)
     return Step(state, tuple(course.scoring(block) for block in range(course.blocks)))
@@ -27,6 +28,14 @@ def with_ready_blocks(state: Training) -> Step[State]:
             left = replace(course, inbox=course.inbox.without(course.round, block))
             state = replace(state, course=left, begun=(*state.begun, block))
     return Step(state, effects)
+
+
+def with_residual(state: Working, message: Residual) -> Step[State]:
+    """Have residuals multiplied with our columns: a large batch's block at once, a small batch's all together."""
+    course, residuals = state.course, (*state.residuals, message)
+    if course.folds_whole and len(residuals) < course.blocks:
+        return Step(replace(state, residuals=residuals))
+    return Step(replace(state, residuals=()), course.folding(residuals))
 
 
 def with_total(state: Closing) -> Step[State]:

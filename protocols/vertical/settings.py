@@ -36,7 +36,7 @@ class VerticalSettings:
         key, key_bits: of the arbiter's key; below 2048 bits only for trials with the guard off.
         feature_limit, feature_bits: bound and fractional bits of features as they are encrypted with.
         score_limit, score_bits: the same of each party's scores, and of a linear guest's targets.
-        block: rows in one message and one task.
+        block: rows in one message and one task; 0 for an eighth of the batch, within limits.
         overdue_s: after so long without progress those who are awaited are named.
         give_up_s: and after so long the job ends.
         alignment: the job in whose order the rows are; for the agents, who lay them out.
@@ -64,7 +64,7 @@ class VerticalSettings:
     feature_bits: int = 23
     score_limit: float = 4_096.0
     score_bits: int = 36
-    block: int = 4_096
+    block: int = 0
     overdue_s: float = 60.0
     give_up_s: float = 3_600.0
     alignment: str = ""
@@ -72,7 +72,6 @@ class VerticalSettings:
     start_job: str = ""
 
     def __post_init__(self) -> None:
-        whole = {"epochs": self.epochs, "block": self.block}
         positive = {
             "learning_rate": self.learning_rate,
             "feature_limit": self.feature_limit,
@@ -81,6 +80,7 @@ class VerticalSettings:
         }
         natural = {
             "batch": self.batch,
+            "block": self.block,
             "penalty": self.penalty,
             "l1": self.l1,
             "tol": self.tol,
@@ -89,7 +89,7 @@ class VerticalSettings:
             "feature_bits": self.feature_bits,
             "score_bits": self.score_bits,
         }
-        _refuse("at least 1", whole, lambda value: value >= 1)
+        _refuse("at least 1", {"epochs": self.epochs}, lambda value: value >= 1)
         _refuse("positive", positive, lambda value: isfinite(value) and value > 0)
         _refuse("at least 0", natural, lambda value: isfinite(value) and value >= 0)
         self._check_relations()

@@ -6,6 +6,7 @@ from hansa.protocols.machine import Awaited
 from hansa.protocols.vertical.concluding import Concluded
 from hansa.protocols.vertical.course import Course, Inbox, Own
 from hansa.protocols.vertical.job import ENDED, Ended, Seat
+from hansa.protocols.vertical.messages import Residual
 from hansa.protocols.vertical.outcome import EpochState, PartyCheckpoint
 from hansa.protocols.vertical.patience import FIRST_HAND, GUEST_PATIENCE, HOST_PATIENCE
 from hansa.protocols.vertical.tasks import Partial
@@ -47,12 +48,14 @@ class Working:
 
     Attributes:
         begun: blocks whose residuals have come, or (guest) are being made.
-        partials: of the blocks that are done.
+        residuals: those that wait for the batch's others.
+        partials: what tasks have made of residuals.
     """
 
     course: Course
-    begun: tuple[int, ...]
-    partials: tuple[Partial, ...]
+    begun: tuple[int, ...] = ()
+    residuals: tuple[Residual, ...] = field(default=(), repr=False)
+    partials: tuple[Partial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def awaited(state: State) -> Awaited:
             return Awaited("our rows")
         case Enrolled():
             return Awaited("the key", (seat.arbiter,))
-        case Working(course, begun, _):
+        case Working(course, begun):
             return Awaited(f"round {course.round}", _awaited_at_work(course, begun))
         case Masking(course):
             return Awaited(f"round {course.round}'s gradient")

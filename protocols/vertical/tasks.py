@@ -1,7 +1,9 @@
 """The heavy work of vertical regression: pure functions of their inputs, and of our own rows where they say so."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import numpy as np
@@ -14,6 +16,7 @@ from hansa.protocols.crypto import (
     SecretKey,
     SeedStream,
     best_window,
+    concatenate,
     encode,
     generate_standard,
     generate_subgroup,
@@ -54,6 +57,7 @@ MAKE_KEY = "make-key"
 OPEN = "open"
 OPEN_LOSS = "open-loss"
 
+SECRET_KEYS_KEPT = 2  # in a worker process of an arbiter's
 ALPHA_SHARE = 8  # a key of a size that only trials use has subgroups of an eighth of its bits
 
 
@@ -205,37 +209,56 @@ def residual(inputs: Residuals, bench: Workbench, seed: int) -> Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folding:
-    """A block of residuals."""
+    """Residuals, and the columns to multiply with them.
+
+    Attributes:
+        frames: of the place's block, and of those that follow it.
+        low, high: the columns, the guest's intercept counting as its last; the latter not included.
+    """
 
     place: Place
-    frame: Array = field(repr=False)
+    frames: tuple[Array, ...] = field(repr=False)
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What a block adds to our gradient, (gradients,); and at the guest to the loss, targets·d, (1,)."""
+    """What some blocks add to some of our gradient.
 
+    Attributes:
+        low: the first of its columns.
+        gradient: (columns,).
+        loss: at the guest, with the first columns, what the blocks add to the loss: targets·d, (1,); else empty.
+    """
+
+    low: int
     gradient: bytes = field(repr=False)
     loss: bytes = field(repr=False)
 
 
 def fold(inputs: Folding, bench: Workbench, seed: int) -> Partial:
-    """Multiply a block of our columns with the encrypted residuals.
+    """Multiply some of our columns with encrypted residuals.
 
     Raises:
         PeerError: the residuals are of another format than agreed.
     """
     place = inputs.place
-    seat, key = place.seat, place.key()
-    settings, mine = seat.settings, place.own_rows(bench)
-    d = read_frame(inputs.frame, key, place.block_size, settings.score_bits, seat.residual_limit())
-    columns = encode(mine.X, settings.feature_bits, settings.feature_limit).T
+    seat, key, plan = place.seat, place.key(), place.seat.plan(place.rows)
+    settings, bits, limit = seat.settings, seat.settings.score_bits, seat.residual_limit()
+    blocks = range(place.block, place.block + len(inputs.frames))
+    sizes = (plan.block_size(place.batch, block) for block in blocks)
+    pairs = zip(inputs.frames, sizes, strict=True)
+    d = concatenate([read_frame(frame, key, size, bits, limit) for frame, size in pairs])
+    which = np.concatenate([plan.block_rows(place.batch, block) for block in blocks])
+    mine = own_rows(seat, bench, which)
+    columns = encode(mine.X[:, inputs.low : inputs.high], settings.feature_bits, settings.feature_limit).T
     loss = b""
-    if seat.me == seat.guest:
+    if seat.me == seat.guest and inputs.low == 0:
         weight = 1.0 if seat.logistic else 0.5
-        targets = encode(-weight * mine.targets, settings.score_bits, settings.score_limit)
+        targets = encode(-weight * mine.targets, bits, settings.score_limit)
         loss = kept((targets @ d).reshape(1))
-    return Partial(kept(columns @ d), loss)
+    return Partial(inputs.low, kept(columns @ d), loss)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,7 +291,7 @@ def seal(inputs: Sealing, bench: Workbench, seed: int) -> Sealed:
     """
     place = inputs.place
     seat, key = place.seat, place.key()
-    gradient = reduce(add, (reread(each.gradient, key) for each in inputs.partials))
+    gradient = _joined(inputs.partials, key)
     packing = seat.packing(key, seat.plan(place.rows).size(place.batch))
     packed = packing.pack(gradient, place.masks(key, "pack"))
     residues = masking_residues(place.secret, place.round, key, len(packed))
@@ -367,7 +390,7 @@ def open_gradient(inputs: Opening, bench: Workbench, seed: int) -> Residues:
     Raises:
         CiphertextRefused: no such frame, or of another length.
     """
-    key = SecretKey.from_bytes(inputs.secret)
+    key = _secret_key(inputs.secret)
     array = unframed(inputs.frame, key.public, (inputs.count,))
     width = key.public.ciphertext_bytes // 2
     return Residues(b"".join(to_bytes(int(each), width) for each in array.decrypt_residues(key).tolist()))
@@ -395,7 +418,7 @@ def open_loss(inputs: LossOpening, bench: Workbench, seed: int) -> LossOpened:
         CiphertextRefused: no frame of one ciphertext.
         PlaintextOverflow: a loss beyond what the guest has stated.
     """
-    key = SecretKey.from_bytes(inputs.secret)
+    key = _secret_key(inputs.secret)
     return LossOpened(float(unframed(inputs.frame, key.public, (1,)).decrypt(key)[0]))
 
 
@@ -408,8 +431,18 @@ TASKS: dict[str, TaskSpec] = {
     TOTAL: TaskSpec(total, Totals, Frame, uses_bench=False),
     MAKE_KEY: TaskSpec(make_key, KeyWish, KeyPair, uses_bench=False, heavy=True),
     OPEN: TaskSpec(open_gradient, Opening, Residues, uses_bench=False, heavy=True),
-    OPEN_LOSS: TaskSpec(open_loss, LossOpening, LossOpened, uses_bench=False),
+    OPEN_LOSS: TaskSpec(open_loss, LossOpening, LossOpened, uses_bench=False, heavy=True),
 }
+
+
+@lru_cache(maxsize=SECRET_KEYS_KEPT)
+def _secret_key(data: bytes) -> SecretKey:
+    """Read the arbiter's key, once in each process that opens with it: checking it takes longer than an opening.
+
+    A job's end does not clear this, so it must not lie in the agent's own process. Both tasks that need the key are
+    heavy: they run in worker processes, which end after a minute without work, and with their agent.
+    """
+    return SecretKey.from_bytes(data)
 
 
 # -- helpers ------------------------------------------------------------------------------------------------
@@ -424,6 +457,14 @@ def _check_warmth(inputs: Residuals, bench: Workbench) -> None:
         parts.append((rows.X @ inputs.theta, rows.targets))
     scores, targets = (np.concatenate(each) for each in zip(*parts, strict=True))
     check_scores(scores, targets, inputs.widest, seat.settings.score_bits)
+
+
+def _joined(partials: Sequence[Partial], key: PublicKey) -> EncryptedArray:
+    """Add up what blocks have given, and put columns side by side."""
+    sums: dict[int, list[EncryptedArray]] = defaultdict(list)
+    for each in partials:
+        sums[each.low].append(reread(each.gradient, key))
+    return concatenate([reduce(add, sums[low]) for low in sorted(sums)])
 
 
 def _penalty(place: Place, theta: FloatArray) -> float:

@@ -27,7 +27,7 @@ from tests.protocols.vertical.parts import LINEAR_SMALL, LOGISTIC_SMALL, seats, 
     [
         ("guest", ""),
         ("epochs", 0),
-        ("block", 0),
+        ("block", -1),
         ("block", 65_537),
         ("batch", -1),
         ("learning_rate", 0.0),
@@ -96,7 +96,7 @@ def test_a_party_of_this_protocol_has_no_model_of_its_own() -> None:
     assert "vertical-linear" not in ModelRegistry().names()
 
 
-@given(st.integers(1, 300), st.integers(0, 120), st.integers(1, 50), st.integers(0, 2**31))
+@given(st.integers(1, 300), st.integers(0, 120), st.integers(0, 50), st.integers(0, 2**31))
 def test_batches_are_disjoint_hold_every_row_and_are_the_same_for_everybody(
     rows: int, batch: int, block: int, seed: int
 ) -> None:
@@ -111,6 +111,25 @@ def test_batches_are_disjoint_hold_every_row_and_are_the_same_for_everybody(
     assert all(plan.size(number) == len(plan.batch_rows(number)) for number in numbers)
     assert max(map(plan.size, numbers)) == plan.size(plan.batches - 1)
     assert Plan(rows, batch, block, seed).batch_rows(0).tolist() == plan.batch_rows(0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "block", "sizes"),
+    [
+        (569, 0, 0, [72] * 7 + [65]),
+        (40, 0, 0, [40]),
+        (130, 0, 0, [64, 64, 2]),
+        (1_200, 600, 0, [75] * 8),
+        (100_000, 0, 0, [4_096] * 24 + [1_696]),
+        (569, 0, 4_096, [569]),
+        (569, 0, 200, [200, 200, 169]),
+    ],
+)
+def test_blocks_are_an_eighth_of_a_batch_within_limits_unless_the_job_says(
+    rows: int, batch: int, block: int, sizes: list[int]
+) -> None:
+    plan = Plan(rows, batch, block, 1)
+    assert [plan.block_size(0, each) for each in range(plan.blocks(0))] == sizes
 
 
 BAD = np.zeros((16, 3))
@@ -199,4 +218,4 @@ def test_tasks_that_look_at_rows_say_so() -> None:
     looking = {name for name, task in LINEAR.tasks.items() if task.uses_bench}
     assert looking == {"inspect", "score", "residual", "fold", "conclude"}
     heavy = {name for name, task in LINEAR.tasks.items() if task.heavy}
-    assert heavy == {"score", "residual", "fold", "seal", "make-key", "open"}
+    assert heavy == {"score", "residual", "fold", "seal", "make-key", "open", "open-loss"}

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hansa.protocols.vertical import course
 from tests.protocols.vertical.parts import (
     GUEST,
     HOST,
@@ -39,6 +40,19 @@ def check(settings: Settings, rows: int, hosts: int) -> None:
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_batches_in_blocks_lose_nothing(settings: Settings, hosts: int) -> None:
     check(settings, 21, hosts)
+
+
+@BOTH
+def test_large_batches_which_are_folded_block_by_block_lose_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "FOLDED_WHOLE", 8)  # of 21 rows in batches of 8, the last 13
+    check(settings, 21, 2)
+
+
+@BOTH
+def test_blocks_that_nobody_has_chosen_lose_nothing(settings: Any) -> None:
+    check(with_settings(settings, epochs=2, batch=0, block=0), 140, 1)
 
 
 @BOTH

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.protocols.crypto import PublicKey
+from hansa.protocols import simulator
+from hansa.protocols.crypto import PublicKey, keys
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
+    Compute,
     Computed,
     Event,
     PeerLeft,
@@ -21,7 +23,7 @@ from hansa.protocols.machine import (
     SetTimer,
     TimerFired,
 )
-from hansa.protocols.vertical import arbiter, party
+from hansa.protocols.vertical import arbiter, course, party
 from hansa.protocols.vertical.arbiter import Gathering, Keying, Serving
 from hansa.protocols.vertical.frames import unframed
 from hansa.protocols.vertical.job import Ended, Seat
@@ -40,6 +42,7 @@ from hansa.protocols.vertical.messages import (
     Scores,
     Waiting,
 )
+from hansa.protocols.vertical.optimiser import Learner
 from hansa.protocols.vertical.outcome import Distorted, EpochEnded, Overdue, TrainingClosed
 from hansa.protocols.vertical.rehearsal import HUB, rehearse
 from hansa.protocols.vertical.settling import Settling
@@ -53,7 +56,8 @@ from hansa.protocols.vertical.stages import (
     Unmasking,
     Working,
 )
-from hansa.protocols.vertical.tasks import residual
+from hansa.protocols.vertical.tasks import open_gradient, open_loss, residual
+from hansa.protocols.workbench import BareWorkbench
 from tests.protocols.vertical.parts import GUEST, HOST, LINEAR_SMALL, SECOND, table, train, with_settings
 from tests.protocols.vertical.play import Transcript, play
 
@@ -300,7 +304,9 @@ def test_unlike_numbers_of_rows_end_the_job_before_it_begins() -> None:
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_losses_that_jump_end_the_job_with_the_evidence(shown: bool) -> None:
+def test_losses_that_jump_end_the_job_with_the_evidence(shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The guest hears it from the arbiter before it hears from a host that this one has left.
+    monkeypatch.setattr(simulator, "LATENCY_S", (0.01, 0.01))
     columns, y = table(16)
     wild = with_settings(LINEAR_SMALL, epochs=9, batch=0, learning_rate=3.0, alarm=4.0, show_loss=shown)
     outcome = train(columns, y, wild)
@@ -339,6 +345,44 @@ def test_scores_of_another_format_than_agreed_end_the_job() -> None:
     bench = rehearse(columns, y, SETTINGS).benches[GUEST]
     with pytest.raises(PeerError, match="another format than 30 fractional bits"):
         residual(replace(asked, place=other), bench, 0)
+
+
+def folded(name: str, rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, int]]]:
+    """Return, for each block of residuals that comes in, the columns that are then multiplied, from and up to."""
+    monkeypatch.setattr(course, "FOLDED_WHOLE", rows_at_once)
+    state, asked = at(name, Working), []
+    for message in [each for _, to, each in run().of(Residual) if (to, each.round) == (name, 0)]:
+        step = spec(name).step(state, Received(GUEST, message))
+        inputs: list[Any] = [effect.inputs for effect in step.effects if isinstance(effect, Compute)]
+        asked.append([(each.low, each.high) for each in inputs])
+        state = step.state
+    assert state.residuals == ()
+    return asked
+
+
+def test_a_small_batch_is_folded_when_it_is_complete_and_cut_by_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert folded(HOST, 8, monkeypatch) == [[], [(0, 1), (1, 2), (2, 3)]]
+    assert folded(SECOND, 8, monkeypatch) == [[], [(0, 1), (1, 2)]]
+
+
+def test_a_large_batch_is_folded_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert folded(HOST, 7, monkeypatch) == [[(0, 3)], [(0, 3)]]
+
+
+def test_of_a_wide_table_a_task_takes_a_fourth() -> None:
+    wide = replace(at(HOST, Working).course, learner=Learner.at(np.zeros(30)))
+    assert wide.cuts == ((0, 7), (7, 15), (15, 22), (22, 30))
+
+
+def test_a_process_checks_the_key_that_it_opens_with_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    [(loss, opened), *_] = run().asked(HUB, "open-loss")
+    open_loss(loss, BareWorkbench(), 0)
+    monkeypatch.setattr(keys, "is_prime", lambda _: False)  # no key would pass
+    assert open_loss(loss, BareWorkbench(), 0) == opened
+    [(gradient, residues), *_] = run().asked(HUB, "open")
+    assert open_gradient(gradient, BareWorkbench(), 0) == residues
 
 
 @pytest.mark.parametrize("frame", [np.zeros(8), np.zeros((2, 4), np.uint8)])

@@ -7,6 +7,7 @@ import pytest
 
 from hansa.broker import decode, encode, from_plain, to_plain
 from hansa.protocols.simulator import Chaos, Run, rough
+from hansa.protocols.vertical import course
 from hansa.protocols.vertical.outcome import Overdue
 from hansa.protocols.vertical.rehearsal import HUB
 from tests.protocols.vertical.parts import (
@@ -56,6 +57,17 @@ def said(job: str, run: Run) -> dict[str, list[float]]:
 @pytest.mark.parametrize("job", JOBS)
 def test_no_weather_changes_what_is_learned(job: str, seed: int) -> None:
     assert said(job, run_of(job, rough(seed), PATIENT)) == calm(job)
+
+
+@pytest.mark.parametrize("seed", range(6, 9))
+@pytest.mark.parametrize("job", JOBS)
+def test_no_weather_changes_what_large_batches_teach(
+    job: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if eight rows were more than are folded at once: the same, to the last bit."""
+    expected = calm(job)
+    monkeypatch.setattr(course, "FOLDED_WHOLE", 7)
+    assert said(job, run_of(job, rough(seed), PATIENT)) == expected
 
 
 @pytest.mark.parametrize("gone", [GUEST, HOST, HUB])
