@@ -24,7 +24,7 @@ from tests.agents.towns import found_town, raze_town
 ARBITER, BANK, SHOP = "arbiter", "bank", "shop"
 COLUMNS = {BANK: slice(0, 10), SHOP: slice(10, 30)}
 KNOWN = {BANK: range(0, 500), SHOP: range(60, 569)}
-EPOCHS = 12
+EPOCHS = 14
 OVERDUE_S = 0.5
 TRAINING = """
 job = "{job}"

@@ -162,10 +162,11 @@ def test_a_model_is_exported_with_everything_it_takes_to_use_it(
         assert np.array_equal(ours, theirs)
 
 
-def test_a_resumed_job_whose_model_is_gone_is_refused(federation: LocalFederation) -> None:
+def test_a_resumed_job_whose_model_is_gone_is_refused(
+    federation: LocalFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_and_cancel(federation, specification("gone", settings={"rounds": 400}), 1)
-    machines = federation.coordinator._machines
-    federation.ask(AGGREGATOR, lambda _: machines._drop_arrays("kept", "gone"))
+    monkeypatch.setattr(federation.coordinator, "kept", lambda job: None)
     with pytest.raises(JobError, match=r"its last model, [0-9a-f]{16}, is not here any more"):
         order(federation, AGGREGATOR, Resume("gone"))
 
