@@ -7,23 +7,25 @@ feeds them events, and carries out their effects into the step's changes.
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from hansa.agents.config import PolicySection
 from hansa.agents.core import coordination, wire
 from hansa.agents.core.blobs import BlobStore
+from hansa.agents.core.briefing import Role, left_by, order_of_rows, seat
 from hansa.agents.core.coordination import Over, StartRole, StopRole, TellRole
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.early import Early
 from hansa.agents.core.journal import Journal, pack_row, unpack_row
-from hansa.agents.core.labour import Labour, session_of
+from hansa.agents.core.labour import Labour
 from hansa.agents.core.lending import lend
 from hansa.agents.core.messages import JobAbort, JobSpec
 from hansa.agents.core.offered import Offered, agrees
-from hansa.agents.core.policy import objection, read_settings
+from hansa.agents.core.policy import objection
 from hansa.agents.core.quota import Quota
+from hansa.agents.core.records import Records
 from hansa.agents.core.restored import PATIENCE_S
 from hansa.agents.core.timers import Timers
 from hansa.agents.core.wanted import Wanted
@@ -31,7 +33,6 @@ from hansa.agents.core.workshop import Ended, Workshop
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import JobError
 from hansa.broker import (
-    ArrayRef,
     BrokerError,
     NotEncodable,
     Plain,
@@ -42,7 +43,7 @@ from hansa.broker import (
     encode,
     refs,
 )
-from hansa.ledger import Body, EpochEnded, Job, ModelEvaluated, PartiesOverdue, RoundClosed
+from hansa.ledger import Job
 from hansa.protocols import (
     Abort,
     Awaited,
@@ -61,31 +62,17 @@ from hansa.protocols import (
     ProtocolSpec,
     Received,
     Record,
-    RoleSpec,
     Send,
     SetTimer,
-    Start,
     Step,
     TimerFired,
     Workbench,
-    protocol,
 )
 from hansa.protocols.alignment import AlignedRows
 
 log = logging.getLogger("hansa.agent")
 
 SECRET_BYTES = 32  # of each role: all its secrets derive from them
-
-
-@dataclass(slots=True)
-class _Role:
-    """A protocol's role at work."""
-
-    brief: Brief
-    spec: ProtocolSpec
-    role: RoleSpec[Any]
-    state: Any
-    aligned: AlignedRows | None  # the order of our rows, where the protocol asks for one
 
 
 class Machines:
@@ -121,14 +108,15 @@ class Machines:
         self.policy = policy
         self._detach_bytes = detach_bytes
         self._jobs: dict[str, coordination.JobState] = {}
-        self._roles: dict[str, _Role] = {}
+        self._roles: dict[str, Role] = {}
         self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
         self._timers = Timers(desk, journal)
-        self._labour = Labour(desk, blobs, workshop, detach_bytes)
+        self._labour = Labour(desk, blobs, journal, workshop, detach_bytes)
         self._offered = Offered(desk, journal)
         self._quota = Quota(desk, journal)
         self._wanted = Wanted(desk, journal)
         self._early = Early(desk, blobs, journal, detach_bytes)
+        self._records = Records(desk, blobs, journal, detach_bytes, self.spec)
         self._restore()
 
     # --- what the agent asks ------------------------------------------------------------------------------
@@ -151,11 +139,7 @@ class Machines:
         Raises:
             JobError: nothing, or not yet.
         """
-        value = self._journal.load("result").get(job.encode())
-        if value is None:
-            raise JobError(f"job {job!r} has left no result at {self._desk.name}")
-        spec = self._jobs[job].spec
-        return wire.restore(attach(decode(value), self._blobs.load), protocol(spec.protocol).results)
+        return self._records.result(job)
 
     def spec(self, job: str) -> JobSpec:
         """Return a job as it was offered; JobError if it is unknown here."""
@@ -170,10 +154,7 @@ class Machines:
         Raises:
             CorruptBlob: it is damaged.
         """
-        value = self._journal.load("kept").get(job.encode())
-        if value is None:
-            return None
-        return wire.restore(attach(decode(value), self._blobs.load), protocol(self.spec(job).protocol).kept)
+        return self._records.kept(job)
 
     def awaited(self, job: str) -> tuple[Awaited, float | None]:
         """Return what a job waits for here, and when that patience ends (UTC seconds, None: with no deadline).
@@ -195,12 +176,12 @@ class Machines:
 
     def over(self) -> set[str]:
         """Return the jobs that are over here and have left no result."""
-        results = {key.decode() for key in self._journal.load("result")}
-        return {job for job, state in self._jobs.items() if isinstance(state, Over)} - results
+        over = {job for job, state in self._jobs.items() if isinstance(state, Over)}
+        return over - self._records.with_result()
 
     def forget(self, job: str) -> None:
         """Drop a job that is over; a result stays, with the specification that says what it is of."""
-        self._drop_arrays("kept", job)
+        self._records.drop_kept(job)
         if job in self.over():
             del self._jobs[job]
             self._drop_snapshot(job, "job")
@@ -366,18 +347,15 @@ class Machines:
         """Begin our role in a job; settings that don't fit end the job here, with the reason."""
         secret = os.urandom(SECRET_BYTES)
         try:
-            brief, known = self._brief(spec, parties, secret)
-            begins = known.start(brief.settings)
-            if begins is not None:
-                brief = replace(brief, start=self._left_by(begins))
-            aligned = self._aligned(known, brief)
+            brief, known, aligned = self._brief(spec, parties, secret)
+            brief = replace(brief, start=left_by(known.start(brief.settings), self._records))
             role = known.role(brief.role)
             first = role.begin(brief)
         except (ProtocolError, BrokerError, ValueError) as error:
             self.tell_job(spec.job, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {error}"))
             return
         self._desk.changes.put("role", spec.job.encode(), pack_row(list(parties), secret))
-        self._roles[spec.job] = _Role(brief, known, role, first.state, aligned)
+        self._roles[spec.job] = Role(brief, known, role, first.state, aligned)
         self._advance(spec.job, first)
         self._catch_up(spec.job)
 
@@ -393,44 +371,13 @@ class Machines:
         except Refused as error:
             self._give_up(session, f"{self._desk.name}: cannot act on what came before the start: {error}")
 
-    def _brief(self, spec: JobSpec, parties: tuple[str, ...], secret: bytes) -> tuple[Brief, ProtocolSpec]:
-        known, me = protocol(spec.protocol), self._desk.name
+    def _brief(
+        self, spec: JobSpec, parties: tuple[str, ...], secret: bytes
+    ) -> tuple[Brief, ProtocolSpec, AlignedRows | None]:
+        me = self._desk.name
         coordinator = getattr(self._jobs[spec.job], "coordinator", me)
-        settings = read_settings(known, spec)
-        name = known.coordinator_role if me == coordinator else known.role_of(settings, me)
-        brief = Brief(spec.job, me, name, coordinator, parties, settings, spec.seed, secret=secret)
-        return brief, known
-
-    def _left_by(self, begins: Start) -> Any:
-        """Return what an earlier job has left here for one that starts from it.
-
-        Raises:
-            LocalProtocolError: it ended here without a result.
-        """
-        if begins.of == "kept":
-            return self.kept(begins.job)
-        try:
-            return self.result(begins.job)
-        except JobError as error:
-            raise LocalProtocolError(str(error)) from None
-
-    def _aligned(self, known: ProtocolSpec, brief: Brief) -> AlignedRows | None:
-        """Return the order of our rows that the settings name, if the protocol asks for one.
-
-        Raises:
-            LocalProtocolError: there is no such alignment here, of other rows, or without one of the parties.
-        """
-        if known.bench != "aligned" or brief.me not in brief.parties:
-            return None
-        name = brief.settings.alignment  # type: ignore[attr-defined]
-        rows = self._left_by(Start(name, b"", "result")) if name else None
-        if not isinstance(rows, AlignedRows):
-            raise LocalProtocolError(f"alignment {name!r} has left no order of rows here")
-        made = self._jobs[name].spec
-        if made.dataset != self._jobs[brief.job].spec.dataset or not set(brief.parties) <= set(made.parties):
-            whom = ", ".join(made.parties)
-            raise LocalProtocolError(f"alignment {name!r} is of data set {made.dataset!r} of {whom}")
-        return rows
+        brief, known = seat(spec, me, coordinator, parties, secret)
+        return brief, known, order_of_rows(known, brief, spec.dataset, self._records, self.spec)
 
     # --- roles --------------------------------------------------------------------------------------------
     def _tell_role(self, session: str, event: Event) -> None:
@@ -462,29 +409,16 @@ class Machines:
                 case Abort(reason, missing):
                     self._give_up(session, reason, missing)
                 case Keep(record):
-                    self._put_arrays("kept", session, record)
+                    self._records.keep(session, record)
                 case Send() | Record() | SetTimer() | CancelTimer() | Compute():
                     self._carry_out(session, "role", spec, effect)
 
     def _finish(self, session: str, result: object) -> None:
-        self._blobs.secure(self._put_arrays("result", session, result))
-        self._drop_arrays("kept", session)
+        self._records.finish(session, result)
         self._stop_role(session)
         for body in wire.closing_bodies(self._jobs[session].spec, result):
             self._desk.write(session, body)
         self.tell_job(session, wire.role_done(result))
-
-    def _put_arrays(self, space: str, session: str, record: object) -> tuple[ArrayRef, ...]:
-        """Write a record under a job's name; return the references of its large arrays."""
-        plain = detach(wire.snapshot(record), self._blobs.keep, self._detach_bytes)
-        self._desk.changes.put(space, session.encode(), encode(plain))
-        arrays = refs(plain)
-        self._blobs.use(space, session.encode(), arrays)
-        return arrays
-
-    def _drop_arrays(self, space: str, session: str) -> None:
-        self._desk.changes.drop(space, session.encode())
-        self._blobs.use(space, session.encode(), ())
 
     def _give_up(self, session: str, reason: str, missing: tuple[str, ...] = ()) -> None:
         self._stop_role(session)
@@ -511,7 +445,8 @@ class Machines:
             case Record(fact):
                 body = wire.body_of(spec, fact)
                 self._desk.write(session, body)
-                self._announce_fact(session, body)
+                for kind, fields in wire.events_of(body):
+                    self._desk.announce(kind, **fields)
             case SetTimer(name, after_s):
                 self._timers.set((session, slot, name), after_s)
             case CancelTimer(name):
@@ -537,21 +472,16 @@ class Machines:
         self._blobs.use("machine", key, ())
 
     def _restore(self) -> None:
-        """Take up what the journal holds: jobs, roles, timers, and the tasks that had not ended.
+        """Take up what the journal holds of jobs and roles.
 
-        A role whose arrays a power failure has taken gives up, with that reason, like any other.
+        A role whose arrays a power failure has taken gives up, with that reason, like any other; so does one whose
+        order of rows is gone.
         """
         machines: dict[tuple[str, str], Plain] = {}
         for key, value in self._journal.load("machine").items():
             session, slot = unpack_row(key)
             machines[session, slot] = plain = decode(value)
             self._blobs.use("machine", key, refs(plain))
-        for space in ("result", "kept"):
-            for key, value in self._journal.load(space).items():
-                self._blobs.use(space, key, refs(decode(value)))
-        tasks = self._journal.load("task")
-        for key, value in tasks.items():
-            self._blobs.use("task", key, refs(decode(value)))
         for (session, slot), plain in machines.items():
             if slot == "job":
                 self._jobs[session] = wire.restore(plain, wire.JOB_STATES)
@@ -560,46 +490,15 @@ class Machines:
             session = key.decode()
             try:
                 self._restore_role(session, unpack_row(value), machines[session, "role"])
-            except (Refused, LocalProtocolError) as error:  # or the order of our rows is gone
-                lost[session] = error
-        for key, value in tasks.items():
-            session, task_id = unpack_row(key)
-            try:
-                if session not in lost:
-                    role = self._roles[session]
-                    self._labour.resume(session, task_id, value, role.spec, self._bench(session))
-            except Refused as error:
+                self._labour.resume(session, self._roles[session].spec, self._bench(session))
+            except (Refused, LocalProtocolError) as error:
                 lost[session] = error
         for session, why in lost.items():
-            for key in [key for key in tasks if session_of(key) == session]:
-                self._labour.forget_row(key)
             self._give_up(session, f"{self._desk.name}: cannot go on after the restart: {why}")
 
     def _restore_role(self, session: str, row: list[Any], plain: Plain) -> None:
         parties, secret = row
-        brief, known = self._brief(self._jobs[session].spec, tuple(parties), secret)
+        brief, known, aligned = self._brief(self._jobs[session].spec, tuple(parties), secret)
         role = known.role(brief.role)
         state = wire.restore(attach(plain, self._blobs.load), role.states)
-        self._roles[session] = _Role(brief, known, role, state, self._aligned(known, brief))
-
-    def _announce_fact(self, session: str, body: Body) -> None:
-        match body:
-            case RoundClosed():
-                self._desk.announce("round-closed", job=session, round=body.round, missing=list(body.missing))
-            case ModelEvaluated():
-                self._desk.announce(
-                    "model-evaluated",
-                    job=session,
-                    round=body.round,
-                    loss=body.loss,
-                    score=body.score,
-                    metric=body.metric,
-                )
-            case EpochEnded():
-                self._desk.announce(
-                    "epoch-ended", job=session, epoch=body.epoch, loss=body.loss, verdict=body.verdict
-                )
-            case PartiesOverdue():
-                self._desk.announce("parties-overdue", job=session, missing=list(body.missing))
-            case _:
-                pass
+        self._roles[session] = Role(brief, known, role, state, aligned)

@@ -177,6 +177,23 @@ def body_of(spec: JobSpec, fact: object) -> Body:
     return cast("Body", fact)
 
 
+def events_of(body: Body) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return what everybody is told at once, besides the ledger; (kind, fields), and metadata only."""
+    match body:
+        case RoundClosed():
+            told = {"round": body.round, "missing": list(body.missing)}
+            return (("round-closed", {"job": body.job, **told}),)
+        case ModelEvaluated():
+            figures = {"loss": body.loss, "score": body.score, "metric": body.metric}
+            return (("model-evaluated", {"job": body.job, "round": body.round, **figures}),)
+        case EpochEnded():
+            verdict = {"epoch": body.epoch, "loss": body.loss, "verdict": body.verdict}
+            return (("epoch-ended", {"job": body.job, **verdict}),)
+        case PartiesOverdue():
+            return (("parties-overdue", {"job": body.job, "missing": list(body.missing)}),)
+    return ()
+
+
 def closing_bodies(spec: JobSpec, result: object) -> tuple[Body, ...]:
     """Return what the ledger is told when a role of ours ends with this, besides how the job ends."""
     match result:

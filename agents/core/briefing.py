@@ -1,0 +1,76 @@
+"""How does our role in a job begin? As all have agreed on it, and from what earlier jobs have left here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.policy import read_settings
+from hansa.agents.core.records import Records
+from hansa.agents.errors import JobError
+from hansa.protocols import Brief, LocalProtocolError, ProtocolSpec, RoleSpec, Start, protocol
+from hansa.protocols.alignment import AlignedRows
+
+
+@dataclass(slots=True)
+class Role:
+    """A protocol's role at work."""
+
+    brief: Brief
+    spec: ProtocolSpec
+    role: RoleSpec[Any]
+    state: Any
+    aligned: AlignedRows | None  # the order of our rows, where the protocol asks for one
+
+
+def seat(
+    spec: JobSpec, me: str, coordinator: str, parties: tuple[str, ...], secret: bytes
+) -> tuple[Brief, ProtocolSpec]:
+    """Return our brief in a job, but for what it starts from, and its protocol.
+
+    Raises:
+        UnknownProtocol, MalformedMessage: this version knows no such protocol, or other settings.
+    """
+    known = protocol(spec.protocol)
+    settings = read_settings(known, spec)
+    role = known.coordinator_role if me == coordinator else known.role_of(settings, me)
+    return Brief(spec.job, me, role, coordinator, parties, settings, spec.seed, secret=secret), known
+
+
+def left_by(begins: Start | None, records: Records) -> Any:
+    """Return what an earlier job has left here for one that starts from it; None if that is nothing.
+
+    Raises:
+        LocalProtocolError: it has to have ended with a result, and has not here.
+        CorruptBlob: the record is damaged.
+    """
+    if begins is None:
+        return None
+    if begins.of == "kept":
+        return records.kept(begins.job)
+    try:
+        return records.result(begins.job)
+    except JobError as error:
+        raise LocalProtocolError(str(error)) from None
+
+
+def order_of_rows(
+    known: ProtocolSpec, brief: Brief, dataset: str, records: Records, spec_of: Callable[[str], JobSpec]
+) -> AlignedRows | None:
+    """Return the order of our rows that the settings name, if the protocol asks for one.
+
+    Raises:
+        LocalProtocolError: there is no such alignment here, of other rows, or without one of the parties.
+        CorruptBlob: it is damaged.
+    """
+    if known.bench != "aligned" or brief.me not in brief.parties:
+        return None
+    name = brief.settings.alignment  # type: ignore[attr-defined]
+    rows = left_by(Start(name, b"", "result"), records) if name else None
+    if not isinstance(rows, AlignedRows):
+        raise LocalProtocolError(f"alignment {name!r} has left no order of rows here")
+    made = spec_of(name)
+    if made.dataset != dataset or not set(brief.parties) <= set(made.parties):
+        whom = ", ".join(made.parties)
+        raise LocalProtocolError(f"alignment {name!r} is of data set {made.dataset!r} of {whom}")
+    return rows
