@@ -84,6 +84,8 @@ from hansa.protocols.alignment.messages import (
 )
 from hansa.protocols.digest import array_digest
 from hansa.protocols.horizontal.fedavg import Evaluated, ModelReady, RoundOpened, Update
+from hansa.protocols.inference import messages as serving
+from hansa.protocols.vertical import messages as training
 from tests.agents.federations import PARTIES, found, rows, specification
 
 NOW_S = 1_900_000_000.0
@@ -1043,6 +1045,28 @@ EXAMPLES: tuple[object, ...] = (
     Ask(bytes(32)),
     Here(bytes(32)),
     Settled(bytes(32), 1, bytes(32)),
+    training.MaskKey(bytes(32), bytes(32)),
+    training.Ready(bytes(32), 40, 10, 3, (1, 2)),
+    training.Key(bytes(32), bytes(64), 40, 10, {"east": 3, "north": 2}, 2, False),
+    training.Scores(bytes(32), 0, 0, np.zeros(64, dtype=np.uint8)),
+    training.Residual(bytes(32), 0, 0, np.zeros(64, dtype=np.uint8)),
+    training.Masked(bytes(32), 0, np.zeros(64, dtype=np.uint8)),
+    training.Opened(bytes(32), 0, bytes(64)),
+    training.LossTerm(bytes(32), 1, np.zeros(64, dtype=np.uint8)),
+    training.LossSum(bytes(32), 1, np.zeros(64, dtype=np.uint8)),
+    training.EpochClosed(bytes(32), 1, 0.5, "improved"),
+    training.HeldOut(bytes(32), np.zeros(10, dtype=np.uint64), np.zeros(10)),
+    training.Part(bytes(32), bytes(32)),
+    training.Closed(bytes(32), {"east": bytes(32)}, bytes(32), 0.5, 0.9, "auc", 10, (0.1,) * 9),
+    training.Waiting(bytes(32), 1, ("east",)),
+    serving.MaskKey(bytes(32), bytes(32)),
+    serving.Ask(bytes(32), bytes(32), ("a", "b")),
+    serving.Known(bytes(32), np.ones(2, dtype=bool)),
+    serving.Chosen(bytes(32), np.arange(2)),
+    serving.Due(bytes(32), 2, (0.1,) * 9),
+    serving.Share(bytes(32), np.zeros(2, dtype=np.uint64)),
+    serving.Answer(bytes(32), np.zeros(2)),
+    serving.Waiting(bytes(32), ("east",)),
 )
 
 
