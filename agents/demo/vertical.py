@@ -48,7 +48,6 @@ NEWCOMERS = "newcomers"
 NEW = 8  # customers whom both know and no training sees
 OVERLAP = 0.92  # of all rows that a party knows
 STRANGERS = 2  # of the newcomers, whom the shop does not know
-BLOCK = 128  # rows in a task: a small batch shall keep all cores busy
 SERVED_ROWS = 100  # of predictions a day that a host helps with
 
 PHASES = {
@@ -99,7 +98,7 @@ PLANS = (
         "diagnosis",
         ("benign", "malignant"),
         {"bank": ("Harbour Bank", slice(0, 10)), "shop": ("Corner Shop", slice(10, 30))},
-        {"epochs": 25, "learning_rate": 0.4, "penalty": 0.05, "tol": 0.0, "block": BLOCK},
+        {"epochs": 25, "learning_rate": 0.4, "penalty": 0.05, "tol": 0.0},
     ),
     Plan(
         "diabetes-linear",
@@ -114,7 +113,7 @@ PLANS = (
             "insurer": ("East Insurance", slice(4, 7)),
             "laboratory": ("South Laboratory", slice(7, 10)),
         },
-        {"epochs": 20, "learning_rate": 0.3, "penalty": 0.001, "tol": 0.0, "block": BLOCK},
+        {"epochs": 20, "learning_rate": 0.3, "penalty": 0.001, "tol": 0.0},
     ),
 )
 
