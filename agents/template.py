@@ -13,6 +13,7 @@ protocols = ["*"]
 models = ["*"]             # or, say, ["softmax", "mlp"]
 datasets = ["*"]           # any that has a section below
 minimum_parties = 2        # fewer, and a model could tell one party's rows to another
+served_rows = 0            # of how many rows a day we help to predict, for each model that we are a host of
 
 # One section for each data set; its rows never leave this machine.
 # [data.patients]
