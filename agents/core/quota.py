@@ -16,7 +16,7 @@ DAY_S = 86_400
 
 
 class Quota:
-    """The rows served today, by model; of earlier days nothing is kept."""
+    """The rows served today, by model; of earlier days nothing is kept once there is something of today."""
 
     def __init__(self, desk: Desk, journal: Journal) -> None:
         self._desk = desk
@@ -37,6 +37,12 @@ class Quota:
                 f"our policy serves {policy.served_rows} rows a day of {begins.job}; "
                 f"with this job it would be {rows}"
             )
+        self._forget_before(today)
         self._served[begins.job] = [today, rows]
         self._desk.changes.put("served", begins.job.encode(), pack_row(today, rows))
         return None
+
+    def _forget_before(self, today: int) -> None:
+        for model in [model for model, (day, _) in self._served.items() if day != today]:
+            del self._served[model]
+            self._desk.changes.drop("served", model.encode())

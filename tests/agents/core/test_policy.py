@@ -8,9 +8,12 @@ import pytest
 
 from hansa.agents.config import PolicySection
 from hansa.agents.core.messages import JobSpec, Setting
-from hansa.agents.core.policy import allowance, check_spec, objection, read_settings
+from hansa.agents.core.policy import allowance, check_proposal, check_spec, objection, read_settings
 from hansa.agents.errors import JobError
-from hansa.broker import MalformedMessage
+from hansa.broker import Identity, MalformedMessage
+from hansa.ledger import Job, Standing
+from hansa.ledger.standing import Dataset as Registered
+from hansa.ledger.standing import Member
 from hansa.protocols import ModelRegistry, protocol
 from hansa.protocols.horizontal.fedavg import FedAvgSettings
 
@@ -142,10 +145,8 @@ def test_a_party_needs_a_name_that_an_agent_can_have() -> None:
 
 
 def test_an_unknown_protocol_is_refused_and_the_known_ones_are_listed() -> None:
-    assert (
-        refused(protocol="gossip")
-        == "no protocol 'gossip'; there are alignment, horizontal-fedavg, over-threshold-alignment"
-    )
+    known = "alignment, horizontal-fedavg, over-threshold-alignment, vertical-inference, vertical-linear, "
+    assert refused(protocol="gossip") == f"no protocol 'gossip'; there are {known}vertical-logistic"
 
 
 def test_an_unknown_hyperparameter_is_refused_and_the_known_ones_are_listed() -> None:
@@ -208,6 +209,101 @@ def test_parties_are_sorted_and_distinct(parties: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("consent_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_the_answers_have_a_deadline_that_comes(consent_s: float) -> None:
     assert refused(consent_s=consent_s) == f"consent_s must be positive and finite, not {consent_s:g}"
+
+
+# --- jobs whose settings say everything -----------------------------------------------------------------
+ALIGN = replace(
+    SPEC,
+    protocol="alignment",
+    model="",
+    classes=(),
+    features=0,
+    hyperparameters={},
+    settings={},
+    minimum_parties=3,
+)
+
+
+def test_a_job_of_a_protocol_without_models_needs_none() -> None:
+    check_spec(ALIGN, REGISTRY)
+    assert asked(ALIGN) is None
+    assert asked(ALIGN, models=()) is None  # it names none that would have to be allowed
+    assert asked(ALIGN, minimum_parties=4) == "our policy asks for at least 4 parties, the job for 3"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model": "softmax"}, {"hyperparameters": {"epochs": 3}}], ids=["model", "hyperparameters"]
+)
+def test_a_model_where_none_belongs_is_refused(fields: dict[str, Any]) -> None:
+    spec = replace(ALIGN, **fields)
+    with pytest.raises(JobError, match="alignment takes no model and no hyperparameters"):
+        check_spec(spec, REGISTRY)
+
+
+def test_a_protocol_that_takes_all_of_its_parties_begins_with_no_fewer() -> None:
+    with pytest.raises(JobError, match="takes all of its parties: minimum_parties must be 3"):
+        check_spec(replace(ALIGN, minimum_parties=2), REGISTRY)
+
+
+def test_parties_with_other_columns_may_be_aligned_but_not_averaged() -> None:
+    keys = [Identity.generate(name).public for name in SPEC.parties]
+    members = {each.name: Member(each, "", "active", 0, 0) for each in keys}
+    held = {(name, "loans"): Registered(name, 9, (f"of {name}",), "y", 0) for name in SPEC.parties[:2]}
+    now = Standing()
+    now.members.update(members)
+    now.datasets.update(held)
+    check_proposal(ALIGN, "hub", now)
+    with pytest.raises(JobError, match="'north' has other columns in 'loans' than 'east'"):
+        check_proposal(SPEC, "hub", now)
+
+
+# --- jobs that use another's model ----------------------------------------------------------------------
+SERVE = replace(
+    ALIGN,
+    protocol="vertical-inference",
+    parties=("east", "south"),
+    settings={"model": "trained", "arbiter": "south"},
+    minimum_parties=2,
+)
+TRAINED = Job("hub", "vertical-logistic", "", "loans", ("east", "north"), 2, bytes(32), 0, "finished")
+
+
+def served(coordinator: str = "north", trained: Job | None = TRAINED, **policy: Any) -> str | None:
+    jobs = {} if trained is None else {"trained": trained}
+    return objection(SERVE, coordinator, PolicySection(**policy), {"cards"}, REGISTRY, jobs)
+
+
+def test_whoever_trained_a_model_may_ask_for_it_whatever_coordinators_are_allowed() -> None:
+    assert served() is None
+    assert served(coordinators=(), minimum_parties=3) is None  # and however few it takes
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "trained", "reason"),
+    [
+        ("hub", TRAINED, "hub was not a party of trained, and may not use its model"),
+        ("north", None, "the ledger has no finished job 'trained' whose model could be used"),
+        (
+            "north",
+            replace(TRAINED, status="open"),
+            "the ledger has no finished job 'trained' whose model could be used",
+        ),
+    ],
+    ids=["a stranger", "unknown", "not finished"],
+)
+def test_others_may_not(coordinator: str, trained: Job | None, reason: str) -> None:
+    assert served(coordinator, trained) == reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"protocols": ("alignment",)}, "our policy does not allow protocol 'vertical-inference'"),
+        ({"datasets": ("cards",)}, "our policy does not allow data set 'loans'"),
+    ],
+)
+def test_the_rest_of_the_policy_holds_for_them_too(rule: dict[str, Any], reason: str) -> None:
+    assert served(**rule) == reason
 
 
 # --- settings -------------------------------------------------------------------------------------------
