@@ -101,13 +101,22 @@ def lending(folder: Path, replace: bool, seed: int) -> None:
 
 @demo.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--of",
+    type=click.Choice(["digits", "customers"]),
+    default="digits",
+    show_default=True,
+    help="Rows of the same columns, or columns of the same customers.",
+)
 @seed_option
-def data(folder: Path, seed: int) -> None:
-    """Write the parties' digits, as the demo splits them, to FOLDER/PARTY/digits.csv."""
-    from hansa.agents.demo.digits import DATASET, write_data  # loads scikit-learn, as above
-
+def data(folder: Path, of: str, seed: int) -> None:
+    """Write the parties' tables, as the demos split them, to FOLDER/PARTY: digits.csv, or customers.csv."""
+    if of == "digits":
+        from hansa.agents.demo.digits import write_data  # loads scikit-learn, as above
+    else:
+        from hansa.agents.demo.vertical import write_data
     written = write_data(folder, seed)
     for file, rows in written.items():
         click.echo(f"{file}: {rows} rows")
-    first = shlex.quote(str(next(iter(written))))
-    click.echo(f"next: hansa data add {first} --name {DATASET} --target digit --home HOME")
+    first, target = shlex.quote(str(next(iter(written)))), "digit" if of == "digits" else "diagnosis"
+    click.echo(f"next: hansa data add {first} --name {of} --target {target} --home HOME")

@@ -37,6 +37,7 @@ from hansa.agents.core.policy import read_settings
 from hansa.agents.demo.digits import minor_units, print_shares
 from hansa.agents.demo.folder import clear, found, print_farewell
 from hansa.agents.demo.pooled import score_alone
+from hansa.agents.errors import AgentError
 from hansa.agents.local import LocalFederation, Member
 from hansa.ledger import verify_store
 from hansa.protocols import Array, protocol
@@ -223,6 +224,24 @@ def _deal(folder: Path, plan: Plan, seed: int) -> Deal:
             here = np.concatenate([known, new]) if plan.classes else known
             write(generator.permutation(here), plan.dataset)
     return Deal(plan, X, y, rows)
+
+
+def write_data(folder: Path, seed: int) -> dict[Path, int]:
+    """Write the tables of the bank and the shop to FOLDER/PARTY, as the demo has them; return each one's rows.
+
+    Raises:
+        AgentError: one of the files is there already; nothing is written then.
+    """
+    plan = PLANS[0]
+    files = [folder / party / f"{plan.dataset}.csv" for party in plan.holders]
+    files.append(folder / plan.guest / f"{NEWCOMERS}.csv")
+    for file in files:
+        if file.exists():
+            raise AgentError(f"{file}: exists; name another folder, or remove it")
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    _deal(folder, plan, seed)
+    return {file: pl.read_csv(file).height for file in files}
 
 
 # --- the jobs -------------------------------------------------------------------------------------------

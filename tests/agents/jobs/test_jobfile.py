@@ -1,17 +1,18 @@
 """A job's file: made whole with the ledger, or refused with file, key and expectation."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hansa.agents.errors import ConfigError
-from hansa.agents.jobs.jobfile import column_count, read_job
+from hansa.agents.jobs.jobfile import JobFile, column_count, read_job
 from hansa.agents.local import AGGREGATOR, LocalFederation
 from hansa.ledger import Standing
 from hansa.ledger.standing import Job
+from hansa.protocols import PROTOCOLS, ProtocolSpec
 from tests.agents.federations import FEATURES, PARTIES, found
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.toml"))
@@ -281,3 +282,25 @@ def test_every_example_is_a_job_once_the_data_are_there(example: Path, now: Stan
     there.datasets[parties[0], name] = rows
     there.jobs = {"align": replace(ALIGNED, dataset=name, parties=parties)}
     assert read_job(example, AGGREGATOR, there).dataset == name
+
+
+@pytest.mark.parametrize("known", PROTOCOLS.values(), ids=lambda known: known.name)
+def test_every_setting_is_in_the_documentation_with_its_default(known: ProtocolSpec) -> None:
+    text = (EXAMPLES[0].parents[1] / "jobs.md").read_text()
+    if known.name == "vertical-inference":
+        return  # which nobody submits by file
+    section = next(part for part in text.split("\n## ")[1:] if f"`{known.name}`" in part.splitlines()[0])
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    alike = known.name == "over-threshold-alignment"  # whose others are those of `alignment`
+    for field in fields(known.settings):
+        if field.name in ("start_job", "start_digest") or (alike and field.name != "threshold"):
+            continue
+        row = next(each for each in rows if f"`{field.name}`" in each.split("|")[1])
+        if type(field.default) in (int, float):
+            assert f"{field.default:.12g}" in row, row
+
+
+def test_the_documentation_knows_every_key_of_the_file() -> None:
+    text = (EXAMPLES[0].parents[1] / "jobs.md").read_text().split("\n## ")[1]
+    for key in JobFile.model_fields:
+        assert f"`{key}`" in text or f"`[{key}]`" in text
