@@ -166,6 +166,14 @@ def test_an_id_is_found_in_any_of_unicodes_spellings() -> None:
     assert lookup_bench(dataset).ids()[0][0] == "Zo\u00eb"
 
 
+def test_some_rows_alone_are_lent_in_the_order_wanted() -> None:
+    bench = lookup_bench(held(), ["customer-7", "nobody", " customer-2", "customer-7"])
+    assert bench.ids()[0] == ("customer-7", "customer-2")
+    known, features = bench.lookup(["customer-2", "customer-3"], held().prepared())
+    assert known.tolist() == [True, False]
+    assert len(features) == 1
+
+
 def test_ids_that_are_one_once_normalised_are_located() -> None:
     ids = ["Zoe\u0308", *map(str, range(2, ROWS)), "Zo\u00eb"]
     with pytest.raises(DataError) as caught:
