@@ -418,7 +418,8 @@ def _member(state: Accepting | Accepted | TakingPart | Delivered, event: JobEven
             )
         case Received(_, JobAbort(reason, missing)):
             return JobStep(Over(state.spec, "aborted", reason, missing), (*_CANCELLED, StopRole()))
-        case Received(_, JobStart(parties)) if isinstance(state, Accepted):
+        case Received(sender, JobStart(parties)) if isinstance(state, Accepted):
+            _check_start(state.spec, sender, parties)
             started = TakingPart(state.spec, state.coordinator)
             return JobStep(started, (CancelTimer("start"), StartRole(parties)))
         case Received(_, JobFinish(digest)) if isinstance(state, Delivered):
@@ -449,6 +450,21 @@ def _member(state: Accepting | Accepted | TakingPart | Delivered, event: JobEven
             return _leave(state, f"the keeper refused our {kind} entry: {reason}")
         case RoleFailed(reason) | Cancel(reason):
             return _leave(state, reason)
+
+
+def _check_start(spec: JobSpec, sender: str, parties: tuple[str, ...]) -> None:
+    """Refuse a start in other company than we consented to, which the ledger does not show.
+
+    Raises:
+        PeerError: somebody who was not invited, or fewer than the job promised.
+    """
+    strangers = sorted({*parties} - {*spec.parties})
+    if strangers:
+        raise PeerError(f"{sender} began {spec.job} with {strangers[0]:.60}, who was not invited")
+    if len({*parties}) < spec.minimum_parties:
+        raise PeerError(
+            f"{sender} began {spec.job} with {len({*parties})} parties; it promised {spec.minimum_parties} at least"
+        )
 
 
 _CANCELLED = (CancelTimer("receipt"), CancelTimer("start"), CancelTimer("finish"))

@@ -467,6 +467,22 @@ def test_a_keeper_that_refuses_the_consent_makes_the_member_leave() -> None:
     assert sent(taken) == [(HUB, JobLeft(reason))]
 
 
+@pytest.mark.parametrize(
+    ("parties", "reason"),
+    [
+        ((NORTH,), "hub began credit-1 with 1 parties; it promised 2 at least"),
+        ((NORTH, NORTH), "hub began credit-1 with 1 parties; it promised 2 at least"),
+        ((NORTH, SOUTH, "west"), "hub began credit-1 with west, who was not invited"),
+    ],
+    ids=["alone", "alone, twice", "a stranger"],
+)
+def test_a_member_starts_in_no_other_company_than_it_consented_to(
+    parties: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(PeerError, match=f"^{reason}$"):
+        step(STATES["Accepted"], Received(HUB, JobStart(parties)))
+
+
 def test_a_member_starts_its_role_with_the_parties_it_is_told() -> None:
     taken = step(STATES["Accepted"], Received(HUB, JobStart((NORTH, SOUTH))))
     assert taken.state == TakingPart(SPEC, HUB)
