@@ -6,16 +6,28 @@ from typing import Any
 import pytest
 
 from hansa.agents.core.coordination import Over
-from hansa.agents.core.messages import JobAnswer, JobLeft
+from hansa.agents.core.messages import JobAnswer, JobLeft, JobStart
 from hansa.agents.errors import JobError
-from hansa.protocols import PROTOCOLS, PeerError
+from hansa.protocols import (
+    PROTOCOLS,
+    Abort,
+    Awaited,
+    Computed,
+    Finish,
+    Keep,
+    PeerError,
+    ProtocolError,
+    Step,
+)
 from hansa.protocols.alignment import Served
 from tests.agents.core.echo import (
     ECHO,
     LEADER,
     ME,
     NAME,
+    NOW_S,
     PARTIES,
+    ROLE,
     Page,
     Party,
     blinded,
@@ -115,6 +127,70 @@ def test_words_after_the_end_are_of_no_consequence(party: Party) -> None:
     party.commit()
     assert isinstance(party.machines.result("trial"), Served)
     assert party.noted("role") == 0
+
+
+def test_a_job_is_proposed_once(caplog: pytest.LogCaptureFixture) -> None:
+    leader = Party(LEADER)
+    leader.machines.propose(specification())
+    posted = list(leader.posted)
+    leader.machines.propose(specification())
+    assert leader.posted == posted
+    assert "job trial was submitted twice" in caplog.text
+
+
+def test_whoever_asks_is_told_what_a_job_waits_for_and_how_long() -> None:
+    party = Party()
+    with pytest.raises(JobError, match="job 'trial' is unknown at north"):
+        party.machines.awaited("trial")
+    party.consent(specification())
+    assert party.machines.awaited("trial") == (Awaited("the start", (LEADER,)), NOW_S + 120)
+    party.hear(LEADER, JobStart(PARTIES))
+    assert party.machines.awaited("trial") == (Awaited("a word", PARTIES), None)
+    party.say("east", "wait")
+    assert party.machines.awaited("trial") == (Awaited("a word", PARTIES), NOW_S + 5)
+    assert party.machines.next_timer() == NOW_S + 5
+
+
+def test_a_task_whose_end_the_role_takes_for_a_peers_fault_ends_the_role(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(state: Any, event: Any) -> Step[Any]:
+        if isinstance(event, Computed):
+            raise PeerError("east's numbers do not add up")
+        return ROLE.step(state, event)
+
+    party.machines._roles["trial"].role = replace(ROLE, step=step)
+    party.say("east", "add")
+    party.work()
+    assert left(party) == "north: east's numbers do not add up"
+
+
+def test_the_end_of_a_task_that_nobody_waits_for_is_of_no_consequence(party: Party) -> None:
+    party.say("east", "add", "abort")
+    posted = list(party.posted)
+    party.work()
+    assert party.posted == posted
+
+
+@pytest.mark.parametrize("effect", [Abort("no"), Finish(Served()), Keep(Served())])
+def test_coordination_has_no_effects_of_a_role(party: Party, effect: Any) -> None:
+    with pytest.raises(ProtocolError, match="outside a role"):
+        party.machines._carry_out("trial", "job", specification(), effect)
+
+
+def test_a_job_that_is_over_is_forgotten_whole_unless_it_has_left_a_result(party: Party) -> None:
+    party.say("east", "keep", "finish")
+    party.begin(specification("other"))
+    party.say("east", "keep", "abort", job="other")
+    party.commit()
+    assert party.machines.over() == {"other"}
+    for job in ("trial", "other"):
+        party.machines.forget(job)
+    party.commit()
+    assert party.noted("kept") == 0
+    party.start()
+    assert party.machines.spec("trial") == specification()
+    assert not party.machines.knows("other")
 
 
 # --- where a role starts from -----------------------------------------------------------------------------

@@ -92,9 +92,10 @@ def test_what_cannot_travel_is_a_failure_too(pool: WorkerProcesses) -> None:
 def test_a_task_whose_worker_was_killed_is_done_again(
     pool: WorkerProcesses, tmp_path: Path, deaths: int
 ) -> None:
-    beside = pool.submit(divmod, 9, 2)
-    assert pool.submit(count_and_die, str(tmp_path / "notes"), deaths).result(WAIT_S) == deaths + 1
-    assert beside.result(WAIT_S) == (4, 1)
+    deadly = pool.submit(count_and_die, str(tmp_path / "notes"), deaths)
+    behind = pool.submit(divmod, 9, 2)  # goes down with it
+    assert deadly.result(WAIT_S) == deaths + 1
+    assert behind.result(WAIT_S) == (4, 1)
 
 
 def test_a_task_that_kills_every_worker_is_given_up_with_a_reason(
