@@ -16,13 +16,13 @@ of key differ in where masks come from:
 All three make ordinary Paillier ciphertexts: any implementation decrypts them. `keygen.py` makes keys;
 `decryption.py` uses them. Secret keys don't show their numbers in a repr, and no error quotes them.
 
-Checking a key takes milliseconds, a task may take one, and a job's tasks all have the same key: `from_bytes` of a
-public key is computed once for the keys that a process has read last. Secret keys are read anew each time; who
-wants to hold on to one does so itself.
+Checking a key takes milliseconds, a task may take one, and a job's tasks all have the same key. So a process
+remembers the public keys that it has read last. It remembers no secret key, since nobody would tell it when to
+forget; whoever has made one need not check it again.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
@@ -126,6 +126,9 @@ class SecretKey:
         alpha_p, alpha_q: the subgroup's orders; 0 for kinds that have none.
         fast_p, fast_q: the exponents to try first, 2·α, or p - 1 and q - 1 where there is no subgroup.
 
+    Args:
+        check: False for numbers that have been found to be one key's before.
+
     Raises:
         KeyRefused: numbers that are not the key's.
     """
@@ -135,14 +138,16 @@ class SecretKey:
     q: int
     alpha_p: int = 0
     alpha_q: int = 0
+    check: InitVar[bool] = field(default=True, kw_only=True)
     fast_p: int = field(init=False, compare=False)
     fast_q: int = field(init=False, compare=False)
     p_inverse: int = field(init=False, compare=False)  # p⁻¹ mod q, for the Chinese remainder
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, check: bool) -> None:
         for name in ("p", "q", "alpha_p", "alpha_q"):
             object.__setattr__(self, name, big(getattr(self, name)))
-        self._check()
+        if check:
+            self._check()
         object.__setattr__(self, "fast_p", 2 * self.alpha_p or self.p - 1)
         object.__setattr__(self, "fast_q", 2 * self.alpha_q or self.q - 1)
         object.__setattr__(self, "p_inverse", inverse(self.p, self.q))
@@ -160,8 +165,12 @@ class SecretKey:
         return SECRET_DOMAIN + b"".join(to_bytes(each, length) for each in numbers) + self.public.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "SecretKey":
+    def from_bytes(cls, data: bytes, *, check: bool = True) -> "SecretKey":
         """Return the key that `to_bytes` wrote.
+
+        Args:
+            data: the bytes.
+            check: False for those of a key of our own, which nobody else has had in hand since it was made.
 
         Raises:
             KeyRefused: not its bytes, or numbers that are not one key's.
@@ -177,7 +186,7 @@ class SecretKey:
         p, q, alpha_p, alpha_q = (
             from_bytes(data[prefix + index * length : prefix + (index + 1) * length]) for index in range(4)
         )
-        return cls(public, p, q, alpha_p, alpha_q)
+        return cls(public, p, q, alpha_p, alpha_q, check=check)
 
     def _check(self) -> None:
         kind, p, q = self.public.kind, self.p, self.q

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from hansa.protocols.crypto import keys
 from hansa.protocols.crypto.errors import KeyRefused
 from hansa.protocols.crypto.keys import PUBLIC_DOMAIN, SECRET_DOMAIN, KeyKind, PublicKey, SecretKey
 from tests.protocols.crypto.keyring import KINDS, secret_key
@@ -34,6 +35,19 @@ def test_a_public_key_is_checked_once_for_all_who_read_it_and_a_secret_one_is_no
     one, two = SecretKey.from_bytes(secret), SecretKey.from_bytes(secret)
     assert one is not two
     assert one.public is two.public
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_of_our_own_needs_no_check(kind: KeyKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = secret_key(kind)
+    data = secret.to_bytes()
+    PublicKey.from_bytes(secret.public.to_bytes())
+    monkeypatch.setattr(keys, "is_prime", lambda _: False)  # as if p and q were none
+    again = SecretKey.from_bytes(data, check=False)
+    assert again == secret
+    assert (again.fast_p, again.fast_q, again.p_inverse) == (secret.fast_p, secret.fast_q, secret.p_inverse)
+    with pytest.raises(KeyRefused, match="primes"):
+        SecretKey.from_bytes(data)
 
 
 @pytest.mark.parametrize("kind", KINDS)

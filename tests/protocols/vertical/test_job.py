@@ -218,4 +218,4 @@ def test_tasks_that_look_at_rows_say_so() -> None:
     looking = {name for name, task in LINEAR.tasks.items() if task.uses_bench}
     assert looking == {"inspect", "score", "residual", "fold", "conclude"}
     heavy = {name for name, task in LINEAR.tasks.items() if task.heavy}
-    assert heavy == {"score", "residual", "fold", "seal", "make-key", "open", "open-loss"}
+    assert heavy == {"score", "residual", "fold", "seal", "make-key", "open"}

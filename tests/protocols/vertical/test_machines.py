@@ -376,9 +376,8 @@ def test_of_a_wide_table_a_task_takes_a_fourth() -> None:
     assert wide.cuts == ((0, 7), (7, 15), (15, 22), (22, 30))
 
 
-def test_a_process_checks_the_key_that_it_opens_with_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arbiter_does_not_check_its_own_key_whenever_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     [(loss, opened), *_] = run().asked(HUB, "open-loss")
-    open_loss(loss, BareWorkbench(), 0)
     monkeypatch.setattr(keys, "is_prime", lambda _: False)  # no key would pass
     assert open_loss(loss, BareWorkbench(), 0) == opened
     [(gradient, residues), *_] = run().asked(HUB, "open")
