@@ -72,7 +72,7 @@ def predict(
     """Score ROWS with MODEL, a file of `hansa model export`; or, with --job, with all who hold parts of one.
 
     With MODEL (and ROWS, CSV or Parquet) nothing leaves this machine. With --job, the ids of the rows go to the
-    model's other parties, each of which says how many rows a day it serves ([policy] served_rows).
+    model's hosts, each of which says how many rows a day it serves ([policy] served_rows).
     """
     if job is not None:
         if model_file is not None:

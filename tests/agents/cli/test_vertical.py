@@ -179,13 +179,30 @@ def test_its_model_is_asked_by_the_guest_and_taken_away_in_parts(
     assert "the parties have a part of the model each" in nothing.stderr
 
 
+def test_who_is_in_several_lists_is_told_to_each_of_its_own(
+    homes: dict[str, Home], agents: AgentProcesses, tmp_path: Path
+) -> None:
+    text = ALIGNMENT.replace('"align', '"lending').replace('"alignment"', '"over-threshold-alignment"')
+    told = submit(homes, tmp_path, text + "[settings]\nthreshold = 2\n", "--watch")
+    assert "lending-1: finished: 440 rows in 2 lists or more" in told
+    ids = []
+    for name in (BANK, SHOP):
+        out = tmp_path / f"{name}.csv"
+        said("job", "result", "lending-1", "--home", homes[name].path, "--out", out)
+        ids.append(pl.read_csv(out)["id"].to_list())
+    assert sorted(ids[0]) == sorted(ids[1])
+    assert len(ids[0]) == 440
+
+
 def test_a_job_that_was_aborted_goes_on_from_its_last_epoch(
     homes: dict[str, Home], agents: AgentProcesses, tmp_path: Path
 ) -> None:
     hub = homes[ARBITER].path
     submit(homes, tmp_path, training("broken"))
     wait_for_epoch(homes[ARBITER], "broken", 2)
-    said("job", "cancel", "broken", "--reason", "we need the machine", "--home", hub)
+    agents.kill(homes[SHOP])
+    said("job", "cancel", "broken", "--reason", "the shop is away", "--home", hub)
+    agents.start(homes[SHOP])
     told = said("job", "resume", "broken", "--home", hub)
     assert re.search(r"broken-r2: proposed; it goes on after \d+ epochs of broken", told)
     told = said("job", "watch", "broken-r2", "--home", hub, "--timeout", "60")
