@@ -50,7 +50,7 @@ def objection(
         if value and ANY not in allowed and value not in allowed:
             return f"our policy does not allow {what} {value!r}"
     if uses:
-        return _stranger(uses, coordinator, jobs)
+        return _stranger(uses, coordinator, spec.parties, jobs)
     if spec.minimum_parties < policy.minimum_parties:
         return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
     if spec.dataset not in datasets:
@@ -61,13 +61,23 @@ def objection(
     return None
 
 
-def _stranger(model: str, coordinator: str, jobs: Mapping[str, Job]) -> str | None:
-    """Return why somebody may not use a model, or None if it is theirs too; how much of it is for `quota`."""
+def _stranger(model: str, coordinator: str, parties: Collection[str], jobs: Mapping[str, Job]) -> str | None:
+    """Return why a model may not be used like this, or None; how much of it may be is for `quota`.
+
+    A party that had no part in the training, as the one that adds up, could be of the asker's choice. And who may
+    not ask would still use up what is served to those who may.
+    """
     trained = jobs.get(model)
     if trained is None or trained.status != "finished":
         return f"the ledger has no finished job {model!r} whose model could be used"
     if coordinator not in trained.parties:
         return f"{coordinator} was not a party of {model}, and may not use its model"
+    guest = trained.settings.get("protocol.guest", coordinator)
+    if coordinator != guest:
+        return f"the model of {model} answers its guest {guest}, not {coordinator}"
+    strangers = sorted({*parties} - {trained.coordinator, *trained.parties})
+    if strangers:
+        return f"{strangers[0]} had no part in {model}, and can have none in using its model"
     return None
 
 

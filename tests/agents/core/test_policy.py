@@ -261,11 +261,12 @@ def test_parties_with_other_columns_may_be_aligned_but_not_averaged() -> None:
 SERVE = replace(
     ALIGN,
     protocol="vertical-inference",
-    parties=("east", "south"),
-    settings={"model": "trained", "arbiter": "south"},
+    parties=("east", "hub"),
+    settings={"model": "trained", "arbiter": "hub"},
     minimum_parties=2,
 )
 TRAINED = Job("hub", "vertical-logistic", "", "loans", ("east", "north"), 2, bytes(32), 0, "finished")
+GUEST = replace(TRAINED, settings={"protocol.guest": "north"})
 
 
 def served(coordinator: str = "north", trained: Job | None = TRAINED, **policy: Any) -> str | None:
@@ -293,6 +294,18 @@ def test_whoever_trained_a_model_may_ask_for_it_whatever_coordinators_are_allowe
 )
 def test_others_may_not(coordinator: str, trained: Job | None, reason: str) -> None:
     assert served(coordinator, trained) == reason
+
+
+def test_a_host_may_not_ask_so_that_it_cannot_use_up_what_is_served_to_the_guest() -> None:
+    assert served("north", GUEST) is None
+    assert served("east", GUEST) == "the model of trained answers its guest north, not east"
+
+
+def test_nobody_is_asked_to_add_up_who_had_no_part_in_the_training() -> None:
+    reason = "south had no part in trained, and can have none in using its model"
+    accomplice = replace(SERVE, parties=("east", "south"), settings={"model": "trained", "arbiter": "south"})
+    policy, jobs = PolicySection(), {"trained": TRAINED}
+    assert objection(accomplice, "north", policy, {"cards"}, REGISTRY, jobs) == reason
 
 
 @pytest.mark.parametrize(
