@@ -182,7 +182,7 @@ def test_its_model_is_asked_by_the_guest_and_taken_away_in_parts(
 def test_who_is_in_several_lists_is_told_to_each_of_its_own(
     homes: dict[str, Home], agents: AgentProcesses, tmp_path: Path
 ) -> None:
-    text = ALIGNMENT.replace('"align', '"lending').replace('"alignment"', '"over-threshold-alignment"')
+    text = ALIGNMENT.replace("align-1", "lending-1").replace('"alignment"', '"over-threshold-alignment"')
     told = submit(homes, tmp_path, text + "[settings]\nthreshold = 2\n", "--watch")
     assert "lending-1: finished: 440 rows in 2 lists or more" in told
     ids = []
