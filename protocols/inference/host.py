@@ -14,7 +14,7 @@ import numpy as np
 
 from hansa.protocols.errors import PeerError
 from hansa.protocols.inference.conduct import Conduct, finished, unasked
-from hansa.protocols.inference.job import HOST, Answered, Ended, ModelServed, Seat
+from hansa.protocols.inference.job import HOST, MOST_ID_CHARS, Answered, Ended, ModelServed, Seat
 from hansa.protocols.inference.keys import Keys, announced, missing, taking
 from hansa.protocols.inference.messages import Ask, Chosen, Known, MaskKey, Message, Share
 from hansa.protocols.inference.part import OwnPart, own_part
@@ -112,6 +112,9 @@ def _asked(state: Open, sender: str, message: Ask) -> Step[State]:
     seat, most = state.seat, state.seat.settings.most_rows
     if not 1 <= len(message.ids) <= most:
         raise PeerError(f"{sender} asked for {len(message.ids)} rows; the job allows 1 to {most}")
+    longest = max(map(len, message.ids))
+    if longest > MOST_ID_CHARS:
+        raise PeerError(f"{sender} asked for a row by {longest} characters; ids have {MOST_ID_CHARS} at most")
     if message.digest != state.part.digest:
         return aborted(seat, f"{sender} asks another model of {seat.settings.model} than {seat.me} has")
     finding = Finding(seat, state.secret, state.part, state.keys, message.ids)

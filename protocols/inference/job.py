@@ -30,6 +30,8 @@ SECRET_BYTES = 32
 # Ids travel in one message of at most 1 MiB.
 MOST_ROWS = 10_000
 MOST_ID_BYTES = 2**19
+# Bringing a text to Unicode's NFC takes time that grows with its length's square: minutes, of a whole message.
+MOST_ID_CHARS = 1_000
 # Bits of a party's share, sign apart: 11 of the 63 are left for the number of parties, and for noticing a sum that
 # is none, since masks that do not cancel lie anywhere.
 SHARE_BITS = 52

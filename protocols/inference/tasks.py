@@ -7,8 +7,8 @@ import numpy as np
 
 from hansa.protocols.alignment.ids import normalised
 from hansa.protocols.digest import freeze
-from hansa.protocols.errors import LocalProtocolError
-from hansa.protocols.inference.job import MOST_ID_BYTES, Seat, mask_secret
+from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.inference.job import MOST_ID_BYTES, MOST_ID_CHARS, Seat, mask_secret
 from hansa.protocols.inference.part import OwnPart
 from hansa.protocols.machine import Compute, TaskSpec, Workbench
 from hansa.protocols.model import Array, BoolArray, FloatArray
@@ -50,12 +50,18 @@ def list_rows(inputs: Listing, bench: Workbench, seed: int) -> Listed:
     """Read our rows' ids.
 
     Raises:
-        LocalProtocolError: this agent lends no rows, or with other columns than the model's.
+        LocalProtocolError: this agent lends no rows, or with other columns than the model's; or a row's id is too
+            long to be asked for.
         PreparationError: a column is not what it was at the training.
     """
-    texts, _ = bench.ids()
+    texts, first_row = bench.ids()
     fits = 0 < len(texts) <= inputs.most_rows
     ids = tuple(normalised(text) for text in texts) if fits else ()
+    for row, text in enumerate(ids, first_row):
+        if len(text) > MOST_ID_CHARS:
+            raise LocalProtocolError(
+                f"row {row}: its id has {len(text)} characters; hosts are asked for {MOST_ID_CHARS} at most"
+            )
     if sum(len(each.encode("utf-8", "replace")) for each in ids) > MOST_ID_BYTES:
         ids = ()
     known = _features(bench, inputs.part, ids)[0] if ids else np.zeros(0, np.bool_)
@@ -78,7 +84,15 @@ class Found:
 
 
 def find_rows(inputs: Search, bench: Workbench, seed: int) -> Found:
-    """Look up which rows we have; errors as in ``list_rows``."""
+    """Look up which rows we have.
+
+    Raises:
+        PeerError: a row was asked for twice. A guest that moves its own part of the score from one place to the
+            other would find out by one batch of labels what takes it many, each on the ledger.
+        LocalProtocolError, PreparationError: as in ``list_rows``.
+    """
+    if len({normalised(each) for each in inputs.ids}) < len(inputs.ids):
+        raise PeerError("a row was asked for twice")
     return Found(freeze(_features(bench, inputs.part, inputs.ids)[0]))
 
 

@@ -57,9 +57,15 @@ def test_no_ids_are_read_of_more_rows_than_the_job_allows(most: int) -> None:
 
 
 def test_no_ids_are_read_that_fill_more_than_a_message() -> None:
-    rows = replace(bench(BANK), row_ids=tuple(f"{row}" * 70_000 for row in range(ROWS)))
+    rows = replace(bench(BANK), row_ids=tuple(f"{row:04}" * 250 for row in range(600)))
     listed = list_rows(Listing(part_of(BANK), 1_000), rows, 0)
-    assert (listed.rows, listed.ids) == (ROWS, ())
+    assert (listed.rows, listed.ids) == (600, ())
+
+
+def test_a_row_whose_id_is_too_long_to_be_asked_for_is_named() -> None:
+    rows = replace(bench(BANK), row_ids=(*IDS[:-1], "x" * 1_001))
+    with pytest.raises(LocalProtocolError, match=r"^row 7: its id has 1001 characters; .* 1000 at most$"):
+        list_rows(Listing(part_of(BANK), 1_000), rows, 0)
 
 
 def test_a_bench_without_rows_lists_none() -> None:
@@ -68,8 +74,14 @@ def test_a_bench_without_rows_lists_none() -> None:
 
 
 def test_rows_are_found_in_the_order_asked() -> None:
-    found = find_rows(Search(part_of(SHOP), (*IDS, "nobody", IDS[0])), bench(SHOP), 0)
-    assert found.known.tolist() == [*(row not in UNKNOWN[SHOP] for row in range(ROWS)), False, True]
+    found = find_rows(Search(part_of(SHOP), ("nobody", *IDS)), bench(SHOP), 0)
+    assert found.known.tolist() == [False, *(row not in UNKNOWN[SHOP] for row in range(ROWS))]
+
+
+@pytest.mark.parametrize("again", [IDS[0], f" {IDS[0]}"], ids=["the same", "written otherwise"])
+def test_a_row_is_not_to_be_asked_for_twice_under_another_part_of_the_guests(again: str) -> None:
+    with pytest.raises(PeerError, match=r"^a row was asked for twice$"):
+        find_rows(Search(part_of(SHOP), (*IDS, again)), bench(SHOP), 0)
 
 
 def test_a_share_without_peers_is_the_score_itself_in_the_order_asked() -> None:
