@@ -1,0 +1,40 @@
+"""Which federation does every simulated run begin with? One that was founded once; its homes are copied."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from hansa.agents.config import AgentConfig
+from hansa.agents.home import find_homes
+from hansa.agents.local import LocalFederation, Member
+from hansa.agents.simulation.jobs import PARTIES
+from hansa.broker import Identity
+
+
+@cache
+def _template() -> Path:
+    """Found one federation for all runs of this process: keys and ledgers are copied, not made anew."""
+    folder = Path(tempfile.mkdtemp(prefix="hansa-simulation-")) / "federation"
+    members = [Member(name) for name in PARTIES]
+    LocalFederation.found(members, federation="simulated", folder=folder).close()
+    return folder
+
+
+@cache
+def keys(name: str) -> tuple[Identity, AgentConfig]:
+    """Return an agent's keys and configuration."""
+    [home] = [home for home in find_homes(_template()) if home.path.name == name]
+    return home.identity(), home.config()
+
+
+@contextmanager
+def copied_federation() -> Iterator[Path]:
+    """Yield a folder with all homes, of which nothing is left afterwards."""
+    memory = Path("/dev/shm")  # a disk in memory where there is one: a thousand runs wait for no fsync
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
+        folder = Path(scratch) / "federation"
+        shutil.copytree(_template(), folder)
+        yield folder
