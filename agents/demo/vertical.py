@@ -142,7 +142,7 @@ def run_demo(folder: Path, *, replace: bool, seed: int, pot: str, console: Conso
     clear(folder, replace, [ARBITER, *names])
     started = time.monotonic()
     console.print(
-        "[bold]hansa demo vertical[/]: one process, memory transport, SQLite ledger, keys of 2048 bits",
+        "[bold]hansa demo vertical[/]: one process, memory transport, SQLite ledger, 2048-bit keys",
         highlight=False,
     )
     members = [_member(plan, name) for plan in PLANS for name in plan.holders]
