@@ -17,6 +17,7 @@ from hansa.broker import Plain, attach, decode, detach, encode, from_plain, refs
 from hansa.protocols import PeerError
 
 MOST_EARLY = 1_024  # of one sender in one job: the blocks of a list of 16 million ids
+MOST_EARLY_BYTES = 64 * 2**20  # of these, without the arrays on the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class _Waiting:
     number: int  # within its job, in the order in which they came
     sender: str
     plain: Plain  # as it is journalled, large arrays as references
+    size: int  # of what is journalled, bytes
 
 
 class Early:
@@ -39,24 +41,28 @@ class Early:
             plain = decode(value)
             sender, *_ = wire.parts(plain)
             self._blobs.use("early", key, refs(plain))
-            self._waiting.setdefault(session, deque()).append(_Waiting(number, sender, plain))
+            self._waiting.setdefault(session, deque()).append(_Waiting(number, sender, plain, len(value)))
 
     def keep(self, session: str, sender: str, message: object) -> None:
         """Have a message wait.
 
         Raises:
-            PeerError: too many of this sender's wait already.
+            PeerError: too many of this sender's wait already, or too long ones.
         """
         waiting = self._waiting.setdefault(session, deque())
-        if sum(each.sender == sender for each in waiting) >= MOST_EARLY:
+        theirs = [each.size for each in waiting if each.sender == sender]
+        if len(theirs) >= MOST_EARLY:
             raise PeerError(f"{sender} sent more than {MOST_EARLY} messages before job {session!r} began")
         kind = wire.kind_of(message)
         fields: list[Plain] = [sender, kind.name, kind.schema, to_plain(message)]
         plain = detach(fields, self._blobs.keep, self._detach_bytes)
+        value = encode(plain)
+        if sum(theirs) + len(value) > MOST_EARLY_BYTES:
+            raise PeerError(f"{sender} sent more than {MOST_EARLY_BYTES} bytes before job {session!r} began")
         number = waiting[-1].number + 1 if waiting else 0
-        waiting.append(_Waiting(number, sender, plain))
+        waiting.append(_Waiting(number, sender, plain, len(value)))
         key = pack_row(session, number)
-        self._desk.changes.put("early", key, encode(plain))
+        self._desk.changes.put("early", key, value)
         self._blobs.use("early", key, refs(plain))
 
     def take(self, session: str) -> Iterator[tuple[str, object]]:

@@ -67,6 +67,7 @@ from hansa.protocols import (
     Step,
     TimerFired,
     Workbench,
+    protocol,
 )
 from hansa.protocols.alignment import AlignedRows
 
@@ -272,10 +273,12 @@ class Machines:
         job = self._jobs[session]
         if not isinstance(job, coordination.Accepting | coordination.Accepted):
             self._tell_role(session, Received(sender, message))
-        elif sender in (job.coordinator, *job.spec.parties):
-            self._early.keep(session, sender, message)
-        else:
+        elif sender not in (job.coordinator, *job.spec.parties):
             raise PeerError(f"{sender} has no part in job {session!r}")
+        elif type(message) not in protocol(job.spec.protocol).messages:
+            raise PeerError(f"{sender} sent {type(message).__name__}, no message of {job.spec.protocol}")
+        else:
+            self._early.keep(session, sender, message)
 
     def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
         """A job was called off before the ledger had shown us its proposal."""

@@ -8,6 +8,7 @@ from hansa.agents.core import early, wire
 from hansa.agents.core.messages import JobStart
 from hansa.protocols import PROTOCOLS, PeerError
 from hansa.protocols.alignment.messages import Ask
+from hansa.protocols.inference.messages import Waiting
 from tests.agents.core.echo import ECHO, LEADER, NAME, PARTIES, Party, blinded, specification
 
 LARGE = 1_000  # numbers in an array that is too large for the journal
@@ -93,6 +94,27 @@ def test_one_sender_cannot_have_any_number_of_messages_wait(
     party.say("east", "four")
     start(party)
     assert party.notes().words == ("west: one", "west: two", "east: four")
+
+
+def test_nor_any_number_of_bytes(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    party.say("west", "one")
+    party.commit()
+    [row] = party.journal.load("early").values()
+    monkeypatch.setattr(early, "MOST_EARLY_BYTES", 2 * len(row))
+    party.start()
+    party.say("west", "two")
+    with pytest.raises(
+        PeerError, match=rf"^west sent more than {2 * len(row)} bytes before job 'trial' began$"
+    ):
+        party.say("west", "3")
+    party.say("east", "four")
+    start(party)
+    assert party.notes().words == ("west: one", "west: two", "east: four")
+
+
+def test_nothing_waits_of_another_protocol(party: Party) -> None:
+    with pytest.raises(PeerError, match=r"^west sent Waiting, no message of echo$"):
+        party.hear("west", Waiting(b"", ("east",)))
 
 
 def test_nothing_waits_of_those_who_have_no_part_in_the_job(party: Party) -> None:
