@@ -19,6 +19,8 @@ DOMAIN = b"hansa/vertical/batches/1\x00"
 # an hour's work lies in one.
 BLOCKS = 8
 FEWEST, MOST = 64, 4_096
+# A batch is not cut finer, whatever a job says: a step would ask for a task, and a state hold a message, of each.
+MOST_BLOCKS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Plan:
     Attributes:
         rows: of all parties alike, ≥ 1.
         batch: rows in a batch; 0 for all of them.
-        block: rows in one message and one task; 0 for an eighth of the batch, 64 at least and 4,096 at most.
+        block: rows in one message and one task; 0 for an eighth of the batch, 64 at least and 4,096 at most. More
+            where a batch would have more than ``MOST_BLOCKS``.
         seed: the job's.
     """
 
@@ -69,7 +72,9 @@ class Plan:
 
     def _length(self, number: int) -> int:
         """Return the rows of all blocks of a batch but the last."""
-        return self.block or min(max(-(-self.size(number) // BLOCKS), FEWEST), MOST)
+        size = self.size(number)
+        wished = self.block or min(max(-(-size // BLOCKS), FEWEST), MOST)
+        return max(wished, -(-size // MOST_BLOCKS))
 
 
 @lru_cache(maxsize=4)

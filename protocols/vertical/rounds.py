@@ -1,5 +1,6 @@
 """What does a party ask for when a round begins, a block is complete, or an epoch's loss is?"""
 
+from collections import Counter
 from dataclasses import replace
 
 from hansa.protocols.machine import Effect, Step
@@ -20,13 +21,14 @@ def with_ready_blocks(state: Training) -> Step[State]:
     """Have residuals made of every block for which all hosts' scores are here."""
     if not isinstance(state, Working):
         return Step(state)
+    inbox, now = state.course.inbox, state.course.round
+    hosts = Counter(each.block for each in inbox.scores if each.round == now)
     effects: tuple[Effect, ...] = ()
-    for block in range(state.course.blocks):
+    for block in sorted(block for block, so_far in hosts.items() if so_far == len(state.course.seat.hosts)):
         course = state.course
-        if len(course.inbox.of(course.round, block)) == len(course.seat.hosts):
-            effects = (*effects, course.residuals(block))
-            left = replace(course, inbox=course.inbox.without(course.round, block))
-            state = replace(state, course=left, begun=(*state.begun, block))
+        effects = (*effects, course.residuals(block))
+        left = replace(course, inbox=course.inbox.without(now, block))
+        state = replace(state, course=left, begun=(*state.begun, block))
     return Step(state, effects)
 
 

@@ -36,7 +36,7 @@ class VerticalSettings:
         key, key_bits: of the arbiter's key; below 2048 bits only for trials with the guard off.
         feature_limit, feature_bits: bound and fractional bits of features as they are encrypted with.
         score_limit, score_bits: the same of each party's scores, and of a linear guest's targets.
-        block: rows in one message and one task; 0 for an eighth of the batch, within limits.
+        block: rows in one message and one task; 0 for an eighth of the batch, within limits; a thousandth at least.
         overdue_s: after so long without progress those who are awaited are named.
         give_up_s: and after so long the job ends.
         alignment: the job in whose order the rows are; for the agents, who lay them out.

@@ -113,6 +113,13 @@ def test_batches_are_disjoint_hold_every_row_and_are_the_same_for_everybody(
     assert Plan(rows, batch, block, seed).batch_rows(0).tolist() == plan.batch_rows(0).tolist()
 
 
+def test_no_batch_is_cut_so_finely_that_a_step_would_ask_for_a_million_tasks() -> None:
+    plan = Plan(1_000_000, 0, 1, 1)
+    assert plan.blocks(0) == 1_024
+    assert sum(plan.block_size(0, block) for block in range(1_024)) == 1_000_000
+    assert Plan(1_024, 0, 1, 1).blocks(0) == 1_024
+
+
 @pytest.mark.parametrize(
     ("rows", "batch", "block", "sizes"),
     [
