@@ -49,6 +49,8 @@ def objection(
     ):
         if value and ANY not in allowed and value not in allowed:
             return f"our policy does not allow {what} {value!r}"
+    if not (getattr(settings, "guard", True) or policy.unguarded):
+        return "our policy takes no part in a job without the leak guard"
     if uses:
         return _stranger(uses, coordinator, spec.parties, jobs)
     if spec.minimum_parties < policy.minimum_parties:

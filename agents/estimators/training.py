@@ -115,7 +115,9 @@ def train(
     if len(parties) < 2:
         raise JobError(f"vertical training takes two parties or more, not {len(parties)}")
     wish.training(parties)  # a setting that can't be is refused before anything begins
-    members = [Member(name, "", {DATASET: _constant(dataset)}) for name, dataset in datasets.items()]
+    # Whether there is a leak guard is for the caller to say, whose the rows of all parties are.
+    policy = {"policy": {"unguarded": True}}
+    members = [Member(name, "", {DATASET: _constant(rows)}, policy) for name, rows in datasets.items()]
     with LocalFederation.found(
         members, folder=folder, journalled=folder is not None, aggregator=ARBITER
     ) as local:

@@ -18,7 +18,8 @@ from hansa.broker import Identity
 def _template() -> Path:
     """Found one federation for all runs of this process: keys and ledgers are copied, not made anew."""
     folder = Path(tempfile.mkdtemp(prefix="hansa-simulation-")) / "federation"
-    members = [Member(name) for name in PARTIES]
+    policy = {"policy": {"unguarded": True}}  # keys are short
+    members = [Member(name, config=policy) for name in PARTIES]
     LocalFederation.found(members, federation="simulated", folder=folder).close()
     return folder
 

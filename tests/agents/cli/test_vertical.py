@@ -66,7 +66,10 @@ def write_customers(home: Home, name: str) -> Path:
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Home]]:
     node = servers.shared()
-    members = [Member(BANK), Member(SHOP, config={"policy": {"served_rows": 510}})]
+    policies: dict[str, dict[str, int]] = {BANK: {}, SHOP: {"served_rows": 510}}
+    members = [
+        Member(name, config={"policy": {"unguarded": True, **more}}) for name, more in policies.items()
+    ]
     town = found_town(tmp_path_factory.mktemp("vertical") / "town", node, members, aggregator=ARBITER)
     yield town
     raze_town(node, town)

@@ -106,6 +106,15 @@ def test_a_job_that_would_go_on_with_fewer_parties_than_the_policy_asks_for_is_r
     assert asked(replace(all_three, settings={**SETTINGS, "quorum": 3}), minimum_parties=3) is None
 
 
+@pytest.mark.parametrize("kind", ["linear", "logistic"])
+def test_a_job_without_the_leak_guard_takes_a_policy_that_says_so(kind: str) -> None:
+    settings: dict[str, Any] = {"guest": "east", "alignment": "aligned", "guard": False, "key_bits": 512}
+    bare = replace(ALIGN, protocol=f"vertical-{kind}", settings=settings)
+    assert asked(bare) == "our policy takes no part in a job without the leak guard"
+    assert asked(bare, unguarded=True) is None
+    assert asked(replace(bare, settings={"guest": "east", "alignment": "aligned"})) is None
+
+
 def test_a_policy_is_told_in_one_line() -> None:
     assert allowance(PolicySection(coordinators=("hub",))) == (
         "takes part in jobs of hub, with any protocol, any model and any data set of [data], "

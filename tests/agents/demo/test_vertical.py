@@ -2,9 +2,10 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from hansa.agents import local
 from hansa.agents.cli import main
 from hansa.agents.demo import vertical
 from hansa.agents.demo.pooled import score_alone
-from hansa.agents.demo.vertical import NEW, PLANS, STRANGERS
+from hansa.agents.demo.vertical import NEW, PLANS, STRANGERS, Plan
+from hansa.agents.local import Member
 from hansa.ledger import LedgerStore, ModelUsed, RowsAligned, decode_body, read_entry
 from hansa.protocols.vertical import LinearSettings, LogisticSettings
 
@@ -37,7 +39,15 @@ def short_keys() -> Iterator[None]:
         patch.setattr(local, "WorkerProcesses", ThreadPoolExecutor)
         plans = tuple(replace(plan, settings={**plan.settings, **TRIAL}) for plan in PLANS)
         patch.setattr(vertical, "PLANS", plans)
+        patch.setattr(vertical, "_member", partial(unguarded, vertical._member))
         yield
+
+
+def unguarded(make: Callable[[Plan, str], Member], plan: Plan, name: str) -> Member:
+    """Return a member whose policy takes jobs without the leak guard, which short keys go with."""
+    member = make(plan, name)
+    policy = {**member.config["policy"], "unguarded": True}
+    return replace(member, config={**member.config, "policy": policy})
 
 
 @pytest.fixture(scope="module")
