@@ -24,6 +24,7 @@ from hansa.agents.simulation import (
     simulate,
     vertical,
 )
+from hansa.agents.simulation.__main__ import main
 from hansa.ledger import read_entry
 from tests.simulation.test_federation import said
 
@@ -182,3 +183,20 @@ def test_a_disk_that_forgets_costs_at_most_the_job_and_everybody_learns_why(harm
             )
         if ends(run) == {"finished"} and len(run.results) > len(PARTIES):
             assert is_like(run, calm()), context
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--seed", "17"], "seed 17: 6 kills, "),
+        (["--vertical", "--seed", "3", "--crash-at", "40"], "seed 3: "),
+    ],
+)
+def test_a_seed_can_be_replayed_from_the_command_line(
+    given: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(given)
+    *trace, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(told)
+    assert "aggregator: finished: done" in trace
+    assert any("killed: " in line for line in trace)
