@@ -194,6 +194,7 @@ class PolicySection(_Section):
         minimum_parties: with fewer, a model could tell one party's rows to another; quorums count, too.
         served_rows: of how many rows a day the other parties of a model may have us help to predict, each model
             by itself; 0: of none.
+        own_scores: whether a guest may ask for scores where we are its only host: less its own part, they are ours.
         unguarded: whether a job may switch off the leak guard, and so take short keys, too.
     """
 
@@ -203,6 +204,7 @@ class PolicySection(_Section):
     datasets: tuple[str, ...] = (ANY,)
     minimum_parties: int = Field(default=2, ge=1, strict=True)
     served_rows: int = Field(default=0, ge=0, strict=True)
+    own_scores: bool = Field(default=False, strict=True)
     unguarded: bool = Field(default=False, strict=True)
 
 

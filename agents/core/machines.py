@@ -244,7 +244,7 @@ class Machines:
             why_not = reservation or objection(
                 spec, sender, self.policy, self._datasets, self._registry, proposed
             )
-            why_not = why_not or self._quota.objection(spec, self.policy)
+            why_not = why_not or self._quota.objection(spec, sender, self.policy)
             self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
             self._coordinate(session, coordination.consider(spec, sender, why_not))
 

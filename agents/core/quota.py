@@ -22,13 +22,18 @@ class Quota:
         self._desk = desk
         self._served = {key.decode(): unpack_row(value) for key, value in journal.load("served").items()}
 
-    def objection(self, spec: JobSpec, policy: PolicySection) -> str | None:
+    def objection(self, spec: JobSpec, coordinator: str, policy: PolicySection) -> str | None:
         """Return why a job asks for too much, or None; then what it may ask for is taken off."""
         known = protocol(spec.protocol)
         settings = read_settings(known, spec)
         begins = known.start(settings)
         if begins is None or begins.of != "result" or known.role_of(settings, self._desk.name) != HOST:
             return None  # no predictions, or none of ours: whoever adds up shares gives nothing away
+        if settings.output == "score" and len(spec.parties) == 1 and not policy.own_scores:
+            return (
+                f"we are the only host, so that scores would tell {coordinator} our part of each: "
+                "our policy allows labels and deciles"
+            )
         today = int(self._desk.clock() // DAY_S)
         day, rows = self._served.get(begins.job, [today, 0])
         rows = settings.most_rows + (rows if day == today else 0)

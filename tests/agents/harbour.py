@@ -49,9 +49,10 @@ def members() -> list[Member]:
         "customers": {**host["customers"], "target": "standing"},
         "values": {**host["values"], "target": "worth"},
     }
+    serving = {"served_rows": SERVES, "own_scores": True, "unguarded": True}
     return [
         Member(BANK, config={"data": guest, "policy": {"unguarded": True}}),
-        Member(SHOP, config={"data": host, "policy": {"served_rows": SERVES, "unguarded": True}}),
+        Member(SHOP, config={"data": host, "policy": serving}),
     ]
 
 

@@ -1,5 +1,6 @@
 """How many rows a day a party helps to predict: counted at consent, by model, and through restarts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from tests.agents.core.echo import ME, NOW_S, Party, proposed
 
 GUEST = "east"
 MODELS = {
-    model: Job("aggregator", "vertical-logistic", "", "rows", (GUEST, ME), 2, bytes(32), 0, "finished")
+    model: Job(
+        "aggregator", "vertical-logistic", "", "rows", (GUEST, ME, "west"), 3, bytes(32), 0, "finished"
+    )
     for model in ("trained", "other")
 }
 
@@ -34,7 +37,7 @@ def refusal(party: Party, spec: JobSpec) -> str:
 
 @pytest.fixture
 def party() -> Party:
-    return Party(policy=PolicySection(served_rows=100))
+    return Party(policy=PolicySection(served_rows=100, own_scores=True))
 
 
 def test_rows_are_served_up_to_the_days_number(party: Party) -> None:
@@ -80,8 +83,19 @@ def test_every_day_begins_anew_and_earlier_ones_are_forgotten(party: Party, rest
 
 
 def test_without_a_number_nothing_is_served() -> None:
-    reason = refusal(Party(policy=PolicySection()), request("one", 1))
+    reason = refusal(Party(policy=PolicySection(own_scores=True)), request("one", 1))
     assert reason == "our policy serves 0 rows a day of trained; with this job it would be 1"
+
+
+def test_the_only_host_gives_no_scores_away_unless_its_policy_says_so() -> None:
+    party = Party(policy=PolicySection(served_rows=100))
+    expected = "we are the only host, so that scores would tell east our part of each: our policy allows "
+    assert refusal(party, request("one", 1)) == f"{expected}labels and deciles"
+    with_another = replace(request("two", 1), parties=(ME, "west"), minimum_parties=2)
+    assert refusal(party, with_another) == ""
+    assert party.noted("served") == 1
+    arbiter = replace(request("three", 99, output="label", arbiter="aggregator"), parties=("aggregator", ME))
+    assert refusal(party, replace(arbiter, minimum_parties=2)) == ""
 
 
 def test_whoever_only_adds_up_shares_serves_nothing_of_its_own() -> None:
