@@ -10,6 +10,7 @@ from hansa.agents.core.former_life import FormerLife
 from hansa.agents.core.intake import Intake
 from hansa.agents.core.journal import Journal
 from hansa.agents.core.machines import Machines
+from hansa.agents.core.messages import OWN_SESSIONS
 from hansa.agents.core.outbox import Outbox
 from hansa.broker.layout import is_door
 
@@ -69,6 +70,7 @@ class Housekeeping:
         closed = over | {job for job, each in self._clerk.standing.jobs.items() if each.status != "open"}
         sessions = self._intake.sessions() | self._outbox.sessions()
         left = over | (sessions & closed) | self._shut_doors(sessions)
+        left -= OWN_SESSIONS  # whatever a member has put on the ledger under such a name
         changes = self._desk.changes
         due = self._forgetting.due(changes, now_s, left - self._machines.going_on())
         self._intake.forget(changes, due)

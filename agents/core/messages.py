@@ -10,6 +10,7 @@ Setting = str | int | float | bool
 
 MOST_ITEMS = 4_096  # parties, classes, or settings of one job
 TEXT_CHARS = 200
+OWN_SESSIONS = frozenset({"ledger", "transfer"})  # never a job's: its end would have their numbers forgotten
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.journal import Journal, pack_row, unpack_row
-from hansa.agents.core.messages import JobSpec, spec_digest
+from hansa.agents.core.messages import OWN_SESSIONS, JobSpec, spec_digest
 from hansa.broker import BadName, check_name, from_plain, to_plain
 from hansa.ledger import Job
 from hansa.protocols import PeerError
@@ -41,12 +41,15 @@ class Offered:
         """Keep an offer.
 
         Raises:
-            PeerError: it contradicts itself, comes twice, or there are too many from its sender.
+            PeerError: it contradicts itself, comes twice, has a name that no job has, or there are too many from
+                its sender.
         """
         try:
             check_name(spec.job)
         except BadName as error:  # it could not even be refused on the ledger
             raise PeerError(f"{sender} offered a job without a name: {error}") from None
+        if spec.job in OWN_SESSIONS:
+            raise PeerError(f"{sender} offered a job of the name {spec.job!r}, which no job has")
         if session != spec.job:
             raise PeerError(f"{sender} offered job {spec.job!r} in session {session!r}")
         if self.has(sender, session):

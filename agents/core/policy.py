@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from hansa.agents.config import ANY, PolicySection
 from hansa.agents.core.lending import shape_of
-from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.messages import OWN_SESSIONS, JobSpec
 from hansa.agents.errors import JobError
 from hansa.broker import MalformedMessage, Plain, check_name, from_plain
 from hansa.ledger import Job, Standing
@@ -106,6 +106,8 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
     try:
         for name in (spec.job, spec.dataset, *spec.parties):
             check_name(name)
+        if spec.job in OWN_SESSIONS:
+            raise JobError("agents speak of other things under this name: give the job another")
         known = protocol(spec.protocol)
         read_settings(known, spec)
         if known.names_model:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hansa.agents.core.messages import JobAbort, JobAnswer
+from hansa.agents.core.messages import OWN_SESSIONS, JobAbort, JobAnswer
 from hansa.agents.core.offered import MOST_OFFERS, OFFER_S, Offered
 from hansa.protocols import PROTOCOLS, PeerError
 from tests.agents.core.echo import ECHO, LEADER, NAME, Party, proposed, specification
@@ -37,6 +37,12 @@ def test_an_offer_waits_through_restarts_until_the_ledger_shows_it(party: Party)
     party.commit()
     assert party.machines.open_jobs() == ("trial",)
     assert party.noted("offer") == 0
+
+
+@pytest.mark.parametrize("name", sorted(OWN_SESSIONS))
+def test_an_offer_under_the_name_of_the_agents_own_sessions_is_not_even_kept(party: Party, name: str) -> None:
+    with pytest.raises(PeerError, match=f"^west offered a job of the name '{name}', which no job has$"):
+        party.machines.offered(name, "west", replace(specification(), job=name))
 
 
 @pytest.mark.parametrize("name", ["", "Trial", "all"])

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from hansa.agents.config import PolicySection
-from hansa.agents.core.messages import JobSpec, Setting
+from hansa.agents.core.agent import TRANSFER_SESSION
+from hansa.agents.core.clerk import SESSION as LEDGER_SESSION
+from hansa.agents.core.messages import OWN_SESSIONS, JobSpec, Setting
 from hansa.agents.core.policy import allowance, check_proposal, check_spec, objection, read_settings
 from hansa.agents.errors import JobError
 from hansa.broker import Identity, MalformedMessage
@@ -264,6 +266,13 @@ def test_parties_with_other_columns_may_be_aligned_but_not_averaged() -> None:
     check_proposal(ALIGN, "hub", now)
     with pytest.raises(JobError, match="'north' has other columns in 'loans' than 'east'"):
         check_proposal(SPEC, "hub", now)
+
+
+@pytest.mark.parametrize("name", [LEDGER_SESSION, TRANSFER_SESSION])
+def test_no_job_has_the_name_of_a_session_of_the_agents_own(name: str) -> None:
+    assert {LEDGER_SESSION, TRANSFER_SESSION} == OWN_SESSIONS
+    with pytest.raises(JobError, match="agents speak of other things under this name: give the job another"):
+        check_spec(replace(SPEC, job=name), REGISTRY)
 
 
 # --- jobs that use another's model ----------------------------------------------------------------------
