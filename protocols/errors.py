@@ -10,7 +10,8 @@
         ├── UnknownProtocol       a job names a protocol that is not in the registry
         ├── ModelError            a job names a model, or a hyperparameter, that is not here
         ├── IdError               our own rows' ids can't be aligned: names the row, never the id
-        └── PreparationError      our own columns can't become features: names the column, never a value
+        └── DataRefused           our own data won't do, for a reason that is ours to read
+            └── PreparationError  our own columns can't become features: names the column, never a value
 """
 
 
@@ -38,5 +39,9 @@ class IdError(ValueError):
     """An id of our own rows is empty, doubled or no text; the message names the rows, never the id."""
 
 
-class PreparationError(ValueError):
+class DataRefused(ValueError):
+    """Our own data won't do: the others hear that it is so and of which kind, our own log says what and where."""
+
+
+class PreparationError(DataRefused):
     """A column of our own rows can't become features; the message names the column, never a value."""

@@ -18,7 +18,7 @@ from typing import Any
 from hansa.agents.core.shelves import Shelves
 from hansa.agents.errors import AgentError, DataError
 from hansa.protocols import BareWorkbench, Compute, ProtocolError, TaskSpec, Workbench
-from hansa.protocols.errors import PreparationError
+from hansa.protocols.errors import DataRefused, PreparationError
 
 log = logging.getLogger("hansa.agent")
 
@@ -161,6 +161,9 @@ def failure(error: BaseException) -> Failure:
     """Return what an exception means to the others, and to us."""
     if isinstance(error, DataError | PreparationError):
         return Failure("the data set can't be used; this agent's own log says why", str(error))
+    if isinstance(error, DataRefused):
+        kind = type(error).__name__
+        return Failure(f"the data set is refused ({kind}); this agent's own log says why", f"{kind}: {error}")
     if isinstance(error, AgentError | ProtocolError):
         return Failure(str(error), str(error))
     told = "".join(traceback.format_exception(error)).rstrip()

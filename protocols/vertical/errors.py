@@ -2,7 +2,7 @@
 
 ::
 
-    ValueError
+    DataRefused
     ├── RowsRefused           our own rows can't be trained on: their shape, their labels, a value beyond its limit
     └── LeakRefused           the run would give away what it must not: the leak guard
         ├── ColdStart         the guest's first scores are too even: a gradient would tell the labels
@@ -18,12 +18,14 @@ Each but GoneCold is raised before anything of ours has travelled, all end the j
 ours.
 """
 
+from hansa.protocols.errors import DataRefused
 
-class RowsRefused(ValueError):
+
+class RowsRefused(DataRefused):
     """Our own rows can't be trained on."""
 
 
-class LeakRefused(ValueError):
+class LeakRefused(DataRefused):
     """The run would give away what it must not."""
 
 

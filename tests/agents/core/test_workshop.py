@@ -20,6 +20,7 @@ from hansa.agents.data.benches import AlignedWorkbench
 from hansa.agents.errors import AgentError, DataError
 from hansa.protocols import Compute, PeerError, ProtocolError, TaskSpec, Workbench
 from hansa.protocols.preparation import Preparation
+from hansa.protocols.vertical.errors import LoneRowColumn
 
 SECRET = "patient 4711 has it"
 EFFECT = Compute("task-1", "train", 20, 22)
@@ -91,6 +92,7 @@ def test_a_tasks_result_comes_back_under_its_name() -> None:
         (ProtocolError("out of turn"), "out of turn"),
         (PeerError("another digest"), "another digest"),
         (DataError(f"rows.csv: row 7: {SECRET!r} is no number"), "the data set can't be used"),
+        (LoneRowColumn(f"column {SECRET!r} differs in one row"), "the data set is refused (LoneRowColumn)"),
         (ValueError(SECRET), "the task failed with ValueError"),
         (MemoryError(SECRET), "the task failed with MemoryError"),
         (SystemExit(SECRET), "the task failed with SystemExit"),
@@ -186,6 +188,14 @@ def test_without_processes_a_heavy_task_is_one_like_others() -> None:
     woken = threading.Event()
     with ThreadPoolExecutor(1) as executor:
         workshop = Workshop(executor, woken.set)
+        workshop.start("job", TaskSpec(add_up, int, tuple, heavy=True), EFFECT, rows)
+    [ended] = workshop.ended()
+    assert ended.result == (12 + 20 + 22, os.getpid())
+
+
+def test_without_a_folder_processes_get_the_rows_themselves() -> None:
+    with ThreadPoolExecutor(1) as heavy, ThreadPoolExecutor(1) as executor:
+        workshop = Workshop(executor, lambda: None, heavy)
         workshop.start("job", TaskSpec(add_up, int, tuple, heavy=True), EFFECT, rows)
     [ended] = workshop.ended()
     assert ended.result == (12 + 20 + 22, os.getpid())
