@@ -16,6 +16,7 @@ import numpy as np
 from hansa.protocols.errors import LocalProtocolError
 from hansa.protocols.machine import Awaited, Brief
 from hansa.protocols.model import Array, IndexArray
+from hansa.protocols.vertical.settings import LEAST_OVERDUE_S
 
 NAME = "vertical-inference"
 VERSION = 1
@@ -79,8 +80,8 @@ class InferenceSettings:
             raise ValueError(f"most_rows must be in [1, {MOST_ROWS}], not {self.most_rows}")
         if not (isfinite(self.score_limit) and 1 <= self.score_limit <= 2.0**40):
             raise ValueError(f"score_limit must be in [1, 2^40], not {self.score_limit:g}")
-        if not (isfinite(self.overdue_s) and self.overdue_s > 0):
-            raise ValueError(f"overdue_s must be positive, not {self.overdue_s:g}")
+        if not (isfinite(self.overdue_s) and self.overdue_s >= LEAST_OVERDUE_S):
+            raise ValueError(f"overdue_s must be at least {LEAST_OVERDUE_S}, not {self.overdue_s:g}")
         if not (isfinite(self.give_up_s) and self.give_up_s > self.overdue_s):
             raise ValueError(f"give_up_s must exceed overdue_s ({self.overdue_s:g}), not {self.give_up_s:g}")
 

@@ -10,6 +10,9 @@ from hansa.protocols.vertical.optimiser import Rule
 
 LEAST_KEY_BITS, MOST_KEY_BITS = 512, 8_192
 MOST_BLOCK = 65_536
+LEAST_OVERDUE_S = (
+    0.1  # or parties that are told to be impatient would fill queues and ledger with each other's names
+)
 MOST_SCORE_LIMIT = 2.0**40  # so that everybody's scores of the rows held out add up within 64 bits
 
 Verdict = Literal["improved", "stalled", "converged", "distorted", "last"]
@@ -101,6 +104,8 @@ class VerticalSettings:
             raise ValueError(f"block must be at most {MOST_BLOCK}, not {self.block}")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout must be in [0, 1), not {self.holdout}")
+        if self.overdue_s < LEAST_OVERDUE_S:
+            raise ValueError(f"overdue_s must be at least {LEAST_OVERDUE_S}, not {self.overdue_s:g}")
         if self.score_limit > MOST_SCORE_LIMIT:
             raise ValueError(f"score_limit must be at most 2^40, not {self.score_limit:g}")
         if not (isfinite(self.alarm) and self.alarm > 1):

@@ -35,8 +35,8 @@ from tests.protocols.inference.parts import (
         ({"most_rows": 10_001}, "most_rows must be in"),
         ({"score_limit": 0.5}, r"score_limit must be in \[1, 2\^40\], not 0.5"),
         ({"score_limit": float("nan")}, "score_limit must be in"),
-        ({"overdue_s": 0.0}, "overdue_s must be positive, not 0"),
-        ({"overdue_s": float("inf")}, "overdue_s must be positive, not inf"),
+        ({"overdue_s": 0.0}, "overdue_s must be at least 0.1, not 0"),
+        ({"overdue_s": float("inf")}, "overdue_s must be at least 0.1, not inf"),
         ({"give_up_s": 30.0}, r"give_up_s must exceed overdue_s \(30\), not 30"),
     ],
 )
