@@ -176,7 +176,7 @@ def test_replace_takes_what_a_demo_killed_while_founding_left(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"hansa.agents.demo.horizontal.{victim}", kill)
+        patch.setattr(f"hansa.agents.demo.folder.{victim}", kill)
         with pytest.raises(Killed):
             demo(tmp_path)
     assert (tmp_path / ".hansa-demo").exists()
