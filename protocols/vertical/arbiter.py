@@ -358,7 +358,7 @@ def _judged(state: Serving) -> Step[State]:
     message = EpochClosed(seat.session, state.epoch, loss if seat.settings.show_loss else None, judged)
     sends: tuple[Effect, ...] = tuple(Send(party, message) for party in seat.parties)
     if judged == "distorted":
-        aborted = abandoned(seat, f"the residuals of epoch {state.epoch} have jumped")
+        aborted = abandoned(seat, f"the residuals of epoch {state.epoch + 1} have jumped")
         return Step(aborted.state, (*sends, *aborted.effects))
     losses = (*state.losses, loss)
     onward: Serving | Settling = replace(state, asked=False, loss=None, losses=losses)
@@ -417,7 +417,7 @@ def awaited(state: State) -> Awaited:
         case Keying():
             return Awaited("the key")
         case Serving():
-            return Awaited(f"epoch {state.epoch}", _awaited_in(state))
+            return Awaited(f"epoch {state.epoch + 1}", _awaited_in(state))
         case Settling():
             return Awaited("everybody's part", state.owing)
         case Ended():

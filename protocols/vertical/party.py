@@ -187,7 +187,7 @@ def _epoch_closed(state: Closing, sender: str, message: EpochClosed) -> Step[Sta
     if message.verdict == "distorted":
         before = min(losses) if losses else None
         proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
-        aborted = abandoned(seat, f"the residuals of epoch {message.epoch} have jumped")
+        aborted = abandoned(seat, f"the residuals of epoch {message.epoch + 1} have jumped")
         return Step(aborted.state, (*noted, *proof, *aborted.effects))
     ended, checkpoint = course.epoch_ended(message.loss)
     over = message.verdict in ("converged", "last")

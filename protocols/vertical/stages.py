@@ -134,7 +134,7 @@ def awaited(state: State) -> Awaited:
         case Closing(course):
             owing = tuple(host for host in seat.hosts if host not in course.inbox.terms)
             owing = owing if seat.me == seat.guest else ()
-            return Awaited(f"epoch {course.epoch}'s verdict", owing or (seat.arbiter,))
+            return Awaited(f"epoch {course.epoch + 1}'s verdict", owing or (seat.arbiter,))
         case Concluding(course):
             return Awaited("keys for masks", course.without_key)
         case Parting():
