@@ -16,7 +16,7 @@ from hansa.protocols.vertical.concluding import MASK_KEY
 from hansa.protocols.vertical.course import Course, Inbox, Own, check_place
 from hansa.protocols.vertical.errors import LeakRefused
 from hansa.protocols.vertical.guard import check_balance, check_batches
-from hansa.protocols.vertical.job import GUEST, HOST, Seat, drawn_seed, key_kind
+from hansa.protocols.vertical.job import GUEST, HOST, MOST_COLUMNS, Seat, drawn_seed, key_kind
 from hansa.protocols.vertical.messages import Key, MaskKey, Ready, Scores
 from hansa.protocols.vertical.optimiser import Learner
 from hansa.protocols.vertical.outcome import EpochState, PartyCheckpoint
@@ -98,8 +98,10 @@ def key(state: Enrolled, sender: str, message: Key) -> Step[State]:
     """
     own = state.own
     seat, mine = own.seat, (own.rows, own.held_out, own.columns)
-    if sorted(message.columns) != list(seat.parties) or (
-        (message.rows, message.held_out, message.columns[seat.me]) != mine
+    if (
+        sorted(message.columns) != list(seat.parties)
+        or (message.rows, message.held_out, message.columns[seat.me]) != mine
+        or not all(1 <= columns <= MOST_COLUMNS for columns in message.columns.values())
     ):
         raise PeerError(f"{sender} sent a key for other rows or parties than ours")
     start = next((each for each in state.starts if each.epochs == message.epochs), None)

@@ -30,13 +30,16 @@ session. Frames are `crypto.wire`'s bytes, as uint8 arrays: large arrays
 travel beside their message.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 
 from hansa.protocols.errors import PeerError
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import UintArray
 from hansa.protocols.vertical.job import Seat
 from hansa.protocols.vertical.settings import Verdict
+
+MOST_BITS = 64  # of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,21 @@ def check_session(seat: Seat, sender: str, message: Message) -> None:
     """Refuse what belongs to another job, or to one that others understand otherwise.
 
     Raises:
-        PeerError: the session is another.
+        PeerError: the session is another; or a number is one that no job has, and no error's text should hold.
     """
     if message.session != seat.session:
         raise PeerError(f"{sender} sent {type(message).__name__} of another session")
+    if any(number.bit_length() > MOST_BITS for number in _numbers(message)):
+        raise PeerError(f"{sender} sent {type(message).__name__} with a number beyond {MOST_BITS} bits")
+
+
+def _numbers(message: Message) -> Iterator[int]:
+    """Yield the integers of a message."""
+    for each in fields(message):
+        match getattr(message, each.name):
+            case int(number):
+                yield number
+            case dict(named):
+                yield from (number for number in named.values() if isinstance(number, int))
+            case tuple(listed):
+                yield from (number for number in listed if isinstance(number, int))

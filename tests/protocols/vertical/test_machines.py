@@ -122,6 +122,8 @@ KEY = Key(b"", b"x", ROWS, HELD_OUT, COLUMNS, 0, False)
         (GUEST, Enrolled, HUB, replace(KEY, rows=16), "for other rows"),
         (GUEST, Enrolled, HUB, replace(KEY, held_out=3), "for other rows"),
         (GUEST, Enrolled, HUB, replace(KEY, columns={**COLUMNS, GUEST: 3}), "for other rows"),
+        (GUEST, Enrolled, HUB, replace(KEY, columns={**COLUMNS, HOST: -3}), "for other rows"),
+        (GUEST, Enrolled, HUB, replace(KEY, columns={**COLUMNS, HOST: -(2**12_000)}), "beyond 64 bits"),
         (
             GUEST,
             Enrolled,
