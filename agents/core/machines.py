@@ -394,6 +394,13 @@ class Machines:
         except ProtocolError as error:
             self._give_up(session, f"{self._desk.name}: {error}")
             return
+        except (
+            Exception
+        ) as error:  # our mistake, and whoever has found it shall end a job by it, not the agent
+            log.exception("%s: job %s broke", self._desk.name, session)
+            why = f"{type(error).__name__}; this agent's own log says why"
+            self._give_up(session, f"{self._desk.name}: the protocol failed with {why}")
+            return
         self._advance(session, step)
 
     def _advance(self, session: str, step: Step[Any]) -> None:

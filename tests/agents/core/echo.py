@@ -132,6 +132,8 @@ def _doing(sender: str, word: str) -> tuple[Effect, ...]:
             return (Compute(word, word, Page(np.arange(100.0)), 7),)
         case "refuse":
             raise PeerError(f"{sender} must not say that")
+        case "break":
+            raise OverflowError("something that we never thought of")
         case "confuse":
             raise LocalProtocolError("that makes no sense here")
     return ()

@@ -132,7 +132,7 @@ def test_a_message_that_the_role_refuses_costs_only_itself(party: Party) -> None
     assert ("message-refused", {"error": "PeerError", "peer": "west"}) in party.desk.events
 
 
-@pytest.mark.parametrize("last", ["finish", "abort", "confuse"])
+@pytest.mark.parametrize("last", ["finish", "abort", "confuse", "break"])
 def test_what_comes_after_the_message_that_ends_the_role_is_forgotten(party: Party, last: str) -> None:
     party.say("west", last, "one", "two")
     party.commit()

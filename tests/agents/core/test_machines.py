@@ -114,6 +114,14 @@ def test_an_error_of_our_own_ends_the_role_with_the_reason(party: Party) -> None
     assert left(party) == "north: that makes no sense here"
 
 
+def test_a_message_that_breaks_the_role_costs_the_job_and_not_the_agent(
+    party: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    party.say("east", "break")
+    assert left(party) == "north: the protocol failed with OverflowError; this agent's own log says why"
+    assert "something that we never thought of" in caplog.text
+
+
 def test_a_message_that_the_role_refuses_changes_nothing(party: Party) -> None:
     before = party.notes()
     with pytest.raises(PeerError, match="east must not say that"):
