@@ -5,8 +5,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import postgres, servers
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("hansa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hansa")
 
 
 def pytest_configure(config: pytest.Config) -> None:
