@@ -28,6 +28,7 @@ from hansa.protocols.machine import (
     Keep,
     PeerLeft,
     Received,
+    Record,
     RoleSpec,
     Send,
     Step,
@@ -58,7 +59,7 @@ from hansa.protocols.vertical.messages import (
     Waiting,
     check_session,
 )
-from hansa.protocols.vertical.outcome import ArbiterCheckpoint
+from hansa.protocols.vertical.outcome import ArbiterCheckpoint, Distorted
 from hansa.protocols.vertical.patience import (
     ARBITER_PATIENCE,
     FIRST_HAND,
@@ -355,11 +356,14 @@ def _judged(state: Serving) -> Step[State]:
     if loss is None or any(reached < end for reached in state.next_rounds.values()):
         return Step(state)
     judged = verdict(seat.settings, state.losses, loss)
-    message = EpochClosed(seat.session, state.epoch, loss if seat.settings.show_loss else None, judged)
+    told, before = (loss, min(state.losses, default=None)) if seat.settings.show_loss else (None, None)
+    message = EpochClosed(seat.session, state.epoch, told, judged)
     sends: tuple[Effect, ...] = tuple(Send(party, message) for party in seat.parties)
     if judged == "distorted":
         aborted = abandoned(seat, f"the residuals of epoch {state.epoch + 1} have jumped")
-        return Step(aborted.state, (*sends, *aborted.effects))
+        # Said by us: the guest may hear that a host has left before it hears why.
+        proof = Record(Distorted(state.epoch, told, before))
+        return Step(aborted.state, (proof, *sends, *aborted.effects))
     losses = (*state.losses, loss)
     onward: Serving | Settling = replace(state, asked=False, loss=None, losses=losses)
     if judged in ("converged", "last"):

@@ -51,7 +51,7 @@ from hansa.protocols.vertical.messages import (
     Waiting,
     check_session,
 )
-from hansa.protocols.vertical.outcome import Distorted, EpochEnded
+from hansa.protocols.vertical.outcome import EpochEnded
 from hansa.protocols.vertical.patience import abandoned, excuse, fired, wound_up
 from hansa.protocols.vertical.rounds import next_round, with_ready_blocks, with_residual, with_total
 from hansa.protocols.vertical.stages import (
@@ -175,7 +175,7 @@ def _term(state: Training, sender: str, message: LossTerm) -> Step[State]:
 
 def _epoch_closed(state: Closing, sender: str, message: EpochClosed) -> Step[State]:
     course = state.course
-    seat, losses = course.seat, course.losses
+    seat = course.seat
     if message.epoch != course.epoch or (message.loss is not None) != seat.settings.show_loss:
         raise PeerError(
             f"{sender} closed epoch {message.epoch} in epoch {course.epoch}, or against the job's rule"
@@ -185,10 +185,8 @@ def _epoch_closed(state: Closing, sender: str, message: EpochClosed) -> Step[Sta
         (Record(EpochEnded(message.epoch, message.loss, message.verdict)),) if mine else ()
     )
     if message.verdict == "distorted":
-        before = min(losses) if losses else None
-        proof = (Record(Distorted(message.epoch, message.loss, before)),) if mine else ()
         aborted = abandoned(seat, f"the residuals of epoch {message.epoch + 1} have jumped")
-        return Step(aborted.state, (*noted, *proof, *aborted.effects))
+        return Step(aborted.state, (*noted, *aborted.effects))
     ended, checkpoint = course.epoch_ended(message.loss)
     over = message.verdict in ("converged", "last")
     onward = closing.concluding(ended) if over else next_round(replace(ended, round=ended.round + 1))
