@@ -79,6 +79,7 @@ class Workshop:
         self._shelves = Shelves(scratch)
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self.running = 0
+        self._closed = False
         self.spent_s: dict[str, float] = {}  # in tasks that have ended, by function
 
     def start(self, session: str, task: TaskSpec, effect: Compute, bench: Callable[[], Workbench]) -> None:
@@ -100,6 +101,7 @@ class Workshop:
 
     def close(self) -> None:
         """Put away what all tasks had been lent; nobody waits for the ends of those under way."""
+        self._closed = True
         self._shelves.close()
 
     def _hand_over(
@@ -119,8 +121,8 @@ class Workshop:
         future.add_done_callback(finish)
 
     def _finish(self, session: str, effect: Compute, done: "Future[Done | Failure]") -> None:
-        if done.cancelled():
-            return  # the executor is closing, and so are we: the journal has the task
+        if done.cancelled() or self._closed:
+            return  # we are closing, and what it was lent may be gone: the journal has the task
         error = done.exception()
         match done.result() if error is None else failure(error):
             case Done(result, took_s):

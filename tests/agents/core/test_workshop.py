@@ -131,6 +131,16 @@ def test_tasks_come_back_in_the_order_of_their_ends() -> None:
     assert workshop.spent_s == {"train": 2.0}
 
 
+def test_a_task_that_fails_because_we_close_is_left_to_the_journal(caplog: pytest.LogCaptureFixture) -> None:
+    workshop = Workshop(ThreadPoolExecutor(1), lambda: None)
+    future: Future[Done | Failure] = Future()
+    future.add_done_callback(partial(workshop._finish, "job", Compute("task-1", "train", 0, 0)))
+    workshop.close()
+    future.set_result(Failure("the task failed with FileNotFoundError", "its rows are put away"))
+    assert workshop.ended() == []
+    assert caplog.text == ""
+
+
 # --- heavy tasks ----------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def processes() -> Iterator[WorkerProcesses]:
