@@ -25,6 +25,7 @@ from hansa.agents.jobs.takeaway import Export
 from hansa.agents.jobs.watch import watch_job
 from hansa.agents.service.reach import reach
 
+INTERRUPTED = 130  # as shells have it: 128 and the signal's number
 EXPORT_S = 300.0  # a large model is read, checked and written
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
@@ -177,17 +178,21 @@ def fetch(home: Home, name: str, form: Form) -> tuple[bytes, dict[str, Any]]:
 def _watch(home: Home, name: str, timeout_s: float | None, *, as_json: bool) -> None:
     progress = JobProgress(name)
     seen = watch_job(home, progress, timeout_s)
-    if as_json:
-        for each in seen:
-            told = (
-                {"kind": each.kind, "time": since(each.time_s), **each.fields}
-                if isinstance(each, News)
-                else each.as_json()
-            )
-            click.echo(json.dumps({"job": name, **told}))
-            sys.stdout.flush()
-    else:
-        Storyteller(Console(highlight=False), progress).tell(seen)
+    try:
+        if as_json:
+            for each in seen:
+                told = (
+                    {"kind": each.kind, "time": since(each.time_s), **each.fields}
+                    if isinstance(each, News)
+                    else each.as_json()
+                )
+                click.echo(json.dumps({"job": name, **told}))
+                sys.stdout.flush()
+        else:
+            Storyteller(Console(highlight=False), progress).tell(seen)
+    except KeyboardInterrupt:
+        click.echo(f"\nno longer watched: {name} goes on; hansa job watch {name} shows it again", err=True)
+        sys.exit(INTERRUPTED)
     if progress.outcome == "aborted":
         sys.exit(1)
 

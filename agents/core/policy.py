@@ -52,7 +52,7 @@ def objection(
     if not (getattr(settings, "guard", True) or policy.unguarded):
         return "our policy takes no part in a job without the leak guard"
     if uses:
-        return _stranger(uses, coordinator, spec.parties, jobs)
+        return _stranger(uses, coordinator, spec.parties, spec.dataset, jobs)
     if spec.minimum_parties < policy.minimum_parties:
         return f"our policy asks for at least {policy.minimum_parties} parties, the job for {spec.minimum_parties}"
     if spec.dataset not in datasets:
@@ -63,7 +63,9 @@ def objection(
     return None
 
 
-def _stranger(model: str, coordinator: str, parties: Collection[str], jobs: Mapping[str, Job]) -> str | None:
+def _stranger(
+    model: str, coordinator: str, parties: Collection[str], dataset: str, jobs: Mapping[str, Job]
+) -> str | None:
     """Return why a model may not be used like this, or None; how much of it may be is for `quota`.
 
     A party that had no part in the training, as the one that adds up, could be of the asker's choice. And who may
@@ -77,6 +79,8 @@ def _stranger(model: str, coordinator: str, parties: Collection[str], jobs: Mapp
     guest = trained.settings.get("protocol.guest", coordinator)
     if coordinator != guest:
         return f"the model of {model} answers its guest {guest}, not {coordinator}"
+    if dataset != trained.dataset:
+        return f"{model} was trained on {trained.dataset!r}, and is asked about rows of {dataset!r}"
     strangers = sorted({*parties} - {trained.coordinator, *trained.parties})
     if strangers:
         return f"{strangers[0]} had no part in {model}, and can have none in using its model"

@@ -13,6 +13,7 @@ MOST_BLOCK = 65_536
 LEAST_OVERDUE_S = (
     0.1  # or parties that are told to be impatient would fill queues and ledger with each other's names
 )
+MOST_HOLDOUT = 0.5
 MOST_SCORE_LIMIT = 2.0**40  # so that everybody's scores of the rows held out add up within 64 bits
 
 Verdict = Literal["improved", "stalled", "converged", "distorted", "last"]
@@ -43,7 +44,7 @@ class VerticalSettings:
         overdue_s: after so long without progress those who are awaited are named.
         give_up_s: and after so long the job ends.
         alignment: the job in whose order the rows are; for the agents, who lay them out.
-        holdout: which share of them is held out to evaluate on, in [0, 1); likewise.
+        holdout: which share of them is held out to evaluate on, at most half; likewise.
         start_job: an aborted job to go on from, from the last epoch that all have kept; empty for a fresh start.
     """
 
@@ -102,8 +103,8 @@ class VerticalSettings:
             raise ValueError("guest must name the party that holds the labels")
         if self.block > MOST_BLOCK:
             raise ValueError(f"block must be at most {MOST_BLOCK}, not {self.block}")
-        if not 0 <= self.holdout < 1:
-            raise ValueError(f"holdout must be in [0, 1), not {self.holdout}")
+        if not 0 <= self.holdout <= MOST_HOLDOUT:  # the arbiter sees nameless labels and scores of these
+            raise ValueError(f"holdout must be in [0, {MOST_HOLDOUT:g}], not {self.holdout}")
         if self.overdue_s < LEAST_OVERDUE_S:
             raise ValueError(f"overdue_s must be at least {LEAST_OVERDUE_S}, not {self.overdue_s:g}")
         if self.score_limit > MOST_SCORE_LIMIT:

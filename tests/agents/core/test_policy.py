@@ -319,6 +319,13 @@ def test_a_host_may_not_ask_so_that_it_cannot_use_up_what_is_served_to_the_guest
     assert served("east", GUEST) == "the model of trained answers its guest north, not east"
 
 
+def test_a_model_is_not_asked_about_rows_of_another_data_set_of_its_host() -> None:
+    elsewhere = replace(SERVE, dataset="cards")
+    jobs = {"trained": TRAINED}
+    reason = "trained was trained on 'loans', and is asked about rows of 'cards'"
+    assert objection(elsewhere, "north", PolicySection(), {"cards"}, REGISTRY, jobs) == reason
+
+
 def test_nobody_is_asked_to_add_up_who_had_no_part_in_the_training() -> None:
     reason = "south had no part in trained, and can have none in using its model"
     accomplice = replace(SERVE, parties=("east", "south"), settings={"model": "trained", "arbiter": "south"})
