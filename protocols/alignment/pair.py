@@ -245,7 +245,9 @@ def _proceed(state: Readying | Exchanging, effects: tuple[Effect, ...] = ()) -> 
     if seat.receives:
         pairing = Pairing(seat.session, state.secret, state.mine.labels, state.returned, state.tags)
         return Step(Matching(seat, state.mine.source), (*effects, Compute(MATCH, MATCH, pairing, 0)))
-    return Step(Matching(seat, state.mine.source), (*effects, Compute(INSPECT, INSPECT, Inspection(state.tags), 0)))
+    return Step(
+        Matching(seat, state.mine.source), (*effects, Compute(INSPECT, INSPECT, Inspection(state.tags), 0))
+    )
 
 
 def _finish(state: Matching, result: Matched | Inspected) -> Step[State]:
@@ -254,7 +256,9 @@ def _finish(state: Matching, result: Matched | Inspected) -> Step[State]:
         case Matched(rows, digest):
             told = len(seat.receivers) == len(seat.parties)  # else the count is the receiver's alone
             settled = Settled(seat.session, len(rows), digest) if told else Settled(seat.session, None, b"")
-            return Step(Ended(seat), (Send(seat.coordinator, settled), Finish(AlignedRows(rows, state.source))))
+            return Step(
+                Ended(seat), (Send(seat.coordinator, settled), Finish(AlignedRows(rows, state.source)))
+            )
         case Inspected():
             settled = Settled(seat.session, None, b"")
             return Step(Ended(seat), (Send(seat.coordinator, settled), Finish(Served())))
