@@ -36,6 +36,7 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.vertical import settling
 from hansa.protocols.vertical.concluding import Appraised
+from hansa.protocols.vertical.frames import check_frame
 from hansa.protocols.vertical.job import (
     ARBITER,
     ENDED,
@@ -269,6 +270,7 @@ def _masked(state: Serving, sender: str, message: Masked) -> Step[State]:
         raise PeerError(f"{sender} asked to open round {message.round}; its next is {allowed}, one at a time")
     packing = seat.packing(PublicKey.from_bytes(state.public), plan.size(allowed % plan.batches))
     count = packing.packed_size(seat.gradients(sender, state.columns[sender]))
+    check_frame(sender, message.frame, count, seat.settings.key_bits)
     task = Compute(f"{OPEN}/{allowed}/{sender}", OPEN, Opening(state.key, message.frame, count), 0)
     return Step(replace(state, opening=(*state.opening, sender)), (task,))
 
@@ -276,6 +278,7 @@ def _masked(state: Serving, sender: str, message: Masked) -> Step[State]:
 def _loss_sum(state: Serving, sender: str, message: LossSum) -> Step[State]:
     if sender != state.seat.guest or message.epoch != state.epoch or state.asked:
         raise PeerError(f"{sender} sent a loss of epoch {message.epoch} in epoch {state.epoch}")
+    check_frame(sender, message.frame, 1, state.seat.settings.key_bits)
     task = Compute(f"{OPEN_LOSS}/{state.epoch}", OPEN_LOSS, LossOpening(state.key, message.frame), 0)
     return Step(replace(state, asked=True), (task,))
 

@@ -17,6 +17,7 @@ from hansa.protocols.errors import PeerError
 from hansa.protocols.machine import Compute
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.vertical.concluding import CONCLUDE, Conclusion
+from hansa.protocols.vertical.frames import check_frame
 from hansa.protocols.vertical.job import Seat
 from hansa.protocols.vertical.messages import Residual, Scores
 from hansa.protocols.vertical.optimiser import Learner
@@ -293,7 +294,7 @@ class Course:
 
 
 def check_place(seat: Seat, rows: int, round_: int, sender: str, message: Scores | Residual) -> None:
-    """Refuse a block of another round, or beyond the batch's blocks.
+    """Refuse a block of another round, beyond the batch's blocks, or too long.
 
     Raises:
         PeerError: with what came and what was expected.
@@ -305,3 +306,5 @@ def check_place(seat: Seat, rows: int, round_: int, sender: str, message: Scores
     blocks = plan.blocks(round_ % plan.batches)
     if not 0 <= message.block < blocks:
         raise PeerError(f"{sender} sent {kind} of block {message.block} of {blocks}")
+    size = plan.block_size(round_ % plan.batches, message.block)
+    check_frame(sender, message.frame, size, seat.settings.key_bits)

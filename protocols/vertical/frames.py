@@ -14,6 +14,8 @@ from hansa.protocols.digest import freeze
 from hansa.protocols.errors import PeerError
 from hansa.protocols.model import Array
 
+MOST_HEADER_BYTES = 2_048
+
 
 def framed(array: EncryptedArray) -> Array:
     """Return a frame for a peer.
@@ -24,15 +26,24 @@ def framed(array: EncryptedArray) -> Array:
     return freeze(np.frombuffer(array.to_bytes(), np.uint8))
 
 
+def check_frame(sender: str, frame: Array, numbers: int, key_bits: int) -> None:
+    """Refuse, before it is kept, what is no frame or longer than one of so many numbers.
+
+    Raises:
+        PeerError: with how long it is.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 1:
+        raise PeerError(f"{sender} sent {frame.dtype} of {frame.ndim} dimensions; a frame is bytes in a row")
+    if frame.size > MOST_HEADER_BYTES + numbers * key_bits // 4:  # a ciphertext is twice as long as its key
+        raise PeerError(f"{sender} sent a frame of {frame.size} bytes for {numbers} numbers")
+
+
 def unframed(frame: Array, key: PublicKey, shape: tuple[int, ...]) -> EncryptedArray:
     """Read a peer's frame.
 
     Raises:
-        PeerError: no bytes in a row.
         CiphertextRefused: no numbers of this key and shape.
     """
-    if frame.dtype != np.uint8 or frame.ndim != 1:
-        raise PeerError(f"a frame of {frame.dtype} and {frame.ndim} dimensions; it is bytes in a row")
     return EncryptedArray.from_bytes(np.ascontiguousarray(frame).data, key, shape)
 
 

@@ -35,6 +35,7 @@ from hansa.protocols.machine import (
 from hansa.protocols.vertical import closing, enrolling
 from hansa.protocols.vertical.concluding import Concluded
 from hansa.protocols.vertical.course import check_place
+from hansa.protocols.vertical.frames import check_frame
 from hansa.protocols.vertical.job import Ended
 from hansa.protocols.vertical.messages import (
     Closed,
@@ -168,6 +169,7 @@ def _term(state: Training, sender: str, message: LossTerm) -> Step[State]:
     course = state.course
     if message.epoch != course.epoch or not course.is_last_of_epoch or sender in course.inbox.terms:
         raise PeerError(f"{sender} sent its part of epoch {message.epoch}'s loss in round {course.round}")
+    check_frame(sender, message.frame, 1, course.seat.settings.key_bits)
     inbox = replace(course.inbox, terms={**course.inbox.terms, sender: message.frame})
     changed = replace(state, course=replace(course, inbox=inbox))
     return with_total(changed) if isinstance(changed, Closing) else Step(changed)

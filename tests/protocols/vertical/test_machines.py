@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hansa.protocols.crypto import PublicKey, keys
+from hansa.protocols.crypto import keys
 from hansa.protocols.errors import LocalProtocolError, PeerError
 from hansa.protocols.machine import (
     Abort,
@@ -24,7 +24,6 @@ from hansa.protocols.machine import (
 )
 from hansa.protocols.vertical import arbiter, course, party
 from hansa.protocols.vertical.arbiter import Gathering, Keying, Serving
-from hansa.protocols.vertical.frames import unframed
 from hansa.protocols.vertical.job import Ended, Seat
 from hansa.protocols.vertical.messages import (
     EpochClosed,
@@ -382,12 +381,22 @@ def test_the_arbiter_does_not_check_its_own_key_whenever_it_opens(monkeypatch: p
     assert open_gradient(gradient, BareWorkbench(), 0) == residues
 
 
-@pytest.mark.parametrize("frame", [np.zeros(8), np.zeros((2, 4), np.uint8)])
-def test_a_frame_that_is_no_row_of_bytes_is_refused(frame: Any) -> None:
-    with pytest.raises(PeerError, match="it is bytes in a row"):
-        unframed(frame, oracle_key(), (1,))
-
-
-def oracle_key() -> PublicKey:
-    """Return the public key of the run."""
-    return PublicKey.from_bytes(sent(Key, HUB, HOST).public)
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (np.zeros(8), "shop sent float64 of 1 dimensions; a frame is bytes in a row"),
+        (np.zeros((2, 4), np.uint8), "shop sent uint8 of 2 dimensions; a frame is bytes in a row"),
+        (np.zeros(2**16, np.uint8), "shop sent a frame of 65536 bytes for"),
+    ],
+)
+def test_what_is_no_frame_or_too_long_for_one_is_refused_before_it_is_kept(frame: Any, reason: str) -> None:
+    asked = (
+        (GUEST, Enrolled, HOST, Scores(b"", 0, 0, frame)),
+        (HUB, Serving, HOST, Masked(b"", 0, frame)),
+        (HOST, Working, GUEST, Residual(b"", 0, 0, frame)),
+    )
+    for name, kind, sender, message in asked:
+        state = at(name, kind)
+        ours = replace(message, session=seat_of(state).session)
+        with pytest.raises(PeerError, match=reason.replace("shop", sender)):
+            spec(name).step(state, Received(sender, ours))
