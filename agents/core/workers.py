@@ -5,6 +5,7 @@ work, or with the agent, even one that was killed. A worker that dies takes what
 that is done again.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -23,6 +24,8 @@ TRIES = 3  # of a task whose worker died
 WATCH_S = 1.0  # how often a worker looks whether its agent is there
 # A task fills its core alone; libraries that would each start a thread for every core are kept from it.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+log = logging.getLogger("hansa.agent")
 
 Outcome = TypeVar("Outcome")
 
@@ -96,6 +99,7 @@ class WorkerProcesses(Executor):
             died = f"the process at work on it died {TRIES} times; has this machine memory enough?"
             outcome.set_exception(AgentError(died))
         else:
+            log.warning("a worker process died; what it had in hand is done again: %s", error)
             with self._lock:
                 if self._pool is pool:
                     self._pool = None

@@ -19,6 +19,8 @@ from hansa.protocols.vertical import Overdue
 OVERDUE = "overdue"
 HELD_UP = "held-up"
 GIVE_UP = "give-up"
+STUCK = "stuck"  # after so many times of giving up in which there were excuses and nothing else:
+MOST_EXCUSES = 24
 
 # A host answers which ids it has, and sends its key, without waiting for anybody; shares need keys, an answer needs
 # shares, and the guest's word needs the hosts'.
@@ -31,18 +33,13 @@ StateT = TypeVar("StateT")
 
 
 def wound_up(seat: Seat, patience: int) -> tuple[Effect, ...]:
-    """Return fresh timers."""
-    settings = seat.settings
-    return (
-        SetTimer(OVERDUE, patience * settings.overdue_s),
-        SetTimer(GIVE_UP, patience * settings.give_up_s),
-        CancelTimer(HELD_UP),
-    )
+    """Return fresh timers, since something has come of our waiting."""
+    return (*_more_time(seat, patience), SetTimer(STUCK, patience * _give_up_s(seat, STUCK)))
 
 
 def stopped() -> tuple[Effect, ...]:
     """Return the end of all timers."""
-    return tuple(CancelTimer(name) for name in (OVERDUE, HELD_UP, GIVE_UP))
+    return tuple(CancelTimer(name) for name in (OVERDUE, HELD_UP, GIVE_UP, STUCK))
 
 
 def aborted(seat: Seat, reason: str, missing: tuple[str, ...] = ()) -> Step[Ended]:
@@ -54,7 +51,7 @@ def excused(state: StateT, seat: Seat, sender: str, waiting: Awaited, patience: 
     """Give one that only waits for others the whole time again, and pass the word on."""
     if sender not in waiting.whom:
         return Step(state)
-    return Step(state, (*_excuse(seat, waiting), *wound_up(seat, patience)))
+    return Step(state, (*_excuse(seat, waiting), *_more_time(seat, patience)))
 
 
 def fired(
@@ -69,13 +66,27 @@ def fired(
         waiting: what for and for whom; nobody while our own tasks are at work.
         patience: ours in the present state.
     """
-    if name == GIVE_UP:
+    if name in (GIVE_UP, STUCK):
         if not waiting.whom:
-            return Step(state, (SetTimer(GIVE_UP, patience * seat.settings.give_up_s),))
-        return aborted(seat, f"{waiting.what}: no word from {', '.join(waiting.whom)}", waiting.whom)
+            return Step(state, (SetTimer(name, patience * _give_up_s(seat, name)),))
+        what = "no word" if name == GIVE_UP else "nothing but excuses"
+        return aborted(seat, f"{waiting.what}: {what} from {', '.join(waiting.whom)}", waiting.whom)
     noted = (Record(Overdue(0, waiting.whom)),) if name == OVERDUE and waiting.whom else ()
     again = SetTimer(HELD_UP, patience * seat.settings.overdue_s)
     return Step(state, (*noted, *_excuse(seat, waiting), again))
+
+
+def _give_up_s(seat: Seat, name: str) -> float:
+    return seat.settings.give_up_s * (MOST_EXCUSES if name == STUCK else 1)
+
+
+def _more_time(seat: Seat, patience: int) -> tuple[Effect, ...]:
+    settings = seat.settings
+    return (
+        SetTimer(OVERDUE, patience * settings.overdue_s),
+        SetTimer(GIVE_UP, patience * settings.give_up_s),
+        CancelTimer(HELD_UP),
+    )
 
 
 def _excuse(seat: Seat, waiting: Awaited) -> tuple[Effect, ...]:

@@ -66,7 +66,7 @@ from hansa.protocols.vertical.patience import (
     FIRST_HAND,
     SETTLING_PATIENCE,
     abandoned,
-    excuse,
+    excused,
     fired,
     wound_up,
 )
@@ -398,7 +398,7 @@ def _excused(state: Active, sender: str) -> Step[State]:
     waiting = awaited(state)
     if sender not in waiting.whom:
         return Step(state)
-    return _patient(Step(state, excuse(state.seat, _round_of(state), waiting)))
+    return Step(state, excused(state.seat, _patience(state), _round_of(state), waiting))
 
 
 def _round_of(state: Active) -> int:

@@ -53,7 +53,7 @@ from hansa.protocols.vertical.messages import (
     check_session,
 )
 from hansa.protocols.vertical.outcome import EpochEnded
-from hansa.protocols.vertical.patience import abandoned, excuse, fired, wound_up
+from hansa.protocols.vertical.patience import abandoned, excused, fired, wound_up
 from hansa.protocols.vertical.rounds import next_round, with_ready_blocks, with_residual, with_total
 from hansa.protocols.vertical.stages import (
     STATES,
@@ -268,7 +268,7 @@ def _excused(state: State, sender: str) -> Step[State]:
     waiting = awaited(state)
     if sender not in waiting.whom:
         return Step(state)
-    return _patient(Step(state, excuse(seat_of(state), _round_of(state), waiting)))
+    return Step(state, excused(seat_of(state), patience_of(state), _round_of(state), waiting))
 
 
 def _round_of(state: State) -> int:

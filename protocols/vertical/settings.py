@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+from hansa.protocols.vertical.guard import FEWEST_ROWS
 from hansa.protocols.vertical.optimiser import Rule
 
 LEAST_KEY_BITS, MOST_KEY_BITS = 512, 8_192
@@ -101,6 +102,10 @@ class VerticalSettings:
     def _check_relations(self) -> None:
         if not self.guest:
             raise ValueError("guest must name the party that holds the labels")
+        if self.guard and 0 < self.batch < FEWEST_ROWS:
+            raise ValueError(
+                f"batch must be 0 or at least {FEWEST_ROWS} with the leak guard, not {self.batch}"
+            )
         if self.block > MOST_BLOCK:
             raise ValueError(f"block must be at most {MOST_BLOCK}, not {self.block}")
         if not 0 <= self.holdout <= MOST_HOLDOUT:  # the arbiter sees nameless labels and scores of these

@@ -435,14 +435,15 @@ def test_in_every_state_timers_name_whoever_is_missing(name: str, state: Any) ->
     )
     again = spec(name).step(state, TimerFired("held-up"))
     assert not [effect for effect in again.effects if isinstance(effect, Record)]
-    end = spec(name).step(state, TimerFired("give-up"))
-    if awaited.whom:
-        assert aborts(end) == f"{awaited.what}: no word from {', '.join(awaited.whom)}"
-        (abort,) = [effect for effect in end.effects if isinstance(effect, Abort)]
-        assert abort.missing == awaited.whom
-    else:
-        assert end.state is state
-        assert [type(effect) for effect in end.effects] == [SetTimer]
+    for timer, why in (("give-up", "no word"), ("stuck", "nothing but excuses")):
+        end = spec(name).step(state, TimerFired(timer))
+        if awaited.whom:
+            assert aborts(end) == f"{awaited.what}: {why} from {', '.join(awaited.whom)}"
+            (abort,) = [effect for effect in end.effects if isinstance(effect, Abort)]
+            assert abort.missing == awaited.whom
+        else:
+            assert end.state is state
+            assert [type(effect) for effect in end.effects] == [SetTimer]
 
 
 @pytest.mark.parametrize(("name", "state"), everywhere(), ids=lambda value: getattr(value, "__name__", None))

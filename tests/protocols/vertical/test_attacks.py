@@ -265,7 +265,12 @@ def test_a_batch_of_as_many_rows_as_columns_tells_every_residual() -> None:
     assert np.mean((residuals < 0) == y) > 0.9
 
 
-@pytest.mark.parametrize(("rows", "batch", "width"), [(255, 0, 3), (600, 100, 3), (300, 0, 76)])
+def test_a_batch_too_small_for_anybody_is_refused_before_a_job_is_proposed() -> None:
+    with pytest.raises(ValueError, match="batch must be 0 or at least 256 with the leak guard, not 100"):
+        with_settings(GUARDED, batch=100)
+
+
+@pytest.mark.parametrize(("rows", "batch", "width"), [(255, 0, 3), (600, 260, 66), (300, 0, 76)])
 def test_a_batch_too_small_for_the_widest_party_is_refused(rows: int, batch: int, width: int) -> None:
     columns, y = wide(rows, guest=2, host=width)
     run = train(columns, y, with_settings(GUARDED, batch=batch))

@@ -270,13 +270,15 @@ def test_whoever_is_overdue_is_named_and_the_others_are_told_that_we_wait(
         assert all(isinstance(each.message, Waiting) and each.message.whom == whom for each in told)
         assert any(isinstance(effect, SetTimer) and effect.name == "held-up" for effect in step.effects)
     assert not [effect for effect in held_up.effects if isinstance(effect, Record)]
-    over = spec(name).step(state, TimerFired("give-up"))
-    if whom:
-        assert isinstance(over.state, Ended)
-        assert isinstance(over.effects[-1], Abort)
-        assert over.effects[-1].missing == whom
-    else:
-        assert (over.state, [type(effect) for effect in over.effects]) == (state, [SetTimer])
+    for timer, why in (("give-up", "no word from"), ("stuck", "nothing but excuses from")):
+        over = spec(name).step(state, TimerFired(timer))
+        if whom:
+            assert isinstance(over.state, Ended)
+            assert isinstance(over.effects[-1], Abort)
+            assert over.effects[-1].missing == whom
+            assert why in over.effects[-1].reason
+        else:
+            assert (over.state, [type(effect) for effect in over.effects]) == (state, [SetTimer])
 
 
 @pytest.mark.parametrize(("name", "kind", "awaited"), [(GUEST, Working, HOST), (HUB, Serving, GUEST)])
