@@ -9,10 +9,11 @@ it needs then most is to hear acknowledgements.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import pika
 from pika.adapters.select_connection import IOLoop
@@ -22,7 +23,7 @@ from pika.spec import Basic
 
 from hansa.broker.address import BrokerAddress
 from hansa.broker.arrays import CHUNK_BYTES
-from hansa.broker.errors import TransportError
+from hansa.broker.errors import ConnectionLost, TransportError
 from hansa.broker.layout import exchange
 from hansa.broker.line import Line
 from hansa.broker.topics import Traffic
@@ -30,6 +31,9 @@ from hansa.broker.topics import Traffic
 # Bytes of data handed to the socket and not yet confirmed: four chunks, with what frames them.
 DATA_IN_FLIGHT = 4 * (CHUNK_BYTES + 1_024)
 REFUSED_PAUSE_S = 1.0  # a refusal is told this late, or the outbox would knock at once
+
+STALE_S = 5.0  # after so long without anything taken, and then twice as long each time, we connect anew
+MOST_STALE_S = 300.0
 
 Status: TypeAlias = Literal["confirmed", "unroutable", "lost"]
 
@@ -44,6 +48,13 @@ class Parcel:
     body: bytes = field(repr=False)
     traffic: Traffic
     tag: int | None
+
+
+class Refusal(NamedTuple):
+    """What to do where nothing is taken: when to connect anew (monotonic), and how long we waited for that."""
+
+    renew_at: float
+    pause_s: float
 
 
 class PublisherOwner(Protocol):
@@ -80,7 +91,7 @@ class Publisher:
         self._unconfirmed: dict[int, Parcel] = {}  # by sequence on the channel, rising
         self._returned: set[int] = set()
         self._refused: dict[int, Parcel] = {}
-        self._complained: set[str] = set()  # routing keys whose refusal stands in the log
+        self._refusals: dict[str, Refusal] = {}  # by routing key, until something is taken under it
         self._data_bytes = 0  # of what is unconfirmed
 
     def publish(self, parcel: Parcel) -> None:
@@ -169,21 +180,28 @@ class Publisher:
                 self._returned.remove(number)
                 unroutable.append(parcel)
             else:
-                self._complained.discard(parcel.routing_key)
+                self._refusals.pop(parcel.routing_key, None)
                 confirmed.append(parcel)
         self._owner.settled(confirmed, "confirmed")
         self._owner.settled(unroutable, "unroutable")
         self.flush()
 
     def _refuse(self, number: int, parcel: Parcel) -> None:
-        if parcel.routing_key not in self._complained:
-            self._complained.add(parcel.routing_key)
+        now, refusal = time.monotonic(), self._refusals.get(parcel.routing_key)
+        if refusal is None:
+            self._refusals[parcel.routing_key] = Refusal(now + STALE_S, STALE_S)
             # RabbitMQ refuses in the same words when a quorum queue is full and when nobody leads it just now.
             log.warning(
                 "the broker takes no message under %s for now, which is sent again until it does: "
                 "the queue is full, or has lost its leader",
                 parcel.routing_key,
             )
+        elif now >= refusal.renew_at:
+            pause_s = min(2 * refusal.pause_s, MOST_STALE_S)
+            self._refusals[parcel.routing_key] = Refusal(now + pause_s, pause_s)
+            # A channel of RabbitMQ 3.10 that first published while the queue had lost its leader asks the lost one
+            # again for ever, and refuses; a new channel asks the one that leads now.
+            self.line.fail(ConnectionLost(f"{parcel.routing_key} is still refused; connecting anew"))
         self._refused[number] = parcel
 
         def tell() -> None:

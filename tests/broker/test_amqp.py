@@ -1,5 +1,6 @@
 """The AMQP transport over a real RabbitMQ: the conformance suite, and what only a broker can do to us."""
 
+import logging
 import random
 import time
 from collections import Counter
@@ -281,6 +282,28 @@ def test_a_full_queue_refuses_and_the_publisher_keeps_the_message(
     confirmed = {b"%d" % outcome.tag for outcome in outcomes if outcome.status == "confirmed"}
     held = bodies(take_safely(town.connect("bob"), len(confirmed)))
     assert set(held) == confirmed
+
+
+def test_a_publisher_that_is_refused_for_long_connects_anew_and_loses_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hansa.broker.publisher.STALE_S", 0.1)
+    town.policy("full", r"^bob\.control$", {"max-length": 1, "overflow": "reject-publish"})
+    alice = town.connect("alice")
+    outcomes: list[Outcome] = []
+    tag = 0
+    deadline = time.monotonic() + PATIENCE_S
+    with caplog.at_level(logging.DEBUG, "hansa.broker"):
+        while "alice.bob.control is still refused; connecting anew" not in caplog.text:
+            assert time.monotonic() < deadline
+            if alice.room():
+                alice.publish("alice.bob.control", b"%d" % tag, tag)
+                tag += 1
+            alice.wait(0.1)
+            outcomes += alice.outcomes()
+    outcomes += learn(alice, tag - len(outcomes))
+    confirmed = {b"%d" % outcome.tag for outcome in outcomes if outcome.status == "confirmed"}
+    assert set(bodies(take_safely(town.connect("bob"), len(confirmed)))) == confirmed
 
 
 def test_what_comes_back_too_often_is_set_aside(town: Town) -> None:

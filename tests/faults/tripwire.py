@@ -31,7 +31,7 @@ POINTS = {
     "before a confirm is journalled": (AmqpTransport, "outcomes", "after", 0.0),
     "before the chain grows": (LedgerStore, "append", "before", 0.0),
     "between chain and journal": (LedgerStore, "append", "after", 0.0),
-    "amid a task": (workshop, "_run", "before", FLUSH_S),
+    "amid a task": (workshop, "perform", "before", FLUSH_S),
 }
 OF_THE_KEEPER = frozenset({"before the chain grows"})  # the others' copies grow by what they are sent
 ROUND_TASKS = ("train", "aggregate")

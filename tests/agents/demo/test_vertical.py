@@ -207,7 +207,7 @@ def test_the_learner_alone_ends_where_least_squares_are() -> None:
     generator = np.random.default_rng(0)
     X = generator.normal(size=(500, 4)) * [1, 2, 3, 4]
     y = X @ [1.0, 0.5, -1.0, 0.2] + generator.normal(size=500)
-    settings = LinearSettings("a", epochs=60, learning_rate=0.5, batch=200, holdout=0.2)
+    settings = LinearSettings("a", epochs=60, learning_rate=0.5, batch=0, holdout=0.2)
     found = score_alone([X[:, :1], X[:, 1:]], y, settings, 1)
     expected = r2_score(y[400:], LinearRegression().fit(X[:400], y[:400]).predict(X[400:]))
     assert found == pytest.approx(expected, abs=0.005)
