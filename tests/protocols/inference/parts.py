@@ -1,18 +1,17 @@
 """A bank with customers to be scored, shops that know most of them, and a model that was trained before."""
 
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hansa.protocols.inference.job import InferenceSettings
 from hansa.protocols.inference.rehearsal import Rehearsal, TableWorkbench, rehearse
-from hansa.protocols.machine import Compute, Computed, Event, Finish, Received, Record, Send, Step
 from hansa.protocols.model import FloatArray
 from hansa.protocols.pairwise import UintArray, decode64
 from hansa.protocols.preparation import fit
 from hansa.protocols.vertical import OwnCoefficients
+from tests.protocols.transcript import Transcript, told
 
 BANK, SHOP, TELCO, HUB = "bank", "shop", "telco", "hub"
 MODEL = "credit"
@@ -93,59 +92,6 @@ def plain(numbers: UintArray, settings: InferenceSettings) -> FloatArray:
     return decode64(numbers, settings.score_bits)
 
 
-@dataclass(slots=True)
-class Transcript:
-    """What happened.
-
-    Attributes:
-        messages: sender, recipient, message.
-        tasks: agent, what it asked for, the result.
-        states: by agent, all that it ever held, each with the event that it took next.
-        facts: agent, fact.
-        results: by agent.
-    """
-
-    messages: list[tuple[str, str, Any]] = field(default_factory=list)
-    tasks: list[tuple[str, Compute, Any]] = field(default_factory=list)
-    states: dict[str, list[Any]] = field(default_factory=dict)
-    events: dict[str, list[Event]] = field(default_factory=dict)
-    facts: list[tuple[str, Any]] = field(default_factory=list)
-    results: dict[str, Any] = field(default_factory=dict)
-
-    def of(self, kind: type) -> list[tuple[str, str, Any]]:
-        """Return the messages of one kind."""
-        return [each for each in self.messages if isinstance(each[2], kind)]
-
-
 def play(laid: Rehearsal) -> Transcript:
-    """Run a job without trouble; messages and tasks in the order in which they are asked for."""
-    queue: deque[tuple[str, Event]] = deque()
-    seen = Transcript(states={name: [] for name in laid.briefs}, events={name: [] for name in laid.briefs})
-    for name, brief in laid.briefs.items():
-        _take(laid, seen, queue, name, laid.spec.role(brief.role).begin(brief))
-    while queue:
-        name, event = queue.popleft()
-        seen.events[name].append(event)
-        role = laid.spec.role(laid.briefs[name].role)
-        _take(laid, seen, queue, name, role.step(seen.states[name][-1], event))
-    return seen
-
-
-def _take(
-    laid: Rehearsal, seen: Transcript, queue: deque[tuple[str, Event]], name: str, step: Step[Any]
-) -> None:
-    seen.states[name].append(step.state)
-    for effect in step.effects:
-        match effect:
-            case Send(recipient, message):
-                seen.messages.append((name, recipient, message))
-                queue.append((recipient, Received(name, message)))
-            case Compute():
-                task = laid.spec.tasks[effect.function]
-                result = task.function(effect.inputs, laid.benches[name], effect.seed)
-                seen.tasks.append((name, effect, result))
-                queue.append((name, Computed(effect.task_id, result)))
-            case Record(fact):
-                seen.facts.append((name, fact))
-            case Finish(result):
-                seen.results[name] = result
+    """Run a job without trouble."""
+    return told(laid)

@@ -23,10 +23,10 @@ from tests.protocols.inference.parts import (
     SCORE,
     SHOP,
     TELCO,
-    Transcript,
     laid_out,
     play,
 )
+from tests.protocols.transcript import Transcript
 
 JOBS: dict[str, InferenceSettings] = {"score": SCORE, "label": LABEL, "decile": DECILE}
 ARRAYS = st.sampled_from(

@@ -47,10 +47,10 @@ from tests.protocols.inference.parts import (
     SCORE,
     SHOP,
     TELCO,
-    Transcript,
     laid_out,
     play,
 )
+from tests.protocols.transcript import Transcript
 
 JOBS: dict[str, InferenceSettings] = {"score": SCORE, "label": LABEL, "decile": DECILE}
 KEY = bytes([9]) + bytes(31)

@@ -24,7 +24,6 @@ from tests.protocols.inference.parts import (
     SCORE,
     SHOP,
     TELCO,
-    Transcript,
     bench,
     coefficients,
     common,
@@ -32,6 +31,7 @@ from tests.protocols.inference.parts import (
     play,
     truth,
 )
+from tests.protocols.transcript import Transcript
 
 HOSTS = pytest.mark.parametrize("hosts", [1, 2])
 

@@ -33,7 +33,6 @@ from tests.protocols.inference.parts import (
     SHOP,
     TELCO,
     UNKNOWN,
-    Transcript,
     bench,
     coefficients,
     common,
@@ -44,6 +43,7 @@ from tests.protocols.inference.parts import (
     tables,
     truth,
 )
+from tests.protocols.transcript import Transcript
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "inference.md"
 # By name: settings, number of hosts.
