@@ -8,9 +8,9 @@ does not know is verified and kept as `UnknownBody`.
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hansa.broker.codec import decode
+from hansa.broker.codec import Plain, decode
 from hansa.broker.errors import Refused
-from hansa.broker.records import from_plain
+from hansa.broker.records import from_plain, to_plain
 from hansa.ledger.errors import MalformedEntry
 from hansa.ledger.jobs import (
     ContributionMeasured,
@@ -31,11 +31,13 @@ from hansa.ledger.membership import (
     Charter,
     DatasetRegistered,
     DatasetWithdrawn,
+    KeeperChanged,
     KeyRevoked,
     KeyRotated,
     MemberAdmitted,
     MemberLeft,
     MemberSuspended,
+    RowsWithdrawn,
 )
 from hansa.ledger.money import PayoutApproved, PayoutProposed, PayoutSettled
 
@@ -60,8 +62,10 @@ Body: TypeAlias = (
     | MemberLeft
     | KeyRotated
     | KeyRevoked
+    | KeeperChanged
     | DatasetRegistered
     | DatasetWithdrawn
+    | RowsWithdrawn
     | JobProposed
     | JobAccepted
     | JobRefused
@@ -86,8 +90,10 @@ KINDS: dict[str, type[Body]] = {
     "member-left": MemberLeft,
     "key-rotated": KeyRotated,
     "key-revoked": KeyRevoked,
+    "keeper-changed": KeeperChanged,
     "dataset-registered": DatasetRegistered,
     "dataset-withdrawn": DatasetWithdrawn,
+    "rows-withdrawn": RowsWithdrawn,
     "job-proposed": JobProposed,
     "job-accepted": JobAccepted,
     "job-refused": JobRefused,
@@ -105,7 +111,10 @@ KINDS: dict[str, type[Body]] = {
     "payout-approved": PayoutApproved,
     "payout-settled": PayoutSettled,
 }
-SCHEMAS = {"job-finished": 2}  # the newest form that a kind's body has here; of all others 1
+SCHEMAS = {"charter": 2, "job-finished": 2}  # the newest form that a kind's body has here; of all others 1
+LATER_FIELDS = {
+    "charter": ("cosigners", "successor")
+}  # that schema 1 lacks: written only if they say something
 _KIND_OF: dict[type, str] = {body: kind for kind, body in KINDS.items()}
 
 
@@ -122,8 +131,20 @@ def schema_of(body: Body) -> int:
     match body:
         case JobFinished() if not body.model_digest or body.loss is None or body.score is None:
             return 2
+        case Charter() if body.cosigners or body.successor:
+            return 2
         case _:
             return 1
+
+
+def plain_body(body: Body) -> Plain:
+    """Return a body as a plain map, in the form that its schema has."""
+    plain = to_plain(body)
+    assert isinstance(plain, dict)
+    if schema_of(body) == 1:
+        for name in LATER_FIELDS.get(kind_of(body), ()):
+            del plain[name]
+    return plain
 
 
 def decode_body(kind: str, schema: int, raw: bytes) -> Body | UnknownBody:
@@ -137,9 +158,13 @@ def decode_body(kind: str, schema: int, raw: bytes) -> Body | UnknownBody:
     if known is None or not 1 <= schema <= SCHEMAS.get(kind, 1):
         return UnknownBody(kind, schema, raw)
     try:
-        body = from_plain(known, decode(raw))
+        plain = decode(raw)
+        body = from_plain(known, plain)
     except Refused as error:
         raise MalformedEntry(f"{kind} body: {error}") from None
     if schema != schema_of(body):
         raise MalformedEntry(f"{kind} body: expected schema {schema_of(body)} for it, found {schema}")
+    later = set(LATER_FIELDS.get(kind, ())) & set(plain if isinstance(plain, dict) else ())
+    if schema == 1 and later:
+        raise MalformedEntry(f"{kind} body: schema 1 has no {min(later)}")
     return body

@@ -20,7 +20,7 @@ from hansa.ledger.bodies import Body, UnknownBody, decode_body
 from hansa.ledger.checks import DIGEST_BYTES
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry
 from hansa.ledger.errors import BadEntry, ForgedEntry, LedgerError, RuleBroken
-from hansa.ledger.membership import Charter
+from hansa.ledger.membership import Charter, KeeperChanged
 from hansa.ledger.rules import check_author, check_body, check_founding
 from hansa.ledger.standing import Standing
 
@@ -151,10 +151,19 @@ class Verifier:
         except LedgerError as error:
             raise BadEntry(entry.index, str(error)) from None
         if signatures:
-            keeper = body.keeper if isinstance(body, Charter) else self.standing.charter.keeper
-            check_receipt(entry, fields.federation, keeper)
+            check_receipt(entry, fields.federation, self._receipt_key(fields, body))
         self.extend(entry, fields, body)
         return fields
+
+    def _receipt_key(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
+        """Return whose receipt an examined entry bears: of a change of keepers, the new one's."""
+        match body:
+            case Charter():
+                return body.keeper
+            case KeeperChanged():
+                return self.standing.members[fields.author].public
+            case _:
+                return self.standing.keeper
 
     def examine(self, fields: EntryFields, entry: SignedEntry | ChainedEntry | None) -> Body | UnknownBody:
         """Return an entry's body, if it may come next.
@@ -185,7 +194,7 @@ class Verifier:
 
     def extend(self, entry: ChainedEntry, fields: EntryFields, body: Body | UnknownBody) -> None:
         """Take in an entry that was examined and linked here."""
-        self.standing.apply(entry.index, fields, body)
+        self.standing.apply(entry.index, entry.hash, fields, body)
         self.head = entry.head
 
 

@@ -13,8 +13,7 @@ from hansa.broker.codec import encode
 from hansa.broker.errors import MalformedMessage
 from hansa.broker.fields import pack_fields, unpack_fields
 from hansa.broker.identity import Identity
-from hansa.broker.records import to_plain
-from hansa.ledger.bodies import KINDS, Body, kind_of, schema_of
+from hansa.ledger.bodies import KINDS, Body, kind_of, plain_body, schema_of
 from hansa.ledger.errors import MalformedEntry
 
 ENTRY_DOMAIN = "hansa-entry-v1"
@@ -64,7 +63,7 @@ def sign_entry(
     Raises:
         ValueError: the body is over `BODY_BYTES`, or a number is negative.
     """
-    encoded = encode(to_plain(body))
+    encoded = encode(plain_body(body))
     if len(encoded) > BODY_BYTES:
         raise ValueError(f"expected a {kind_of(body)} body of at most {BODY_BYTES} bytes, got {len(encoded)}")
     signed = pack_fields(

@@ -8,6 +8,11 @@
     ├── ForkFound           the keeper has signed two chains
     ├── Behind              entries are missing before the ones offered
     ├── NotTheKeeper        this identity does not keep this ledger
+    ├── StaleEpoch          of a keeper whom another has succeeded
+    ├── BadProof            a Merkle proof that proves nothing
+    ├── BadNote             no signed note, no checkpoint, or not by whom it says
+    ├── NotFinal            too few have cosigned a checkpoint
+    ├── BadExport           an exported ledger that is none, or not whole
     └── StoreError
         ├── StoreMissing    no ledger there
         ├── StoreNewer      written by a later version of hansa
@@ -74,6 +79,26 @@ class Behind(LedgerError):
 
 class NotTheKeeper(LedgerError):
     """This identity is not the one that the charter names as keeper."""
+
+
+class StaleEpoch(LedgerError):
+    """It is of an epoch that has ended: another keeper has taken over since."""
+
+
+class BadProof(LedgerError):
+    """The path does not prove what it is to prove, or is not of the form that its sizes ask for."""
+
+
+class BadNote(LedgerError):
+    """The bytes are no signed note or no checkpoint, or a signature is not of whom it says."""
+
+
+class NotFinal(LedgerError):
+    """Fewer members have cosigned a checkpoint than the charter asks for."""
+
+
+class BadExport(LedgerError):
+    """The file is no exported ledger, or a part of it is missing."""
 
 
 class StoreError(LedgerError):

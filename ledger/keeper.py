@@ -124,9 +124,9 @@ class Keeper:
         verifier = self._verifier.copy()
         for entry in self._store.read(verifier.head.size):
             verifier.accept(entry, signatures=False)
-        if verifier.standing.founded and verifier.standing.charter.keeper != self._identity.public:
+        if verifier.standing.founded and verifier.standing.keeper != self._identity.public:
             raise NotTheKeeper(
-                f"{self._identity!r} is not {verifier.standing.charter.keeper!r}, whom the charter names"
+                f"{self._identity!r} is not {verifier.standing.keeper!r}, who keeps the ledger"
             )
         self._verifier = verifier
 

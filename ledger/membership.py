@@ -1,10 +1,14 @@
 """Who belongs to the federation, and what data do they hold? The bodies of those entries."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from hansa.broker.identity import PublicIdentity, check_name
 from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS, check_at_least, check_digest, check_text
+
+MOST_CERTIFICATE_BYTES = 60 * 1024  # of a note with some 200 cosignatures; an entry's body takes 64 KiB
+MOST_LEAVES_AT_ONCE = 10_000  # rows withdrawn by one entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +18,8 @@ class Charter:
     Attributes:
         quorum: how many parties a job needs at least.
         admission: who lets members in.
+        cosigners: how many members beside the keeper must cosign a checkpoint; 0: more than half (`roster`).
+        successor: who may witness alone, and take over, where it is the only one; "": nobody.
     """
 
     federation: str
@@ -22,9 +28,14 @@ class Charter:
     purpose: str = ""
     quorum: int = 2
     admission: Literal["keeper"] = "keeper"
+    cosigners: int = 0
+    successor: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.federation)
+        check_at_least("cosigners", self.cosigners, 0)
+        if self.successor:
+            check_name(self.successor)
         check_text("organisation", self.organisation, LABEL_CHARS)
         check_text("purpose", self.purpose, REASON_CHARS)
         check_at_least("quorum", self.quorum, 1)
@@ -103,13 +114,28 @@ class KeyRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class KeeperChanged:
+    """New keeper: I keep the ledger from this entry on; the entry's index is the size of the head I took over at.
+
+    Attributes:
+        certificate: the signed note of that head in the new epoch, with the cosignatures of those who agree.
+    """
+
+    certificate: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.certificate) > MOST_CERTIFICATE_BYTES:
+            raise ValueError(f"certificate: expected at most {MOST_CERTIFICATE_BYTES} bytes")
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetRegistered:
     """Member: we hold data of this shape; never the rows themselves.
 
     Attributes:
         columns: names of the features, in the model's order.
         target: name of the label's column, if the data has one.
-        commitment: (32,) salted digest of the rows, to be opened in a dispute.
+        commitment: (32,) root of the Merkle tree over the rows, each salted by itself, to be opened in a dispute.
     """
 
     dataset: str
@@ -137,3 +163,25 @@ class DatasetWithdrawn:
     def __post_init__(self) -> None:
         check_name(self.dataset)
         check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsWithdrawn:
+    """Member: some rows of these data serve no later job, and what would open their commitments is erased.
+
+    Attributes:
+        leaves: where they stand in the commitment's tree, rising. Whose rows they are nobody else can tell.
+    """
+
+    dataset: str
+    leaves: tuple[int, ...]
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.dataset)
+        check_text("reason", self.reason, REASON_CHARS)
+        if not 0 < len(self.leaves) <= MOST_LEAVES_AT_ONCE:
+            raise ValueError(f"leaves: expected 1 … {MOST_LEAVES_AT_ONCE}, got {len(self.leaves)}")
+        check_at_least("leaves", self.leaves[0], 0)
+        if any(after <= before for before, after in pairwise(self.leaves)):
+            raise ValueError("leaves: expected rising numbers")

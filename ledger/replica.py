@@ -93,8 +93,7 @@ class Replica:
                 raise BadEntry(entry.index, "missing from the store, under our eyes")
             # Without the keeper's signature it is noise; with it, evidence.
             check_hash(entry)
-            charter = self.standing.charter
-            check_receipt(entry, charter.federation, charter.keeper)
+            check_receipt(entry, self.standing.charter.federation, self.standing.keeper)
             raise ForkFound(entry.index, held.hash, entry.hash)
 
     def _catch_up(self) -> None:

@@ -1,7 +1,8 @@
 """Who may write what, and when? Said of the next entry, given the standing that the ones before made.
 
     keeper       charter, member-admitted, member-suspended
-    the member   member-left, key-rotated, dataset-registered, dataset-withdrawn
+    any member   keeper-changed, with the names of enough witnesses
+    the member   member-left, key-rotated, dataset-registered, dataset-withdrawn, rows-withdrawn
     either       key-revoked
     any member   job-proposed; who writes it coordinates the job
     a party      job-accepted, job-refused; later payout-approved, if it is to be paid
@@ -9,7 +10,7 @@
                  payout-proposed, payout-settled
     in the job   epoch-ended, parties-overdue, distortion-found; later model-used
 
-The keeper's own keys are those of the charter for good; another keeper is another epoch of the ledger.
+The keeper's own keys stay as they are while it keeps the ledger; another keeper is another epoch of the ledger.
 """
 
 from hansa.broker.identity import PublicIdentity
@@ -18,7 +19,7 @@ from hansa.ledger.bodies import (
     UnknownBody,
 )
 from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import RuleBroken
+from hansa.ledger.errors import BadNote, NotFinal, RuleBroken
 from hansa.ledger.jobs import (
     ContributionMeasured,
     DistortionFound,
@@ -38,17 +39,20 @@ from hansa.ledger.membership import (
     Charter,
     DatasetRegistered,
     DatasetWithdrawn,
+    KeeperChanged,
     KeyRevoked,
     KeyRotated,
     MemberAdmitted,
     MemberLeft,
     MemberSuspended,
+    RowsWithdrawn,
 )
 from hansa.ledger.money import (
     PayoutApproved,
     PayoutProposed,
     PayoutSettled,
 )
+from hansa.ledger.notes import read_note
 from hansa.ledger.standing import Job, Member, Payout, Standing
 
 
@@ -103,13 +107,13 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
         case Charter():
             raise RuleBroken("the federation has its charter")
         case MemberAdmitted():
-            _only(author, now.charter.keeper.name, "the keeper admits members")
+            _only(author, now.keeper.name, "the keeper admits members")
             member = now.members.get(body.name)
             if member is not None and member.status == "active":
                 raise RuleBroken(f"{body.name} is a member already")
             _check_key_is_free(now, body.name, body.verify_key)
         case MemberSuspended(name):
-            _only(author, now.charter.keeper.name, "the keeper suspends members")
+            _only(author, now.keeper.name, "the keeper suspends members")
             _check_not_keeper(now, name)
             if _member(now, name).status != "active":
                 raise RuleBroken(f"{name} is not active but {_member(now, name).status}")
@@ -123,7 +127,7 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             if body.verify_key == now.members[author].public.verify_key:
                 raise RuleBroken(f"{author} has this key already")
         case KeyRevoked(name):
-            if author != now.charter.keeper.name:
+            if author != now.keeper.name:
                 _only(author, name, "a key is revoked by its owner or the keeper")
             _check_not_keeper(now, name)
             if _member(now, name).status == "left":
@@ -140,6 +144,17 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
         case DatasetWithdrawn(dataset):
             if (author, dataset) not in now.datasets:
                 raise RuleBroken(f"{author} has not registered {dataset}")
+        case RowsWithdrawn(dataset, leaves):
+            registered = now.datasets.get((author, dataset))
+            if registered is None:
+                raise RuleBroken(f"{author} has not registered {dataset}")
+            if leaves[-1] >= registered.rows:
+                raise RuleBroken(f"{dataset} has {registered.rows} rows, and none at {leaves[-1]}")
+            again = registered.withdrawn.intersection(leaves)
+            if again:
+                raise RuleBroken(f"row {min(again)} of {dataset} is withdrawn already")
+        case KeeperChanged():
+            _check_succession(now, author, body)
         case PayoutProposed() | PayoutApproved() | PayoutSettled():
             _check_money(now, author, body)
         case (
@@ -160,6 +175,16 @@ def check_body(now: Standing, author: str, body: Body | UnknownBody) -> None:
             _check_job(now, author, body)
         case UnknownBody():
             pass  # its rules are not known here; whoever keeps the ledger knows them
+
+
+def _check_succession(now: Standing, author: str, body: KeeperChanged) -> None:
+    try:
+        found = now.roster.check_succession(read_note(body.certificate))
+    except (BadNote, NotFinal) as error:
+        raise RuleBroken(f"{author} can't take over: {error}") from None
+    _only(author, found.keeper, "a certificate names who takes over")
+    if (found.size, found.root) != (now.tree.size, now.tree.root):
+        raise RuleBroken(f"{author} takes over at {found}, not at this head of {now.tree.size} entries")
 
 
 # Anybody in a job may say these, each in its own time: its last word may be chained after the job's end.
@@ -307,8 +332,8 @@ def _check_not_aborted(job: Job, name: str) -> None:
 
 
 def _check_not_keeper(now: Standing, name: str) -> None:
-    if name == now.charter.keeper.name:
-        raise RuleBroken(f"{name} keeps the ledger, with the charter's keys")
+    if name == now.keeper.name:
+        raise RuleBroken(f"{name} keeps the ledger, and its keys stay as they are meanwhile")
 
 
 def _check_key_is_free(now: Standing, name: str, verify_key: bytes) -> None:

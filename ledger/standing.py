@@ -13,6 +13,7 @@ from hansa.ledger.bodies import (
     Body,
     UnknownBody,
 )
+from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import RuleBroken
 from hansa.ledger.jobs import (
@@ -35,17 +36,24 @@ from hansa.ledger.membership import (
     Charter,
     DatasetRegistered,
     DatasetWithdrawn,
+    KeeperChanged,
     KeyRevoked,
     KeyRotated,
     MemberAdmitted,
     MemberLeft,
     MemberSuspended,
+    RowsWithdrawn,
 )
+from hansa.ledger.merkle import Frontier, leaf_hash
 from hansa.ledger.money import (
     PayoutApproved,
     PayoutProposed,
     PayoutSettled,
 )
+from hansa.ledger.notes import read_note
+from hansa.ledger.roster import Roster
+
+_OF_MEMBERS = (Charter, KeeperChanged, MemberAdmitted, MemberSuspended, MemberLeft, KeyRotated, KeyRevoked)
 
 Status = Literal["active", "suspended", "revoked", "left"]
 
@@ -72,13 +80,20 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set on offer. `registered_at` is the index of its entry."""
+    """A data set on offer.
+
+    Attributes:
+        rows: as registered, those withdrawn since among them.
+        registered_at: index of its entry.
+        withdrawn: where rows withdrawn since stand in the commitment's tree.
+    """
 
     owner: str
     rows: int
     columns: tuple[str, ...]
     target: str | None
     registered_at: int
+    withdrawn: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,7 @@ class Job:
         model_digest: (32,) of the finished model, empty before, and of a job that makes none.
         shares: the newest measured weights; `method` says of what.
         settings: as proposed.
+        withdrawn: how many rows each party has withdrawn since this finished job may have used them.
     """
 
     coordinator: str
@@ -108,6 +124,7 @@ class Job:
     method: str = ""
     shares: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    withdrawn: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +143,10 @@ class Standing:
     """Members, data sets, jobs and payouts as of one head of the chain.
 
     Attributes:
+        keeper: whose receipts chain the entries from here on.
+        epoch: 0 under the charter's keeper; another's is higher.
+        tree: over the hashes of the entries so far.
+        rosters: (size from which on, roster), a new one at every change of members or their keys.
         members: by name; those who left stay, with that status.
         datasets: by (owner, name); those withdrawn are gone.
         jobs: by name.
@@ -138,20 +159,30 @@ class Standing:
 
     __slots__ = (
         "_charter",
+        "_fingerprint",
+        "_keeper",
         "_next_seq",
         "datasets",
+        "epoch",
         "epochs",
         "jobs",
         "members",
         "payouts",
         "revoked_keys",
+        "rosters",
         "rounds",
+        "tree",
         "unknown_kinds",
     )
 
     def __init__(self) -> None:
         self._charter: Charter | None = None
+        self._fingerprint = b""
+        self._keeper = ""
         self._next_seq: dict[str, int] = {}
+        self.epoch = 0
+        self.tree = Frontier()
+        self.rosters: tuple[tuple[int, Roster], ...] = ()
         self.revoked_keys: frozenset[bytes] = frozenset()
         self.members: dict[str, Member] = {}
         self.datasets: dict[tuple[str, str], Dataset] = {}
@@ -180,10 +211,49 @@ class Standing:
             raise RuleBroken("the first entry must be a charter")
         return self._charter
 
+    @property
+    def keeper(self) -> PublicIdentity:
+        """Who keeps the ledger now, and with which keys; RuleBroken if nothing is founded yet."""
+        _ = self.charter
+        return self.members[self._keeper].public
+
+    @property
+    def roster(self) -> Roster:
+        """Who keeps and who witnesses as of this head; RuleBroken if nothing is founded yet."""
+        _ = self.charter
+        return self.rosters[-1][1]
+
+    def roster_at(self, size: int) -> Roster:
+        """Return who kept and who witnessed the ledger when it had so many entries; the charter is there from 1 on.
+
+        Raises:
+            RuleBroken: nothing was founded then.
+        """
+        for since, roster in reversed(self.rosters):
+            if since <= size:
+                return roster
+        raise RuleBroken(f"nobody keeps a ledger of {size} entries")
+
+    def head_checkpoint(self) -> Checkpoint:
+        """Return this head as its keeper signs it; RuleBroken if nothing is founded yet."""
+        return Checkpoint(
+            self.charter.federation,
+            self._fingerprint,
+            self.tree.size,
+            self.tree.root,
+            self.epoch,
+            self.keeper.name,
+        )
+
     def copy(self) -> "Standing":
         """Return an independent standing; the values are frozen and shared."""
         twin = Standing()
         twin._charter = self._charter
+        twin._fingerprint = self._fingerprint
+        twin._keeper = self._keeper
+        twin.epoch = self.epoch
+        twin.tree = self.tree
+        twin.rosters = self.rosters
         twin._next_seq = self._next_seq.copy()
         twin.revoked_keys = self.revoked_keys
         twin.members = self.members.copy()
@@ -199,13 +269,36 @@ class Standing:
         """Return the least number that this author's next entry may bear."""
         return self._next_seq.get(author, 0)
 
-    def apply(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
-        """Take in the next entry, which the rules allow."""
+    def apply(self, index: int, digest: bytes, fields: EntryFields, body: Body | UnknownBody) -> None:
+        """Take in the next entry, which the rules allow.
+
+        Args:
+            digest: (32,) hash of the entry in its place.
+        """
+        if not self.founded:
+            self._fingerprint = digest
+        self.tree, _ = self.tree.append(leaf_hash(digest))
+        self._take_in(index, fields, body)
+        if isinstance(body, _OF_MEMBERS):
+            self.rosters = (*self.rosters, (index + 1, self._roster()))
+
+    def _roster(self) -> Roster:
+        charter = self.charter
+        witnesses = {
+            name: (member.public,) if member.former is None else (member.public, member.former)
+            for name, member in self.members.items()
+            if member.status == "active" and name != self._keeper
+        }
+        origin = self.head_checkpoint().origin
+        return Roster(origin, self.epoch, self.keeper, witnesses, charter.cosigners, charter.successor)
+
+    def _take_in(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
         author = fields.author
         self._next_seq[author] = fields.author_seq + 1
         match body:
             case Charter():
                 self._charter = body
+                self._keeper = body.keeper.name
                 self.members[body.keeper.name] = Member(
                     body.keeper, body.organisation, "active", index, index
                 )
@@ -227,10 +320,15 @@ class Standing:
                     self.members[name] = replace(member, former=None)
                 else:
                     self.members[name] = replace(member, status="revoked", status_at=index)
+            case KeeperChanged():
+                self._keeper = author
+                self.epoch = read_checkpoint(read_note(body.certificate).text).epoch
             case DatasetRegistered(dataset):
                 self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
             case DatasetWithdrawn(dataset):
                 del self.datasets[author, dataset]
+            case RowsWithdrawn(dataset, leaves):
+                self._withdraw(author, dataset, leaves)
             case JobProposed(job):
                 self.jobs[job] = Job(
                     author,
@@ -268,3 +366,12 @@ class Standing:
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
                 self.unknown_kinds |= {kind}
+
+    def _withdraw(self, owner: str, dataset: str, leaves: tuple[int, ...]) -> None:
+        """Note rows as withdrawn, and mark the models they may have been used for: all of these data."""
+        found = self.datasets[owner, dataset]
+        self.datasets[owner, dataset] = replace(found, withdrawn=found.withdrawn.union(leaves))
+        for name, job in self.jobs.items():
+            if job.dataset == dataset and owner in job.accepted and job.proposed_at > found.registered_at:
+                count = job.withdrawn.get(owner, 0) + len(leaves)
+                self.jobs[name] = replace(job, withdrawn={**job.withdrawn, owner: count})

@@ -197,6 +197,78 @@ class LedgerHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class CosignAsked:
+    """Keeper to each witness: this is the newest head; please put your name to it. A sign of life, too."""
+
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTold:
+    """Anybody to anybody: the newest head I know, with the names that I have seen under it.
+
+    A witness answers the keeper with it, its own name under the note; the keeper tells all when a head is final; and
+    witnesses tell each other what the keeper shows them, so that two histories come out.
+    """
+
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CosignDeclined:
+    """Witness to keeper: I won't, and why.
+
+    Args:
+        epoch: the newest that I am pledged to.
+    """
+
+    size: int
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForkTold:
+    """Anybody to anybody: the proof that a keeper has signed two histories (`hansa.ledger.evidence`)."""
+
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessionAsked:
+    """Who wants to keep the ledger, to each witness: what do you hold beyond my head?"""
+
+    epoch: int
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessionHeld:
+    """Witness to the candidate, after the entries it lacked: I hold so many, and am pledged to this epoch."""
+
+    epoch: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessionProposed:
+    """The candidate to each witness: the head at which I take over, in the new epoch, signed by me."""
+
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessionAnswered:
+    """Witness to the candidate: the note with my name under it, or why not, or that a person here is to decide."""
+
+    epoch: int
+    verdict: Literal["agreed", "refused", "undecided"]
+    note: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkCredit:
     """Receiver to sender of a large array: this many chunks are safe on my disk."""
 

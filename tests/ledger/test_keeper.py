@@ -99,7 +99,7 @@ def test_a_keeper_goes_on_where_it_was(town: Town) -> None:
 
 def test_only_the_keeper_of_the_charter_keeps_the_ledger(town: Town) -> None:
     for other in (BREMEN, Identity.generate("lubeck")):
-        with pytest.raises(NotTheKeeper, match="whom the charter names"):
+        with pytest.raises(NotTheKeeper, match="who keeps the ledger"):
             Keeper(other, FEDERATION, town.store)
     with pytest.raises(BadEntry, match="of 'hansa', not of 'league'"):
         Keeper(LUBECK, "league", town.store)

@@ -80,7 +80,7 @@ class Books:
                 check_body(self.standing, author, body)
             else:
                 check_founding(fields, body)
-            self.standing.apply(self.size, fields, body)
+            self.standing.apply(self.size, bytes([self.size % 256]) * 32, fields, body)
             self.size += 1
         return self
 
