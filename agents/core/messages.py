@@ -207,8 +207,8 @@ class CosignAsked:
 class HeadTold:
     """Anybody to anybody: the newest head I know, with the names that I have seen under it.
 
-    A witness answers the keeper with it, its own name under the note; the keeper tells all when a head is final; and
-    witnesses tell each other what the keeper shows them, so that two histories come out.
+    A witness answers the keeper with it, its own name under the note; the keeper tells all when a head is final;
+    and witnesses tell each other what the keeper shows them, so that two histories come out.
     """
 
     note: bytes
