@@ -24,6 +24,7 @@ from hansa.ledger import (
     JobAccepted,
     JobFinished,
     JobRefused,
+    KeeperChanged,
     KeyRevoked,
     KeyRotated,
     MalformedEntry,
@@ -36,6 +37,7 @@ from hansa.ledger import (
     PayoutSettled,
     RoundClosed,
     RowsAligned,
+    RowsWithdrawn,
     UnknownBody,
     decode_body,
     kind_of,
@@ -43,7 +45,9 @@ from hansa.ledger import (
     schema_of,
     sign_entry,
 )
+from hansa.ledger.bodies import plain_body
 from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS
+from hansa.ledger.membership import MOST_CERTIFICATE_BYTES, MOST_LEAVES_AT_ONCE
 from hansa.ledger.money import MAX_MINOR
 from tests.ledger.town import BREMEN, CATCH, CHARTER, DIGEST, FINISH, PAYOUT, PROPOSAL, admission
 
@@ -56,15 +60,21 @@ DISTORTION = DistortionFound("herring", 4, 9.5, 0.412)
 ALIGNED = RowsAligned("herring", {"bremen": 500, "danzig": 450}, 412)
 NO_MODEL = JobFinished("herring", b"", loss=None, score=None, metric="", rounds=1)
 HIDDEN = JobFinished("herring", DIGEST, loss=None, score=0.9, metric="auc", rounds=1)
+PAIR = replace(CHARTER, successor="bremen")
+ROWS = RowsWithdrawn("catch", (0, 3, 699), "asked to be forgotten")
 EXAMPLES: list[Body] = [
     CHARTER,
+    PAIR,
+    replace(CHARTER, cosigners=3),
     admission(BREMEN),
     MemberSuspended("bremen", "pirates"),
     MemberLeft("bremen"),
     KeyRotated("bremen", KEYS.verify_key, KEYS.seal_key),
     KeyRevoked("bremen", KEYS.verify_key, "lost at sea"),
+    KeeperChanged(b"a certificate"),
     CATCH,
     DatasetWithdrawn("catch", "spoiled"),
+    ROWS,
     PROPOSAL,
     JobAccepted("herring"),
     JobRefused("herring", "not with Danzig"),
@@ -91,7 +101,7 @@ EXAMPLES: list[Body] = [
 
 
 def written(body: Body) -> bytes:
-    return encode(to_plain(body))
+    return encode(plain_body(body))
 
 
 def test_every_kind_has_an_example_here_and_a_place_in_the_union() -> None:
@@ -112,7 +122,7 @@ def test_a_body_comes_back_as_it_was_written(body: Body) -> None:
 
 @pytest.mark.parametrize("body", EXAMPLES, ids=kind_of)
 def test_a_body_lacking_a_field_or_with_one_more_is_refused(body: Body) -> None:
-    plain = to_plain(body)
+    plain = plain_body(body)
     assert isinstance(plain, dict)
     with pytest.raises(MalformedEntry, match="weather"):
         decode_body(kind_of(body), schema_of(body), encode({**plain, "weather": "fair"}))
@@ -140,15 +150,26 @@ def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) 
 
 
 def test_an_entry_is_signed_in_the_oldest_form_that_can_say_it() -> None:
-    for body, schema in ((FINISH, 1), (NO_MODEL, 2), (HIDDEN, 2), (EPOCH, 1)):
+    for body, schema in ((FINISH, 1), (NO_MODEL, 2), (HIDDEN, 2), (EPOCH, 1), (CHARTER, 1), (PAIR, 2)):
         signed = sign_entry(BREMEN, federation="hansa", author_seq=0, body=body, time_ms=0)
         assert read_entry(signed.signed).schema == schema_of(body) == schema
 
 
-@pytest.mark.parametrize(("body", "found"), [(FINISH, 2), (NO_MODEL, 1), (HIDDEN, 1)])
+@pytest.mark.parametrize(
+    ("body", "found"), [(FINISH, 2), (NO_MODEL, 1), (HIDDEN, 1), (CHARTER, 2), (PAIR, 1)]
+)
 def test_a_body_in_another_form_than_the_oldest_that_can_say_it_is_refused(body: Body, found: int) -> None:
     with pytest.raises(MalformedEntry, match=f"expected schema {schema_of(body)} for it, found {found}"):
-        decode_body("job-finished", found, written(body))
+        decode_body(kind_of(body), found, written(body))
+
+
+def test_a_charter_names_cosigners_or_a_successor_only_where_they_say_something() -> None:
+    plain = plain_body(CHARTER)
+    assert isinstance(plain, dict)
+    assert not {"cosigners", "successor"} & plain.keys()
+    for field in ({"cosigners": 0}, {"successor": ""}):
+        with pytest.raises(MalformedEntry, match=f"schema 1 has no {next(iter(field))}"):
+            decode_body("charter", 1, encode({**plain, **field}))
 
 
 def test_a_verdict_is_one_of_five() -> None:
@@ -165,6 +186,16 @@ WRONG: dict[str, Callable[[], Body]] = {
     "charter-organisation": lambda: replace(CHARTER, organisation=WIDE),
     "charter-purpose": lambda: replace(CHARTER, purpose=LONG),
     "charter-quorum": lambda: replace(CHARTER, quorum=0),
+    "charter-cosigners": lambda: replace(CHARTER, cosigners=-1),
+    "charter-successor": lambda: replace(CHARTER, successor="Bremen!"),
+    "changed-certificate": lambda: KeeperChanged(bytes(MOST_CERTIFICATE_BYTES + 1)),
+    "rows-name": lambda: replace(ROWS, dataset="my catch"),
+    "rows-reason": lambda: replace(ROWS, reason=LONG),
+    "rows-none": lambda: replace(ROWS, leaves=()),
+    "rows-too-many": lambda: replace(ROWS, leaves=tuple(range(MOST_LEAVES_AT_ONCE + 1))),
+    "rows-before-the-first": lambda: replace(ROWS, leaves=(-1, 3)),
+    "rows-twice": lambda: replace(ROWS, leaves=(3, 3)),
+    "rows-falling": lambda: replace(ROWS, leaves=(3, 2)),
     "admitted-name": lambda: replace(admission(BREMEN), name="all"),
     "admitted-organisation": lambda: replace(admission(BREMEN), organisation=WIDE),
     "admitted-verify-key": lambda: replace(admission(BREMEN), verify_key=bytes(31)),
