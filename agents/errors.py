@@ -12,6 +12,7 @@ AgentError
 ├── JobError           a job can't be submitted, or ended without a model
 │   └── JobAborted     everybody was told why; carries who was missing
 ├── BackupError        a backup can't be made, read or restored
+├── Unwilling          we put our name to no such head of the ledger; the text says why
 └── FederationError    the federation can't be founded, opened, joined or changed as asked
     ├── InviteError    a file that is no invitation, or not a sound one
     └── NotAdmitted    the keeper refuses, or has not decided; says which, and what to do
@@ -76,6 +77,10 @@ class JobAborted(JobError):
 
 class BackupError(AgentError):
     """A backup can't be made, read or restored; the text names the file."""
+
+
+class Unwilling(AgentError):
+    """This agent does not put its name to a head of the ledger; the text says why, in plain words."""
 
 
 class FederationError(AgentError):
