@@ -76,14 +76,14 @@ def chain_hash(index: int, previous: bytes, signed: bytes, signature: bytes) -> 
 def link(keeper: Identity, federation: str, head: Head, entry: SignedEntry) -> ChainedEntry:
     """Chain an entry to a head and sign its receipt; whether it may be chained is not looked at."""
     digest = chain_hash(head.size, head.hash, entry.signed, entry.signature)
-    receipt = keeper.sign(_receipt_bytes(federation, head.size, digest))
+    receipt = keeper.sign(receipt_bytes(federation, head.size, digest))
     return ChainedEntry(head.size, head.hash, entry.signed, entry.signature, digest, receipt)
 
 
 def check_receipt(entry: ChainedEntry, federation: str, keeper: PublicIdentity) -> None:
     """Raise BadEntry unless the keeper signed for this entry in this place."""
     try:
-        keeper.verify(entry.receipt, _receipt_bytes(federation, entry.index, entry.hash))
+        keeper.verify(entry.receipt, receipt_bytes(federation, entry.index, entry.hash))
     except BadSignature:
         raise BadEntry(entry.index, f"the receipt is not signed by the keeper, {keeper.name}") from None
 
@@ -137,6 +137,12 @@ class Verifier:
         Raises:
             BadEntry: names the index and what is wrong.
         """
+        fields, body = self.look(entry, signatures=signatures)
+        self.extend(entry, fields, body)
+        return fields
+
+    def look(self, entry: ChainedEntry, *, signatures: bool = True) -> tuple[EntryFields, Body | UnknownBody]:
+        """Verify the next entry as `accept` does, and take nothing in yet."""
         expected = self.head
         if entry.index != expected.size:
             raise BadEntry(expected.size, f"missing: the next entry is {entry.index}")
@@ -151,17 +157,18 @@ class Verifier:
         except LedgerError as error:
             raise BadEntry(entry.index, str(error)) from None
         if signatures:
-            check_receipt(entry, fields.federation, self._receipt_key(fields, body))
-        self.extend(entry, fields, body)
-        return fields
+            check_receipt(entry, fields.federation, self.receipt_key(fields, body))
+        return fields, body
 
-    def _receipt_key(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
-        """Return whose receipt an examined entry bears: of a change of keepers, the new one's."""
+    def author_key(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
+        """Return whose signature a looked-at entry bears: the charter brings its own."""
+        return body.keeper if isinstance(body, Charter) else self.standing.members[fields.author].public
+
+    def receipt_key(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
+        """Return whose receipt a looked-at entry bears: of a change of keepers, the new one's."""
         match body:
-            case Charter():
-                return body.keeper
-            case KeeperChanged():
-                return self.standing.members[fields.author].public
+            case Charter() | KeeperChanged():
+                return self.author_key(fields, body)
             case _:
                 return self.standing.keeper
 
@@ -206,5 +213,6 @@ def check_signature(entry: SignedEntry | ChainedEntry, author: PublicIdentity) -
         raise ForgedEntry(f"the signature is not {author.name}'s") from None
 
 
-def _receipt_bytes(federation: str, index: int, digest: bytes) -> bytes:
+def receipt_bytes(federation: str, index: int, digest: bytes) -> bytes:
+    """Return what a keeper signs of an entry in its place."""
     return pack_fields(RECEIPT_DOMAIN, federation, index, digest)
