@@ -1,9 +1,11 @@
 """What makes the entries one sequence that nobody can rearrange? A hash chain, and the keeper's receipts.
 
     hash    := SHA-256(fields("hansa-chain-v1"; index, previous, signed, signature))
-    receipt := Ed25519_keeper(fields("hansa-receipt-v1"; federation, index, hash))
+    receipt := Ed25519_keeper(fields("hansa-receipt-v1"; federation, index, hash))              in epoch 0
+    receipt := Ed25519_keeper(fields("hansa-receipt-v2"; federation, epoch, index, hash))       in a later one
 
-`previous` is the hash of the entry before, 32 zero bytes before the first.
+`previous` is the hash of the entry before, 32 zero bytes before the first. A receipt is of one epoch, since a
+member may keep the ledger in two: what it chained in the first and had to give up is no evidence against it.
 
 Entry 0 is the charter, signed by the keeper it names; its hash is the federation's fingerprint, and whoever
 holds that needs to trust nothing else. A chain alone can be rewritten whole by its keeper: two receipts for
@@ -17,6 +19,7 @@ from hansa.broker.errors import BadSignature
 from hansa.broker.fields import pack_fields
 from hansa.broker.identity import SIGNATURE_BYTES, Identity, PublicIdentity
 from hansa.ledger.bodies import Body, UnknownBody, decode_body
+from hansa.ledger.checkpoints import read_head
 from hansa.ledger.checks import DIGEST_BYTES
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry
 from hansa.ledger.errors import BadEntry, ForgedEntry, LedgerError, RuleBroken
@@ -26,6 +29,7 @@ from hansa.ledger.standing import Standing
 
 CHAIN_DOMAIN = "hansa-chain-v1"
 RECEIPT_DOMAIN = "hansa-receipt-v1"
+LATER_RECEIPT_DOMAIN = "hansa-receipt-v2"
 ATTEMPTS = 100  # races with another writer lost in a row before something must be wrong
 
 
@@ -73,17 +77,17 @@ def chain_hash(index: int, previous: bytes, signed: bytes, signature: bytes) -> 
     return hashlib.sha256(pack_fields(CHAIN_DOMAIN, index, previous, signed, signature)).digest()
 
 
-def link(keeper: Identity, federation: str, head: Head, entry: SignedEntry) -> ChainedEntry:
+def link(keeper: Identity, federation: str, head: Head, entry: SignedEntry, epoch: int = 0) -> ChainedEntry:
     """Chain an entry to a head and sign its receipt; whether it may be chained is not looked at."""
     digest = chain_hash(head.size, head.hash, entry.signed, entry.signature)
-    receipt = keeper.sign(receipt_bytes(federation, head.size, digest))
+    receipt = keeper.sign(receipt_bytes(federation, epoch, head.size, digest))
     return ChainedEntry(head.size, head.hash, entry.signed, entry.signature, digest, receipt)
 
 
-def check_receipt(entry: ChainedEntry, federation: str, keeper: PublicIdentity) -> None:
-    """Raise BadEntry unless the keeper signed for this entry in this place."""
+def check_receipt(entry: ChainedEntry, federation: str, keeper: PublicIdentity, epoch: int) -> None:
+    """Raise BadEntry unless the keeper of this epoch signed for this entry in this place."""
     try:
-        keeper.verify(entry.receipt, receipt_bytes(federation, entry.index, entry.hash))
+        keeper.verify(entry.receipt, receipt_bytes(federation, epoch, entry.index, entry.hash))
     except BadSignature:
         raise BadEntry(entry.index, f"the receipt is not signed by the keeper, {keeper.name}") from None
 
@@ -157,7 +161,7 @@ class Verifier:
         except LedgerError as error:
             raise BadEntry(entry.index, str(error)) from None
         if signatures:
-            check_receipt(entry, fields.federation, self.receipt_key(fields, body))
+            check_receipt(entry, fields.federation, self.receipt_key(fields, body), self.receipt_epoch(body))
         return fields, body
 
     def author_key(self, fields: EntryFields, body: Body | UnknownBody) -> PublicIdentity:
@@ -171,6 +175,10 @@ class Verifier:
                 return self.author_key(fields, body)
             case _:
                 return self.standing.keeper
+
+    def receipt_epoch(self, body: Body | UnknownBody) -> int:
+        """Return the epoch that the receipt of a looked-at entry is of: a change of keepers begins the next one."""
+        return read_head(body.certificate).epoch if isinstance(body, KeeperChanged) else self.standing.epoch
 
     def examine(self, fields: EntryFields, entry: SignedEntry | ChainedEntry | None) -> Body | UnknownBody:
         """Return an entry's body, if it may come next.
@@ -213,6 +221,8 @@ def check_signature(entry: SignedEntry | ChainedEntry, author: PublicIdentity) -
         raise ForgedEntry(f"the signature is not {author.name}'s") from None
 
 
-def receipt_bytes(federation: str, index: int, digest: bytes) -> bytes:
-    """Return what a keeper signs of an entry in its place."""
-    return pack_fields(RECEIPT_DOMAIN, federation, index, digest)
+def receipt_bytes(federation: str, epoch: int, index: int, digest: bytes) -> bytes:
+    """Return what the keeper of an epoch signs for an entry in its place."""
+    if epoch == 0:  # as it was before there were others
+        return pack_fields(RECEIPT_DOMAIN, federation, index, digest)
+    return pack_fields(LATER_RECEIPT_DOMAIN, federation, epoch, index, digest)

@@ -26,7 +26,7 @@ from hansa.broker.errors import BadName, BadSignature
 from hansa.broker.identity import SIGNATURE_BYTES, Identity, PublicIdentity, check_name
 from hansa.ledger.errors import BadNote
 from hansa.ledger.merkle import EMPTY_ROOT, HASH_BYTES, MOST_LEAVES
-from hansa.ledger.notes import COSIGNATURE, ED25519, NoteSignature, key_id
+from hansa.ledger.notes import COSIGNATURE, ED25519, NoteSignature, key_id, read_note
 
 MOST_TIME_S = 2**63 - 1
 
@@ -103,6 +103,11 @@ def read_checkpoint(text: str) -> Checkpoint:
     if found.text != text:
         raise BadNote("a checkpoint in another form than its own")
     return found
+
+
+def read_head(note: bytes) -> Checkpoint:
+    """Return what a signed note says of a ledger's head; BadNote if it is none. No signature is looked at."""
+    return read_checkpoint(read_note(note).text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,26 @@ class Keeper:
         self._verifier = Verifier(federation=federation)
         self._catch_up()
 
+    @classmethod
+    def of(cls, identity: Identity, federation: str, store: LedgerStore, verifier: Verifier) -> "Keeper":
+        """Return the keeper of a ledger whose store was followed already: `verifier` stands at its head.
+
+        Raises:
+            NotTheKeeper: the ledger names somebody else, or other keys.
+        """
+        keeper = cls.__new__(cls)
+        keeper._identity = identity
+        keeper._federation = federation
+        keeper._store = store
+        keeper._verifier = verifier
+        keeper._catch_up()
+        return keeper
+
+    @property
+    def verifier(self) -> Verifier:
+        """What has followed the ledger to its head."""
+        return self._verifier
+
     @property
     def head(self) -> Head:
         """Where the chain ends."""
@@ -178,7 +198,9 @@ class _Draft:
         ahead_s = fields.time_ms / 1000 - now
         if ahead_s > CLOCK_SKEW_S:
             raise RuleBroken(f"{fields.author}'s clock is {ahead_s:.0f} s ahead of the keeper's")
-        chained = link(self._identity, self._federation, self.verifier.head, entry)
+        chained = link(
+            self._identity, self._federation, self.verifier.head, entry, self.verifier.receipt_epoch(body)
+        )
         self.verifier.extend(chained, fields, body)
         self.gained.append(chained)
         self.said.append(fields)

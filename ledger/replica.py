@@ -93,7 +93,7 @@ class Replica:
                 raise BadEntry(entry.index, "missing from the store, under our eyes")
             # Without the keeper's signature it is noise; with it, evidence.
             check_hash(entry)
-            check_receipt(entry, self.standing.charter.federation, self.standing.keeper)
+            check_receipt(entry, self.standing.charter.federation, self.standing.keeper, self.standing.epoch)
             raise ForkFound(entry.index, held.hash, entry.hash)
 
     def _catch_up(self) -> None:

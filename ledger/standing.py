@@ -13,7 +13,7 @@ from hansa.ledger.bodies import (
     Body,
     UnknownBody,
 )
-from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
+from hansa.ledger.checkpoints import Checkpoint, read_head
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import RuleBroken
 from hansa.ledger.jobs import (
@@ -50,7 +50,6 @@ from hansa.ledger.money import (
     PayoutProposed,
     PayoutSettled,
 )
-from hansa.ledger.notes import read_note
 from hansa.ledger.roster import Roster
 
 _OF_MEMBERS = (Charter, KeeperChanged, MemberAdmitted, MemberSuspended, MemberLeft, KeyRotated, KeyRevoked)
@@ -322,7 +321,7 @@ class Standing:
                     self.members[name] = replace(member, status="revoked", status_at=index)
             case KeeperChanged():
                 self._keeper = author
-                self.epoch = read_checkpoint(read_note(body.certificate).text).epoch
+                self.epoch = read_head(body.certificate).epoch
             case DatasetRegistered(dataset):
                 self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
             case DatasetWithdrawn(dataset):
