@@ -209,9 +209,14 @@ class HeadTold:
 
     A witness answers the keeper with it, its own name under the note; the keeper tells all when a head is final;
     and witnesses tell each other what the keeper shows them, so that two histories come out.
+
+    Args:
+        note: b"" if none is known.
+        wanted: whether to be told the newest head that the receiver knows in return.
     """
 
     note: bytes
+    wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,14 @@ _AGENT_KINDS: dict[type, Kind] = {
     messages.LedgerFetch: Kind("ledger.fetch", AGENT_SCHEMA, "ledger"),
     messages.JoinAnswer: Kind("join.answer", AGENT_SCHEMA, "join"),
     messages.LedgerHeld: Kind("ledger.held", AGENT_SCHEMA, "ledger"),
+    messages.CosignAsked: Kind("ledger.cosign-asked", AGENT_SCHEMA, "ledger"),
+    messages.CosignDeclined: Kind("ledger.cosign-declined", AGENT_SCHEMA, "ledger"),
+    messages.HeadTold: Kind("ledger.head-told", AGENT_SCHEMA, "ledger"),
+    messages.ForkTold: Kind("ledger.fork-told", AGENT_SCHEMA, "ledger"),
+    messages.SuccessionAsked: Kind("ledger.succession-asked", AGENT_SCHEMA, "ledger"),
+    messages.SuccessionHeld: Kind("ledger.succession-held", AGENT_SCHEMA, "ledger"),
+    messages.SuccessionProposed: Kind("ledger.succession-proposed", AGENT_SCHEMA, "ledger"),
+    messages.SuccessionAnswered: Kind("ledger.succession-answered", AGENT_SCHEMA, "ledger"),
     messages.ChunkCredit: Kind("transfer.credit", AGENT_SCHEMA, "transfer"),
 }
 
