@@ -85,6 +85,7 @@ class Dataset:
         rows: as registered, those withdrawn since among them.
         registered_at: index of its entry.
         withdrawn: where rows withdrawn since stand in the commitment's tree.
+        commitment: (32,) to its rows, as registered.
     """
 
     owner: str
@@ -93,6 +94,12 @@ class Dataset:
     target: str | None
     registered_at: int
     withdrawn: frozenset[int] = frozenset()
+    commitment: bytes = b""
+
+    @property
+    def usable(self) -> int:
+        """How many rows later jobs may use."""
+        return self.rows - len(self.withdrawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,8 @@ class Job:
         model_digest: (32,) of the finished model, empty before, and of a job that makes none.
         shares: the newest measured weights; `method` says of what.
         settings: as proposed.
-        withdrawn: how many rows each party has withdrawn since this finished job may have used them.
+        withdrawn: how many rows each party has withdrawn since this job, or the one that it started from, may have
+            used them.
     """
 
     coordinator: str
@@ -323,7 +331,9 @@ class Standing:
                 self._keeper = author
                 self.epoch = read_head(body.certificate).epoch
             case DatasetRegistered(dataset):
-                self.datasets[author, dataset] = Dataset(author, body.rows, body.columns, body.target, index)
+                self.datasets[author, dataset] = Dataset(
+                    author, body.rows, body.columns, body.target, index, commitment=body.commitment
+                )
             case DatasetWithdrawn(dataset):
                 del self.datasets[author, dataset]
             case RowsWithdrawn(dataset, leaves):
@@ -339,6 +349,7 @@ class Standing:
                     body.specification,
                     proposed_at=index,
                     settings=body.settings,
+                    withdrawn=self._inherited(body),
                 )
             case JobAccepted(job):
                 self.jobs[job] = replace(self.jobs[job], accepted=(*self.jobs[job].accepted, author))
@@ -365,6 +376,11 @@ class Standing:
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
                 self.unknown_kinds |= {kind}
+
+    def _inherited(self, body: JobProposed) -> Mapping[str, int]:
+        """Return what was withdrawn of the data behind the model that a job starts from, if it does."""
+        before = self.jobs.get(str(body.settings.get("protocol.start_job", "")))
+        return {} if before is None else before.withdrawn
 
     def _withdraw(self, owner: str, dataset: str, leaves: tuple[int, ...]) -> None:
         """Note rows as withdrawn, and mark the models they may have been used for: all of these data."""
