@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, inspect, make_url, text
+from sqlalchemy import Connection, Engine, bindparam, insert, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
@@ -22,19 +22,24 @@ from hansa.ledger import postgresql, sqlite
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head
 from hansa.ledger.entry import EntryFields, read_entry
 from hansa.ledger.errors import BadEntry, HeadMoved, StoreCorrupt, StoreError, StoreMissing, StoreNewer
-from hansa.ledger.migrations import HEAD_REVISION
+from hansa.ledger.merkle import Frontier, complete_subtrees, leaf_hash
+from hansa.ledger.migrations import EARLIER_REVISIONS, HEAD_REVISION
 from hansa.ledger.sqlite import read_only_uri
 from hansa.ledger.tables import ENTRIES
+from hansa.ledger.tree import StoredTree, last_leaf, subtree_hash
 
 BATCH_ENTRIES = 1000  # rows fetched at once
 BEFORE_ALL = -(2**63)  # below every index a database can hold: shows a row smuggled in before the genesis
 
-_COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind"
+_COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind, nodes"
 # Text, not Core: the cells come as the driver gives them. Core's types would trip over a tampered one.
 _RANGE = text(f"SELECT {_COLUMNS} FROM entries WHERE idx >= :start AND idx < :stop ORDER BY idx LIMIT :batch")
 _FIND = text(f"SELECT {_COLUMNS} FROM entries WHERE author = :author AND author_seq = :author_seq")
 _HEAD = text(f"SELECT {_COLUMNS} FROM entries ORDER BY idx DESC LIMIT 1")
 _COUNT = text("SELECT count(*) FROM entries WHERE idx IS NULL OR idx < :stop")
+_LEAVES = text("SELECT idx, hash, nodes FROM entries WHERE idx IN :indices").bindparams(
+    bindparam("indices", expanding=True)
+)
 _REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -51,6 +56,7 @@ class StoredRow:
     author: object
     author_seq: object
     kind: object
+    nodes: object
 
     def entry(self) -> ChainedEntry:
         """Return the row as an entry, unverified; BadEntry names a cell of the wrong type."""
@@ -78,6 +84,8 @@ class LedgerStore:
         compiled = insert(ENTRIES).compile(dialect=engine.dialect)
         self._insert = str(compiled)
         self._positional = compiled.positional
+        # A chain's head stands for all of it: whoever moved it, a frontier kept with its head is right or unused.
+        self._edge = (EMPTY, Frontier())
 
     def __repr__(self) -> str:
         return f"LedgerStore({self.address!r})"
@@ -126,7 +134,7 @@ class LedgerStore:
             StoreMissing: nothing there.
             StoreNewer: its tables are of a version that this one doesn't know.
             StoreCorrupt: something else is there, or it is damaged.
-            StoreError: no such kind of database here, or it can't be read.
+            StoreError: no such kind of database here, it can't be read, or its tables are of an earlier version.
         """
         url = _url(url_or_path, password)
         path = sqlite.path_of(url)
@@ -159,7 +167,7 @@ class LedgerStore:
         return EMPTY if row is None else self._stored(row).entry().head
 
     def append(self, entries: Sequence[ChainedEntry], said: Sequence[EntryFields] | None = None) -> None:
-        """Write entries at the end, all or none; on return they are on the disk.
+        """Write entries, and what they add to the tree, at the end, all or none; on return they are on the disk.
 
         Args:
             said: what the entries say, if the caller has read them already.
@@ -168,6 +176,7 @@ class LedgerStore:
             ValueError: the entries don't continue one another.
             MalformedEntry: one of them is none.
             HeadMoved: the chain ends elsewhere than where the first entry continues it.
+            BadEntry: a row that the tree is continued from has been tampered with.
             StoreError: the database refuses them for another reason.
         """
         if not entries:
@@ -177,8 +186,12 @@ class LedgerStore:
                 raise ValueError(f"entry {after.index} does not continue entry {before.index}")
         if said is None:
             said = [read_entry(entry.signed) for entry in entries]
-        rows = [_cells(entry, fields) for entry, fields in zip(entries, said, strict=True)]
         expected = Head(entries[0].index, entries[0].previous)
+        frontier = self._frontier(expected)
+        rows = []
+        for entry, fields in zip(entries, said, strict=True):
+            frontier, completed = frontier.append(leaf_hash(entry.hash))
+            rows.append(_cells(entry, fields, b"".join(completed)))
         try:
             with self._connected(self._writer) as connection:
                 connection.exec_driver_sql(
@@ -189,6 +202,11 @@ class LedgerStore:
             if found != expected:
                 raise HeadMoved(f"expected the chain to end at {expected}; it ends at {found}") from None
             raise StoreError(f"the database refuses entry {expected.size} or one after it: {error}") from None
+        self._edge = (entries[-1].head, frontier)
+
+    def tree(self) -> StoredTree:
+        """Return the Merkle tree over the entries that there are now; errors as for `head`."""
+        return StoredTree(self.head().size, self._leaves)
 
     def read(
         self, start: int = 0, stop: int | None = None, batch: int = BATCH_ENTRIES
@@ -247,6 +265,26 @@ class LedgerStore:
         """Close the connections."""
         self._engine.dispose()
 
+    def _frontier(self, expected: Head) -> Frontier:
+        """Return the tree's right edge where the chain ends at `expected`; HeadMoved if it doesn't."""
+        head, frontier = self._edge
+        if head == expected:
+            return frontier
+        nodes = complete_subtrees((0, expected.size))
+        rows = self._leaves([last_leaf(node) for node in nodes])
+        last, _ = rows.get(expected.size - 1, (None, None))
+        if expected.size != 0 and last != expected.hash:
+            raise HeadMoved(f"expected the chain to end at {expected}; it ends at {self.head()}")
+        return Frontier(expected.size, tuple(subtree_hash(node, rows) for node in nodes))
+
+    def _leaves(self, indices: Sequence[int]) -> dict[int, tuple[object, object]]:
+        """Return `hash` and `nodes` of the rows that are there, by index."""
+        if not indices:
+            return {}
+        with self._connected(self._engine) as connection:
+            found = connection.execute(_LEAVES, {"indices": indices}).all()
+        return {index: (digest, nodes) for index, digest, nodes in found}
+
     def _stored(self, cells: Sequence[Any]) -> StoredRow:
         if not isinstance(cells[0], int):
             raise StoreCorrupt(f"{self.address} holds a row with index {cells[0]!r:.80}")
@@ -274,6 +312,10 @@ class LedgerStore:
             raise StoreMissing(f"{self.address} holds no ledger")
         if known is None:
             raise self._occupied(tables)
+        if known[0] in EARLIER_REVISIONS:
+            raise StoreError(
+                f"{self.address}: of an earlier version of hansa: its agent, once started, brings it up to date"
+            )
         if known[0] != HEAD_REVISION:
             raise StoreNewer(f"{self.address}: this version of hansa does not know its tables: {known[0]}")
 
@@ -323,7 +365,7 @@ class _Conflict(StoreError):
     """A constraint or a trigger said no."""
 
 
-def _cells(entry: ChainedEntry, fields: EntryFields) -> tuple[object, ...]:
+def _cells(entry: ChainedEntry, fields: EntryFields, nodes: bytes) -> tuple[object, ...]:
     """Return a row in the order of the table's columns."""
     return (
         entry.index,
@@ -335,6 +377,7 @@ def _cells(entry: ChainedEntry, fields: EntryFields) -> tuple[object, ...]:
         fields.author,
         fields.author_seq,
         fields.kind,
+        nodes,
     )
 
 

@@ -1,7 +1,8 @@
 """What does a ledger look like in SQL? One table, and the types that SQLite and PostgreSQL share.
 
 This is the newest form; how a database gets there stands in `migrations`. `author`, `author_seq` and `kind`
-repeat what is inside `signed`, for queries; verification compares them with it.
+repeat what is inside `signed`, for queries; verification compares them with it. `nodes` holds the hashes of the
+Merkle tree's subtrees that this entry completes, one after another from level 1 up (`tree`).
 
 There is one row per index, and `previous` is the hash of the row before: that is what keeps the chain from
 forking. Unique indices on `previous` and `hash` would add nothing but random pages to every commit, 32 of them
@@ -25,5 +26,6 @@ ENTRIES = Table(
     Column("author", String(40), nullable=False),
     Column("author_seq", BigInteger, nullable=False),
     Column("kind", String(60), nullable=False),
+    Column("nodes", LargeBinary, nullable=False),
     UniqueConstraint("author", "author_seq"),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hansa.ledger.chain import Head, Verifier
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import BadEntry, LedgerError
+from hansa.ledger.merkle import Frontier, leaf_hash
 from hansa.ledger.store import LedgerStore, StoredRow
 
 Progress = Callable[[int, int], None]
@@ -55,7 +56,7 @@ def verify_store(
         BadEntry: names the first entry that is not what it was, or that is missing.
         StoreError: the database can't be read at all.
     """
-    verifier = Verifier(fingerprint)
+    verifier, tree = Verifier(fingerprint), Frontier()
     total = _size(store) if progress is not None else 0
     for row in store.rows():
         if row.idx < verifier.head.size:
@@ -64,6 +65,9 @@ def verify_store(
             raise BadEntry(verifier.head.size, f"missing: the next entry is {row.idx}")
         entry = row.entry()
         _check_columns(row, verifier.accept(entry))
+        tree, completed = tree.append(leaf_hash(entry.hash))
+        if row.nodes != b"".join(completed):
+            raise BadEntry(row.idx, "column nodes: not what this entry adds to the Merkle tree")
         if seen is not None and seen.size == verifier.head.size and seen.hash != entry.hash:
             raise BadEntry(row.idx, f"this agent has seen another entry here, with hash {seen.hash.hex()}")
         if progress is not None and verifier.head.size % PROGRESS_ENTRIES == 0:

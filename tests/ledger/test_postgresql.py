@@ -176,7 +176,7 @@ def test_a_temporary_table_does_not_stand_in_for_the_ledgers(place: DatabasePlac
         with pytest.raises(psycopg.IntegrityError, match="must continue the chain"):
             hand.execute(
                 "INSERT INTO public.entries SELECT 0, decode(repeat('00', 32), 'hex'), signed, signature, hash,"
-                " receipt, author, 99, kind FROM public.entries WHERE idx = 0"
+                " receipt, author, 99, kind, nodes FROM public.entries WHERE idx = 0"
             )
 
 
@@ -232,7 +232,18 @@ def pristine(databases: Databases) -> Iterator[Pristine]:
     place.remove()
 
 
-COLUMNS = ("idx", "previous", "signed", "signature", "hash", "receipt", "author", "author_seq", "kind")
+COLUMNS = (
+    "idx",
+    "previous",
+    "signed",
+    "signature",
+    "hash",
+    "receipt",
+    "author",
+    "author_seq",
+    "kind",
+    "nodes",
+)
 VALUES = ("'text'::text", "1.5::numeric", "'{}'::json", "'infinity'::timestamptz", "NULL::int", "'x'::bytea")
 
 

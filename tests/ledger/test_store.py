@@ -3,14 +3,8 @@
 import re
 from contextlib import closing
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
 
 from hansa.ledger import (
     EMPTY,
@@ -28,8 +22,6 @@ from hansa.ledger import (
     read_entry,
     sign_entry,
 )
-from hansa.ledger.migrations import HEAD_REVISION
-from hansa.ledger.tables import METADATA
 from tests.ledger.places import REFUSALS, Place, Places
 from tests.ledger.town import CHAIN, CHARTER, FEDERATION, LUBECK, Town
 
@@ -106,7 +98,7 @@ def test_a_batch_is_written_whole_or_not_at_all(store: LedgerStore) -> None:
 
 
 # --- append-only ----------------------------------------------------------------------------------------
-COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind"
+COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind, nodes"
 CELLS = "signed, signature, hash, receipt, author"
 LAST = "(SELECT hash FROM entries WHERE idx = 7)"
 # They work on the eight entries of CHAIN.
@@ -116,18 +108,26 @@ ATTACKS = {
     "delete": "DELETE FROM entries WHERE idx = 7",
     "delete all": "DELETE FROM entries",
     "again": f"INSERT INTO entries SELECT {COLUMNS} FROM entries WHERE idx = 3 ON CONFLICT DO NOTHING",
-    "gap": f"INSERT INTO entries SELECT 9, {LAST}, {CELLS}, 99, kind FROM entries WHERE idx = 3",
-    "no index": f"INSERT INTO entries SELECT NULL, {LAST}, {CELLS}, 99, kind FROM entries WHERE idx = 3",
-    "fork": f"INSERT INTO entries SELECT 8, previous, {CELLS}, 99, kind FROM entries WHERE idx = 3",
-    "twice": f"INSERT INTO entries SELECT 8, {LAST}, {CELLS}, author_seq, kind FROM entries WHERE idx = 3",
+    "gap": f"INSERT INTO entries SELECT 9, {LAST}, {CELLS}, 99, kind, nodes FROM entries WHERE idx = 1",
+    "no index": f"INSERT INTO entries SELECT NULL, {LAST}, {CELLS}, 99, kind, nodes FROM entries WHERE idx = 0",
+    "fork": f"INSERT INTO entries SELECT 8, previous, {CELLS}, 99, kind, nodes FROM entries WHERE idx = 0",
+    "twice": (
+        f"INSERT INTO entries SELECT 8, {LAST}, {CELLS}, author_seq, kind, nodes FROM entries WHERE idx = 0"
+    ),
+    "nodes of another entry": (
+        f"INSERT INTO entries SELECT 8, {LAST}, {CELLS}, 99, kind, nodes FROM entries WHERE idx = 3"
+    ),
+    "a piece of nodes": f"INSERT INTO entries SELECT 8, {LAST}, {CELLS}, 99, kind, hash FROM entries WHERE idx = 3",
+    "no nodes": f"INSERT INTO entries SELECT 8, {LAST}, {CELLS}, 99, kind, NULL FROM entries WHERE idx = 3",
+    "another's nodes": "UPDATE entries SET nodes = hash WHERE idx = 1",
 }
 ATTACKS_OF = {
     "sqlite": {
         "update index": "UPDATE OR REPLACE entries SET idx = 0 WHERE idx = 1",
         "again": f"INSERT OR REPLACE INTO entries SELECT {COLUMNS} FROM entries WHERE idx = 3",
         "twice": (
-            f"INSERT OR REPLACE INTO entries SELECT 8, {LAST}, {CELLS}, author_seq, kind"
-            " FROM entries WHERE idx = 3"
+            f"INSERT OR REPLACE INTO entries SELECT 8, {LAST}, {CELLS}, author_seq, kind, nodes"
+            " FROM entries WHERE idx = 0"
         ),
     },
     "postgresql": {
@@ -239,44 +239,3 @@ def test_an_address_that_leads_nowhere_is_named_without_its_secrets(url: str) ->
             look(url)
         assert "secret" not in str(caught.value)
         assert "\n" not in str(caught.value)
-
-
-# --- migrations -----------------------------------------------------------------------------------------
-def test_the_revision_that_opening_looks_for_is_the_newest() -> None:
-    config = Config()
-    config.set_main_option("script_location", "hansa.ledger:migrations")
-    assert ScriptDirectory.from_config(config).get_heads() == [HEAD_REVISION]
-
-
-def test_migrations_lead_to_the_tables_that_the_code_knows(place: Place) -> None:
-    engine = create_engine(place.url)
-    table = METADATA.tables["entries"]
-    found = {column["name"]: column for column in inspect(engine).get_columns("entries")}
-    assert list(found) == table.columns.keys()
-    for column in table.columns:
-        assert found[column.name]["type"].compile(engine.dialect) == column.type.compile(engine.dialect)
-        assert found[column.name]["nullable"] == column.nullable
-    unique = inspect(engine).get_unique_constraints("entries")
-    assert [constraint["column_names"] for constraint in unique] == [["author", "author_seq"]]
-    engine.dispose()
-
-
-def test_the_first_revision_makes_table_and_triggers(places: Places) -> None:
-    script = import_module("hansa.ledger.migrations.versions.0001_entries")
-    place = places.nothing()
-    engine = create_engine(place.url)
-    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        script.upgrade()
-    engine.dispose()
-    with place.hand() as hand, pytest.raises(REFUSALS, match="must continue the chain"):
-        hand.execute(
-            f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (1, bytes(32), b"", bytes(64), bytes(32), bytes(64), "lubeck", 0, "charter"),
-        )
-    place.remove()
-
-
-def test_a_ledger_is_never_taken_apart() -> None:
-    script = import_module("hansa.ledger.migrations.versions.0001_entries")
-    with pytest.raises(RuntimeError, match="never taken apart"):
-        script.downgrade()

@@ -27,6 +27,7 @@ from tests.ledger.places import Hand
 from tests.ledger.town import CATCH, CHARTER, DANZIG, DIGEST, FEDERATION, LUBECK, STRANGER
 
 BYTES_COLUMNS = ("previous", "signed", "signature", "hash", "receipt")
+COMPLETING = tuple(range(1, SIZE, 2))  # entries that complete subtrees
 TEXT_COLUMNS = ("author", "kind")
 INDEX = st.integers(0, SIZE - 1)
 
@@ -63,6 +64,21 @@ def test_a_changed_byte_names_its_entry(
         cell[position] ^= flip
         file.execute(f"UPDATE entries SET {column} = ? WHERE idx = ?", (bytes(cell), index))
     assert first_bad(pristine).index == index
+
+
+@many
+@given(index=st.sampled_from(COMPLETING), flip=st.integers(1, 255), data=st.data())
+def test_a_changed_hash_of_the_tree_names_its_entry(
+    pristine: Pristine, index: int, flip: int, data: st.DataObject
+) -> None:
+    with pristine.desk.store() as store:
+        pristine.desk.renew()
+        cell = bytearray(next(store.rows(index)).nodes)  # type: ignore[call-overload]
+    cell[data.draw(st.integers(0, len(cell) - 1))] ^= flip
+    with pristine.desk.hand() as file:
+        file.execute("UPDATE entries SET nodes = ? WHERE idx = ?", (bytes(cell), index))
+    bad = first_bad(pristine)
+    assert (bad.index, bad.reason) == (index, "column nodes: not what this entry adds to the Merkle tree")
 
 
 @pytest.mark.parametrize("column", TEXT_COLUMNS)
@@ -147,7 +163,7 @@ def test_an_entry_put_in_twice_names_the_place(pristine: Pristine, index: int, c
             file.execute("UPDATE entries SET idx = ? WHERE idx = ?", (later + 1, later))
         source = copied if copied < index else copied + 1
         file.execute(
-            "INSERT INTO entries SELECT ?, previous, signed, signature, hash, receipt, author, 99, kind"
+            "INSERT INTO entries SELECT ?, previous, signed, signature, hash, receipt, author, 99, kind, nodes"
             " FROM entries WHERE idx = ?",
             (index, source),
         )
@@ -251,7 +267,7 @@ def test_rows_that_no_index_reaches_are_found(pristine: Pristine) -> None:
     assert (bad.index, "out of place" in bad.reason) == (6, True)
 
 
-@pytest.mark.parametrize("column", [*BYTES_COLUMNS, *TEXT_COLUMNS, "author_seq"])
+@pytest.mark.parametrize("column", [*BYTES_COLUMNS, *TEXT_COLUMNS, "author_seq", "nodes"])
 def test_a_cell_emptied_is_a_bad_entry(pristine: Pristine, column: str) -> None:
     with tampering(pristine) as file:
         pristine.desk.lose_constraints()
