@@ -228,13 +228,17 @@ class AgentConfig(_Section):
 
     @property
     def policy(self) -> PolicySection:
-        """The policy, with the keeper's name where it says "keeper"; without a federation, that is nobody."""
+        """The policy under the keeper that we joined; without a federation, "keeper" is nobody."""
+        return self.policy_under(None if self.membership is None else self.membership.keeper)
+
+    def policy_under(self, keeper: str | None) -> PolicySection:
+        """Return the policy, with the name of who keeps the ledger where it says "keeper"; None: nobody does."""
         written = self.written_policy
         if KEEPER not in written.coordinators:
             return written
-        keeper = () if self.membership is None else (self.membership.keeper,)
         named = tuple(name for name in written.coordinators if name != KEEPER)
-        return written.model_copy(update={"coordinators": keeper + named})
+        whose = () if keeper is None else (keeper,)
+        return written.model_copy(update={"coordinators": whose + named})
 
     @property
     def federation(self) -> FederationSection:

@@ -209,7 +209,7 @@ class Leave:
             FederationError: the keeper cannot leave; or we have left, or are suspended.
         """
         agent = office.agent
-        if agent.config.federation.keeper == agent.name:
+        if agent.clerk.keeps:
             raise FederationError(f"{agent.name} keeps the ledger, and cannot leave its federation")
         # Our copy may be about to hear that we were reinstated.
         if not until(office, lambda: _status(agent, agent.name) in ("active", ""), ASKED_S):
@@ -218,7 +218,8 @@ class Leave:
             agent.cancel(job, f"{agent.name} leaves the federation")
         until(office, lambda: not agent.open_jobs(), JOBS_S)
         write(office, lambda _: MemberLeft(agent.name))
-        return {"chained": until(office, lambda: _status(agent, agent.name) == "left", CHAINED_S)}
+        chained = until(office, lambda: _status(agent, agent.name) == "left", CHAINED_S)
+        return {"chained": chained, "keeper": agent.clerk.keeper}
 
 
 def _why_not_leave(agent: Agent) -> str:
@@ -248,9 +249,8 @@ def _registrar(agent: Agent) -> Registrar:
 
 
 def _require_keeper(agent: Agent) -> None:
-    keeper = agent.config.federation.keeper
-    if keeper != agent.name:
-        raise FederationError(f"only the keeper does that: {keeper}, not {agent.name}")
+    if not agent.clerk.keeps:
+        raise FederationError(f"only the keeper does that: {agent.clerk.keeper}, not {agent.name}")
 
 
 def _ask_registrar(office: Office, request: Callable[[Registrar], Any]) -> Any:

@@ -36,7 +36,7 @@ class RotateKeys:
             HomeError: there are no keys to come.
         """
         agent = office.agent
-        if agent.config.federation.keeper == agent.name:
+        if agent.clerk.keeps:
             raise FederationError(
                 f"{agent.name} keeps the ledger, with the charter's keys: they cannot change"
             )
@@ -45,7 +45,7 @@ class RotateKeys:
             raise HomeError(f"{office.home.path / NEXT}: missing")
         with suppress(AgentNotRunning):  # it is being built anew, since the keys are on the chain already
             office.ask(lambda: _announce(agent, fresh))
-        return {"chained": _in_use(office, fresh.public)}
+        return {"chained": _in_use(office, fresh.public), "keeper": agent.clerk.keeper}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,12 @@ class Roster:
 
     Attributes:
         entries: how many it has; those that the keeper chained since are not seen.
+        keeper: who keeps the ledger as of then.
     """
 
     rows: list[Row]
     entries: int
+    keeper: str
 
 
 def read_roster(home: Home, unlock: Callable[[Home], Identity]) -> Roster:
@@ -67,7 +69,8 @@ def read_roster(home: Home, unlock: Callable[[Home], Identity]) -> Roster:
             history.note(verifier.standing, entry)
         rows = list(_members(verifier.standing, history))
         entries = verifier.head.size
-    if federation.keeper == config.agent.name and (home.path / JOURNAL).exists():
+    keeper = verifier.standing.keeper.name if verifier.standing.founded else federation.keeper
+    if keeper == config.agent.name and (home.path / JOURNAL).exists():
         with closing(home.journal(unlock(home), read_only=True)) as journal:
             invitations = load_invitations(journal)
         now_ms = int(time.time() * 1000)
@@ -81,7 +84,7 @@ def read_roster(home: Home, unlock: Callable[[Home], Identity]) -> Roster:
                     status = status if status == "expired" else "waiting"
                     print_, since = asks.public.fingerprint, asks.since_ms
                     rows.append(Row(each.member, asks.organisation, status, print_, since, each.expires_ms))
-    return Roster(rows, entries)
+    return Roster(rows, entries, keeper)
 
 
 @dataclass(frozen=True, slots=True)

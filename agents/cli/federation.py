@@ -215,10 +215,9 @@ def members(home: Home, as_json: bool) -> None:
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         click.echo(_describe(row, width))
-    keeper = home.config().federation.keeper
-    if keeper != home.config().agent.name:
+    if roster.keeper != home.config().agent.name:
         copy = f"this home's copy of the ledger, as of entry {roster.entries - 1}"
-        click.echo(f"({copy}: the agent fetches newer ones from {keeper} while it runs)")
+        click.echo(f"({copy}: the agent fetches newer ones from {roster.keeper} while it runs)")
 
 
 @federation.command()
@@ -256,8 +255,7 @@ def leave(home: Home, yes: bool) -> None:
     if told["chained"]:
         click.echo(f"{name} has left {federation_id}; the ledger says so")
     else:
-        keeper = config.federation.keeper
-        click.echo(f"{name} leaves {federation_id}: {keeper} books it when its agent runs")
+        click.echo(f"{name} leaves {federation_id}: {told['keeper']} books it when its agent runs")
 
 
 def _print(lines: list[str]) -> None:

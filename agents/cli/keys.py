@@ -29,13 +29,12 @@ def rotate_keys(home: Home, passphrase_file: Path | None, revoke_old: str | None
     What was sent under the old keys still counts for as long as messages may take, unless --revoke-old.
     """
     identity, passphrase = unlock_with(home, passphrase_file)
-    config = home.config()
     fresh = prepare_keys(home, identity)
     with reach(home) as ask:
-        chained = bool(ask(RotateKeys(), ORDER_S)["chained"])
-    if not chained:
+        told = ask(RotateKeys(), ORDER_S)
+    if not told["chained"]:
         raise click.ClickException(
-            f"{config.federation.keeper} has not booked the new keys yet; type this again when its agent runs"
+            f"{told['keeper']} has not booked the new keys yet; type this again when its agent runs"
         )
     put_in_place(home, fresh, passphrase)
     click.echo(f"{identity.name}: new keys, on the ledger and in {home.path}")

@@ -22,8 +22,9 @@ from hansa.agents.core import coordination, wire
 from hansa.agents.core.belonging import Belonging
 from hansa.agents.core.blobs import BlobStore, ChunkFiles
 from hansa.agents.core.clerk import SESSION as LEDGER_SESSION
-from hansa.agents.core.clerk import Chained, Clerk, Declined, Mail, Outcome
+from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome
 from hansa.agents.core.coordination import Over
+from hansa.agents.core.deliveries import Mail
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.doubts import Doubts
 from hansa.agents.core.former_life import FormerLife
@@ -133,7 +134,7 @@ class Agent:
         self.config = config
         self.datasets: dict[str, Callable[[], Dataset]] = dict(datasets or {})
         self.identity = identity
-        self._federation, self._keeper = config.federation.id, config.federation.keeper
+        self._federation = config.federation.id
         self._journal = journal
         restored = renew(journal)
         self._transport = transport
@@ -143,7 +144,7 @@ class Agent:
         self.clerk = Clerk(
             identity,
             self._federation,
-            self._keeper,
+            config.federation.keeper,
             store,
             charter,
             journal,
@@ -172,7 +173,7 @@ class Agent:
         self.outbox.publish(clock())  # before anything is posted: only what is committed may go out
         self.herald = Herald(identity, self._federation, lookup, transport)
         self.rollcall = RollCall(self._desk, self.herald, transport)
-        self.registrar = self._open_registrar() if self._keeper == self.name else None
+        self.registrar = self._open_registrar() if self.clerk.keeps else None
         self._workshop = Workshop(executor, transport.wake, heavy, scratch)
         self._machines = Machines(
             self._desk,
@@ -181,11 +182,11 @@ class Agent:
             self._workshop,
             self._registry,
             self.datasets,
-            config.policy,
+            config.policy_under(self.clerk.keeper),
             detach_bytes,
         )
-        self.former_life = FormerLife(restored, self._keeper, self._desk, self.clerk, self._machines)
-        self.overdue = Overdue(self._keeper, self._desk, self.clerk)
+        self.former_life = FormerLife(restored, self._desk, self.clerk, self._machines)
+        self.overdue = Overdue(self._desk, self.clerk)
         self._patience = Patience()
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
@@ -312,7 +313,7 @@ class Agent:
 
         On the agent's own thread only.
         """
-        chaining = self._keeper == self.name and self.clerk.waiting()
+        chaining = self.clerk.keeps and self.clerk.waiting()
         to_do = self._requests or self._desk.changes or chaining or self.clerk.next_due() is not None
         return self.outbox.idle and not to_do
 
@@ -357,7 +358,7 @@ class Agent:
         if (config.agent.name, config.federation) != (self.name, self.config.federation):
             raise ConfigError(f"the new configuration is of {config.agent.name}, or of another federation")
         self.config = config
-        self._machines.policy = config.policy
+        self._machines.policy = config.policy_under(self.clerk.keeper)
         self.datasets.clear()
         self.datasets.update(datasets)
 
@@ -426,7 +427,7 @@ class Agent:
         if len(deliveries) < BATCH and self._patience.ended(now):  # drained: who is overdue may be blamed now
             self._machines.fire_timers(now)
         self._chain()
-        self.overdue.look(now, self.outbox.unconfirmed(self._keeper))
+        self.overdue.look(now, self.outbox.unconfirmed(self.clerk.keeper))
         for mail in self.clerk.mail(self._desk.changes, now):
             self._send_entries(now, mail)
         if self.registrar is not None:
@@ -491,7 +492,7 @@ class Agent:
             peer = delivery.routing_key.split(".")[0]
             self.intake.count(error)
             self._report_refusal(error, peer)
-            if peer == self._keeper:
+            if peer == self.clerk.keeper:
                 self.overdue.missed()
             if isinstance(error, Equivocation):
                 digests = error.first_digest + error.second_digest
@@ -525,14 +526,14 @@ class Agent:
     def _act_on(self, session: str, sender: str, message: object) -> None:
         match message:
             case LedgerAppend(rows):
-                if self._keeper != self.name:
-                    raise PeerError(f"{sender} sent entries to us, but {self._keeper} keeps the ledger")
+                if not self.clerk.keeps:
+                    raise PeerError(f"{sender} sent entries to us, but {self.clerk.keeper} keeps the ledger")
                 self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
             case LedgerEntries():
-                if self._keeper != self.name:
+                if not self.clerk.keeps:
                     self._require_keeper(sender)
                 self._accept_entries(sender, message)
-            case LedgerHeld(size) if self._keeper == self.name:
+            case LedgerHeld(size) if self.clerk.keeps:
                 self.clerk.held(self._desk.changes, sender, size)
             case LedgerHeld():
                 self._require_keeper(sender)
@@ -550,7 +551,7 @@ class Agent:
                 self._machines.received(session, sender, message)
 
     def _accept_entries(self, sender: str, message: LedgerEntries) -> None:
-        keeps = self._keeper == self.name
+        keeps = self.clerk.keeps
         try:
             self._note((self.clerk.adopt if keeps else self.clerk.accept)(self._desk.changes, message))
             self._heed_own_standing()
@@ -592,7 +593,9 @@ class Agent:
 
     def _hear_request(self, delivery: Delivery) -> None:
         if self.registrar is None:
-            log.warning("%s: a request to join came here, but %s keeps the ledger", self.name, self._keeper)
+            log.warning(
+                "%s: a request to join came here, but %s keeps the ledger", self.name, self.clerk.keeper
+            )
         else:
             self.registrar.receive(delivery)
 
@@ -605,7 +608,7 @@ class Agent:
         self.outbox.post_to(self._desk.changes, now, LEDGER_SESSION, reader, mail.recipient, mail.message)
 
     def _require_keeper(self, sender: str) -> None:
-        if sender != self._keeper:
+        if sender != self.clerk.keeper:
             raise PeerError(f"{sender} is not the keeper of the ledger")
 
     def _post(self, session: str, recipient: str, message: object) -> None:

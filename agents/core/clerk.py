@@ -15,16 +15,9 @@ sent, and asks for it again, together with the entries it has chained since (`ha
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hansa.agents.core.deliveries import Deliveries, Mail
 from hansa.agents.core.journal import Changes, Journal, pack_row, unpack_row
-from hansa.agents.core.messages import (
-    ChainedRow,
-    LedgerAppend,
-    LedgerEntries,
-    LedgerFetch,
-    LedgerHeld,
-    LedgerRefused,
-    SignedRow,
-)
+from hansa.agents.core.messages import LedgerAppend, LedgerEntries, LedgerRefused, SignedRow
 from hansa.agents.core.restored import CatchingUp
 from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
 from hansa.ledger import (
@@ -43,14 +36,9 @@ from hansa.ledger import (
 )
 from hansa.protocols import PeerError
 
-PUSH_ENTRIES = 256  # in one message
-PUSH_DELAY_S = 0.5  # for entries that nobody waits for
 PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
-PUSH_BYTES = 512 * 1024
-MOST_MAIL = 16  # unconfirmed messages to one member; whoever does not read gets no more, and catches up later
 MOST_REPEATED = 32  # entries not on the chain yet, that are sent once more with the next one
 MOST_REFUSALS = 256  # likewise, of refused entries; their author sends them again
-FETCH_PAUSE_S = 30.0  # between two answers to one member that lacks entries
 SESSION = "ledger"
 FORMER_S = 7 * 86_400.0  # as long as a message may take: keys that must count no longer are revoked
 
@@ -73,14 +61,6 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
-    """A message the clerk wants sent."""
-
-    recipient: str
-    message: LedgerAppend | LedgerEntries | LedgerRefused | LedgerFetch | LedgerHeld
-
-
-@dataclass(frozen=True, slots=True)
 class _Awaited:
     """An entry of ours that is not on the chain yet, as far as we know."""
 
@@ -98,7 +78,7 @@ class Clerk:
     Args:
         identity: who signs.
         federation: its id.
-        keeper: the name of the ledger's keeper, perhaps our own.
+        keeper: who founded the ledger, perhaps we ourselves; from then on the ledger itself says who keeps it.
         store: our copy.
         charter: (32,) bytes, the pinned fingerprint of the charter.
         journal: where numbers and awaited entries are kept.
@@ -117,10 +97,11 @@ class Clerk:
     ) -> None:
         self._identity = identity
         self._federation = federation
-        self._keeper_name = keeper
+        self._founding_keeper = keeper
         self.store = store
-        self._keeper = Keeper(identity, federation, store) if keeper == identity.name else None
-        self._replica = None if self._keeper else Replica(store, charter, federation)
+        self._side: Keeper | Replica = Replica(store, charter, federation)
+        if self.keeper == identity.name:
+            self._side = Keeper.of(identity, federation, store, self._side.verifier)
         meta = journal.load("meta")
         self._next_seq = max(
             int.from_bytes(meta.get(b"author-seq", b"")), self.standing.next_author_seq(identity.name)
@@ -131,26 +112,30 @@ class Clerk:
             self._awaited[int.from_bytes(key)] = _Awaited(session, kind, SignedEntry(signed, signature))
         self._fresh: set[int] = set()  # numbers signed in the step under way
         self._unsent: list[SignedRow] = []
-        self._pushed = {key.decode(): int.from_bytes(value) for key, value in journal.load("pushed").items()}
         self._seen = self.head
-        self._urgent = True  # after a restart: whatever is behind is sent at once
-        self._push_due: float | None = None
         self._unconfirmed = unconfirmed
-        # Who wants the entries from where on; whom we owe the word that these were all; whom we answered when.
-        self._asked = {key.decode(): int.from_bytes(value) for key, value in journal.load("fetch").items()}
-        self._owed: set[str] = set()
-        self._answered_at: dict[str, float] = {}
+        self._deliveries = Deliveries(identity.name, store, journal, lambda: self.standing, unconfirmed)
         self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
 
     @property
     def standing(self) -> Standing:
         """Members, jobs and data sets as of our copy's head."""
-        return self._keeper.standing if self._keeper is not None else self._require_replica().standing
+        return self._side.standing
 
     @property
     def head(self) -> Head:
         """Our copy's head."""
-        return self._keeper.head if self._keeper is not None else self._require_replica().head
+        return self._side.head
+
+    @property
+    def keeper(self) -> str:
+        """Who keeps the ledger as of our copy's head; while that is empty, whom our configuration names."""
+        return self.standing.keeper.name if self.standing.founded else self._founding_keeper
+
+    @property
+    def keeps(self) -> bool:
+        """Whether that is ourselves."""
+        return isinstance(self._side, Keeper)
 
     def oldest_awaited(self) -> int | None:
         """Return the number of our oldest entry that is not on the chain, as far as we know, or None."""
@@ -203,7 +188,7 @@ class Clerk:
         row = pack_row(session, kind, entry.signed, entry.signature)
         changes.put("awaited", number.to_bytes(8), row)
         self._fresh.add(number)
-        if self._keeper is None:
+        if not self.keeps:
             self._unsent.append(SignedRow(entry.signed, entry.signature))
 
     def committed(self) -> None:
@@ -212,7 +197,7 @@ class Clerk:
 
     def send_again(self) -> None:
         """Have all that is awaited sent to the keeper once more, byte by byte; what it has, it recognises."""
-        if self._keeper is None:
+        if not self.keeps:
             self._unsent = [
                 SignedRow(each.entry.signed, each.entry.signature) for each in self._awaited.values()
             ]
@@ -228,13 +213,11 @@ class Clerk:
             ):  # in order: one that was lost could not follow its successors
                 self.send_again()
             rows, self._unsent = tuple(self._unsent), []
-            yield Mail(self._keeper_name, LedgerAppend(rows))
-        if self._keeper is None:
-            yield from self._told_to_keeper()
+            yield Mail(self.keeper, LedgerAppend(rows))
+        if not self.keeps:
+            yield from self._deliveries.told_at_once()
         elif self.catching_up is None:
-            self._begin_answers(changes, now_s)
-            yield from self._told_to_members(changes, now_s)
-            yield from self._end_answers(changes)
+            yield from self._deliveries.told_to_members(changes, now_s)
 
     def reader(self, name: str) -> PublicIdentity:
         """Return the keys for which entries are sealed, of members and of those who were.
@@ -249,69 +232,16 @@ class Clerk:
 
     def next_due(self) -> float | None:
         """When entries are to be sent that wait for others to join them, UTC seconds, or None."""
-        return self._push_due
+        return self._deliveries.next_due()
 
     def next_answer(self) -> float | None:
         """When a member that asks too often is answered, UTC seconds, or None."""
-        if self.catching_up is not None:
-            return None
-        asked = self._asked.keys() - self._owed
-        return min((self._answered_at.get(name, 0.0) + FETCH_PAUSE_S for name in asked), default=None)
-
-    def _told_to_keeper(self) -> Iterator[Mail]:
-        """Tell a keeper that was restored from a backup what it has forgotten."""
-        for name, start in self._asked.items():
-            for rows in self._batches(start, self.head.size):
-                yield Mail(name, LedgerEntries(rows))
-            yield Mail(name, LedgerHeld(self.head.size))
-        self._asked.clear()
-
-    def _told_to_members(self, changes: Changes, now_s: float) -> Iterator[Mail]:
-        behind = self._behind()
-        if not behind:
-            return
-        if self._push_due is None:
-            self._push_due = now_s + PUSH_DELAY_S
-        if self._urgent or now_s >= self._push_due:
-            self._urgent, self._push_due = False, None
-        else:
-            behind = {name: goal for name, goal in behind.items() if name in self._owed}
-        yield from self._pushes(changes, behind)
-
-    def _begin_answers(self, changes: Changes, now_s: float) -> None:
-        """Take up who asked for entries: one answer to each at a time, and then a pause."""
-        for name, start in list(self._asked.items()):
-            answered_at = self._answered_at.get(name)
-            if name in self._owed or (answered_at is not None and now_s < answered_at + FETCH_PAUSE_S):
-                continue
-            del self._asked[name]
-            self._answered_at[name] = now_s
-            self._owed.add(name)
-            self._note_pushed(changes, name, min(start, self._pushed.get(name, 0)))
-
-    def _end_answers(self, changes: Changes) -> Iterator[Mail]:
-        for name in sorted(self._owed):
-            goal = self._goal(name)
-            if self._pushed.get(name, 0) >= goal:
-                self._owed.discard(name)
-                if name not in self._asked:
-                    changes.drop("fetch", name.encode())
-                yield Mail(name, LedgerHeld(goal))
-
-    def _goal(self, name: str) -> int:
-        """Return how much of the chain a member is sent: up to the entry that suspends it or lets it go."""
-        member = self.standing.members[name]
-        return self.head.size if member.status == "active" else member.status_at + 1
-
-    def _behind(self) -> dict[str, int]:
-        """Return who lacks entries, as far as we have sent them, and up to where to send them."""
-        goals = {name: self._goal(name) for name in self.standing.members if name != self._identity.name}
-        return {name: goal for name, goal in goals.items() if self._pushed.get(name, 0) < goal}
+        return None if self.catching_up is not None else self._deliveries.next_answer()
 
     # --- as keeper -------------------------------------------------------------------------------------
     def due_drafts(self) -> tuple[SignedEntry, ...]:
         """Return our own entries of earlier, committed steps, which a keeper chains now; a member sends its own."""
-        if self._keeper is None:
+        if not self.keeps:
             return ()
         return tuple(each.entry for number, each in self._awaited.items() if number not in self._fresh)
 
@@ -324,12 +254,12 @@ class Clerk:
             authors: who sent each entry; an entry signed by somebody else than its sender is refused anyway
                 by its signature, and its refusal goes to the sender.
         """
-        if self._keeper is None:
-            raise RuntimeError("only the keeper chains")
-        for entry, sender, outcome in zip(entries, authors, self._keeper.append(entries, now_s), strict=True):
+        outcomes = self._as_keeper().append(entries, now_s)
+        for entry, sender, outcome in zip(entries, authors, outcomes, strict=True):
             match outcome:
                 case ChainedEntry():
-                    self._urgent |= read_entry(outcome.signed).kind not in PATIENT_KINDS
+                    if read_entry(outcome.signed).kind not in PATIENT_KINDS:
+                        self._deliveries.hurry()
                     yield from self._settled(changes, outcome)
                 case Refusal(_, reason) if sender == self._identity.name:
                     yield from self._declined(changes, _author_seq(entry), reason)
@@ -339,73 +269,35 @@ class Clerk:
                     pass  # its author reads nothing of what we send, and shall not fill our disk
         self._note_head(changes)
 
-    def _pushes(self, changes: Changes, goals: dict[str, int]) -> Iterator[Mail]:
-        for name, goal in goals.items():
-            start = before = self._pushed.get(name, 0)
-            room = MOST_MAIL - self._unconfirmed(name)
-            while start < goal and room > 0:
-                rows = self._batch(start, goal)
-                yield Mail(name, LedgerEntries(rows))
-                start, room = start + len(rows), room - 1
-            if start != before:
-                self._note_pushed(changes, name, start)
-
-    def _batches(self, start: int, stop: int) -> Iterator[tuple[ChainedRow, ...]]:
-        """Yield entries, as many as fit into one message each."""
-        while start < stop:
-            rows = self._batch(start, stop)
-            yield rows
-            start += len(rows)
-
-    def _note_pushed(self, changes: Changes, member: str, size: int) -> None:
-        self._pushed[member] = size
-        changes.put("pushed", member.encode(), size.to_bytes(8))
-
-    def _batch(self, start: int, stop: int) -> tuple[ChainedRow, ...]:
-        rows: list[ChainedRow] = []
-        size = 0
-        for entry in self.store.read(start, min(stop, start + PUSH_ENTRIES)):
-            size += len(entry.signed)
-            if rows and size > PUSH_BYTES:
-                break
-            rows.append(
-                ChainedRow(
-                    entry.index, entry.previous, entry.signed, entry.signature, entry.hash, entry.receipt
-                )
-            )
-        return tuple(rows)
-
     def fetch(self, changes: Changes, member: str, start: int) -> None:
         """Somebody lacks entries (a restored backup, say): the next mail brings them, and says when they end.
 
         Raises:
             PeerError: there is no such entry.
         """
-        if self._keeper is None:
-            if member != self._keeper_name:
-                raise PeerError(f"{member} asks us for entries, but {self._keeper_name} keeps the ledger")
+        if not self.keeps:
+            if member != self.keeper:
+                raise PeerError(f"{member} asks us for entries, but {self.keeper} keeps the ledger")
             self.send_again()
         elif self.catching_up is None and not 0 <= start <= self.head.size:
             raise PeerError(f"{member} asks for entries from {start} on; there are {self.head.size}")
-        start = max(start, 0)
-        self._asked[member] = start = min(start, self._asked.get(member, start))
-        if self._keeper is not None:
-            changes.put("fetch", member.encode(), min(start, self.head.size).to_bytes(8))
+        if self.keeps:
+            self._deliveries.ask_lastingly(changes, member, max(start, 0))
+        else:
+            self._deliveries.ask(member, max(start, 0))
 
     # --- as keeper, restored ---------------------------------------------------------------------------
     def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
         """Take back what a member holds of our chain; errors and outcomes as `accept`."""
-        if self._keeper is None:
-            raise RuntimeError("only the keeper takes entries back")
         entries = _entries(message)
-        self._keeper.adopt(entries)
+        self._as_keeper().adopt(entries)
         yield from self._taken_in(changes, entries)
 
     def held(self, changes: Changes, member: str, size: int) -> None:
         """A member has told us all it holds; of interest only while we ask, or anybody could have all sent anew."""
         if self.catching_up is not None:
-            self._note_pushed(changes, member, max(0, min(size, self.head.size)))
-            self._urgent = True
+            self._deliveries.note(changes, member, max(0, min(size, self.head.size)))
+            self._deliveries.hurry()
             self.catching_up.answered.add(member)
 
     # --- as member -------------------------------------------------------------------------------------
@@ -416,7 +308,7 @@ class Clerk:
             LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
         """
         entries = _entries(message)
-        self._require_replica().accept(entries)
+        self._as_member().accept(entries)
         yield from self._taken_in(changes, entries)
 
     def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
@@ -450,10 +342,15 @@ class Clerk:
             self._seen = self.head
             note_head(changes, self._seen)
 
-    def _require_replica(self) -> Replica:
-        if self._replica is None:
+    def _as_keeper(self) -> Keeper:
+        if isinstance(self._side, Replica):
+            raise RuntimeError("only the keeper chains, and takes entries back")
+        return self._side
+
+    def _as_member(self) -> Replica:
+        if isinstance(self._side, Keeper):
             raise RuntimeError("the keeper has no replica")
-        return self._replica
+        return self._side
 
 
 def note_head(changes: Changes, head: Head) -> None:

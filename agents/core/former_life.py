@@ -19,17 +19,10 @@ log = logging.getLogger("hansa.agent")
 
 
 class FormerLife:
-    """What is left to do after a restoration, if there was one.
+    """What is left to do after a restoration, if there was one."""
 
-    Args:
-        keeper: of the ledger, perhaps ourselves.
-    """
-
-    def __init__(
-        self, restored: Restoration | None, keeper: str, desk: Desk, clerk: Clerk, machines: Machines
-    ) -> None:
+    def __init__(self, restored: Restoration | None, desk: Desk, clerk: Clerk, machines: Machines) -> None:
         self._restored = restored
-        self._keeper = keeper
         self._desk = desk
         self._clerk = clerk
         self._machines = machines
@@ -50,11 +43,11 @@ class FormerLife:
         if restored.settled:
             return
         self._clerk.send_again()
-        if self._keeper == self._desk.name:
+        if self._clerk.keeps:
             catching_up = CatchingUp(self._desk.name, self._desk.clock(), set(restored.without))
             self._clerk.catching_up = catching_up
         else:
-            self._desk.post(SESSION, self._keeper, LedgerFetch(self._clerk.head.size))
+            self._desk.post(SESSION, self._clerk.keeper, LedgerFetch(self._clerk.head.size))
 
     def catch_up(self, now_s: float) -> None:
         """As a keeper: ask the members what they hold, until they have answered."""

@@ -18,13 +18,11 @@ class Overdue:
     """What a member waits for from the keeper of the ledger; for the keeper itself, nothing.
 
     Args:
-        keeper: its name.
         desk: where questions are left.
         clerk: our side of the ledger.
     """
 
-    def __init__(self, keeper: str, desk: Desk, clerk: Clerk) -> None:
-        self._keeper = keeper
+    def __init__(self, desk: Desk, clerk: Clerk) -> None:
         self._desk = desk
         self._clerk = clerk
         self._missed = False
@@ -35,7 +33,7 @@ class Overdue:
 
     def missed(self) -> None:
         """Something that the keeper sent is lost, or came before what it follows."""
-        self._missed = self._keeper != self._desk.name
+        self._missed = not self._clerk.keeps
 
     def reinstated(self, now_s: float) -> None:
         """We are heard again: what was said meanwhile was refused."""
@@ -53,7 +51,7 @@ class Overdue:
         """
         if self._missed and now_s >= self._asked_at + ASK_PAUSE_S:
             self._missed, self._asked_at = False, now_s
-            self._desk.post(SESSION, self._keeper, LedgerFetch(self._clerk.head.size))
+            self._desk.post(SESSION, self._clerk.keeper, LedgerFetch(self._clerk.head.size))
         oldest = self._clerk.oldest_awaited()
         if oldest != self._oldest:
             self._oldest, self._pause_s, self._resend_at = oldest, RESEND_S, now_s + RESEND_S

@@ -35,8 +35,7 @@ def settled(agent: Agent) -> Settled:
     """Return whether data sets may be registered now; on the agent's own thread only."""
     member = agent.clerk.standing.members.get(agent.name)
     active = member is not None and member.status == "active"
-    keeper = agent.config.federation.keeper == agent.name
-    return Settled(active or keeper, agent.clerk.waiting(), tuple(agent.datasets))
+    return Settled(active or agent.clerk.keeps, agent.clerk.waiting(), tuple(agent.datasets))
 
 
 def offer(agent: Agent, name: str, read: Callable[[], Dataset]) -> None:

@@ -62,7 +62,7 @@ def take_vitals(home: Home, agent: Agent) -> Vitals:
     return Vitals(
         name=agent.name,
         federation=agent.config.federation.id,
-        keeper=agent.config.federation.keeper,
+        keeper=agent.clerk.keeper,
         head=(agent.clerk.head.size, agent.clerk.head.hash.hex()),
         members={name: member.status for name, member in standing.members.items()},
         jobs={name: job.status for name, job in standing.jobs.items()},

@@ -10,7 +10,7 @@ import pytest
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.agent import Agent
 from hansa.agents.core.blobs import MemoryFiles
-from hansa.agents.core.clerk import FETCH_PAUSE_S, MOST_MAIL
+from hansa.agents.core.deliveries import FETCH_PAUSE_S, MOST_MAIL
 from hansa.agents.core.journal import MemoryJournal
 from hansa.agents.core.messages import LedgerAppend, LedgerFetch, LedgerHeld, SignedRow
 from hansa.agents.core.outbox import EXPIRY_S
@@ -186,7 +186,7 @@ def test_a_member_that_never_reads_gets_no_more_than_a_little_and_then_all(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.go(5)
-    monkeypatch.setattr("hansa.agents.core.clerk.PUSH_ENTRIES", 1)
+    monkeypatch.setattr("hansa.agents.core.deliveries.PUSH_ENTRIES", 1)
     for number in range(2 * MOST_MAIL):
         town.hall.agent.write(dataset(f"set-{number}"))
         town.go(1, north=False)

@@ -161,6 +161,8 @@ class Played:
     standing: Standing
     head: Head = EMPTY
     catching_up: CatchingUp | None = None
+    keeper: str = "hub"
+    keeps: bool = False
 
     def knows(self, job: str) -> bool:
         return job == "known"
@@ -188,7 +190,7 @@ def test_jobs_of_the_former_self_are_ended_by_their_coordinator_and_left_by_who_
         "north", lambda: 0.0, lambda *words: said.append(words), lambda job, body: written.append((job, body))
     )
     played = Played(now)
-    former = FormerLife(Restoration(7, (), False, False), "hub", desk, played, played)  # type: ignore[arg-type]
+    former = FormerLife(Restoration(7, (), False, False), desk, played, played)  # type: ignore[arg-type]
     former.begin()
     assert said == [("ledger", "hub", LedgerFetch(0))]
     before = former.settled
