@@ -18,8 +18,9 @@ class Charter:
     Attributes:
         quorum: how many parties a job needs at least.
         admission: who lets members in.
-        cosigners: how many members beside the keeper must cosign a checkpoint; 0: more than half (`roster`).
-        successor: who may witness alone, and take over, where it is the only one; "": nobody.
+        cosigners: how many members beside the keeper must cosign a checkpoint, where half of them are fewer.
+        successor: who may witness alone, and take over, where it is the only one; "": nobody. Once it keeps the
+            ledger, the charter's keeper may in its place.
     """
 
     federation: str
@@ -36,6 +37,8 @@ class Charter:
         check_at_least("cosigners", self.cosigners, 0)
         if self.successor:
             check_name(self.successor)
+            if self.successor == self.keeper.name:
+                raise ValueError(f"successor: {self.successor} keeps the ledger; name another member")
         check_text("organisation", self.organisation, LABEL_CHARS)
         check_text("purpose", self.purpose, REASON_CHARS)
         check_at_least("quorum", self.quorum, 1)

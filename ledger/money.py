@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from hansa.broker.identity import check_name
-from hansa.ledger.checks import REASON_CHARS, check_at_least, check_names, check_text
+from hansa.ledger.checks import REASON_CHARS, check_at_least, check_digest, check_names, check_text
+from hansa.ledger.membership import MOST_CERTIFICATE_BYTES
 
 MAX_MINOR = 2**53  # money, in minor units: exact in every language that may recompute it
+MOST_HASHES = 62  # of a path; there are no larger trees (`merkle.MOST_LEAVES`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +18,17 @@ class PayoutProposed:
         currency: ISO 4217, "EUR".
         pot_minor: the whole, in minor units (cents).
         amounts: by party, in minor units; they sum to the pot.
+        checkpoint: a signed note of a final head (`finality`): nobody is paid for what may yet be taken back.
+        inclusion: (32,) hashes, the path of the entry that the payout rests on, the job's finish or its newest
+            measured weights, in that head's tree.
     """
 
     job: str
     currency: str
     pot_minor: int
     amounts: dict[str, int]
+    checkpoint: bytes
+    inclusion: tuple[bytes, ...]
 
     def __post_init__(self) -> None:
         check_name(self.job)
@@ -34,6 +41,12 @@ class PayoutProposed:
             raise ValueError(f"pot_minor: expected 1 … 2^53, got {self.pot_minor}")
         if sum(self.amounts.values()) != self.pot_minor:
             raise ValueError(f"amounts: sum to {sum(self.amounts.values())}, the pot is {self.pot_minor}")
+        if len(self.checkpoint) > MOST_CERTIFICATE_BYTES:
+            raise ValueError(f"checkpoint: expected at most {MOST_CERTIFICATE_BYTES} bytes")
+        if len(self.inclusion) > MOST_HASHES:
+            raise ValueError(f"inclusion: expected at most {MOST_HASHES} hashes, got {len(self.inclusion)}")
+        for each in self.inclusion:
+            check_digest("inclusion", each)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 The keeper's own name does not count: it is whom the others guard against. Of the others, its witnesses, more than
 half must have cosigned, and never fewer than two; so two final histories need a witness that signed both. A charter
-may ask for more or fewer (`cosigners`). Where there is one other member alone, it counts if the charter names it as
-successor.
+may ask for more (`cosigners`), not for fewer: with two of five, two histories could both be final. Where there is
+one other member alone, it counts if the charter names it as successor.
 
-Another keeper takes over with the names of so many witnesses that at least one of them has cosigned whatever was
-final before, and would not give its name to a ledger without it.
+Another keeper takes over with as many names. So at least one of them has cosigned whatever was final before, and
+would not give its name to a ledger without it; and of two who would take over at once, one lacks a name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ class Roster:
         epoch: whose keeper is `keeper`.
         keeper: its keys.
         witnesses: the other active members, each with its keys and those before them, by name.
-        cosigners: what the charter asks for; 0: more than half of the witnesses.
+        cosigners: what the charter asks for at least; 0: more than half of the witnesses.
         successor: who may witness alone; "": nobody.
     """
 
@@ -45,12 +45,12 @@ class Roster:
         """How many witnesses must cosign a checkpoint for it to be final."""
         if set(self.witnesses) == {self.successor}:
             return 1
-        return max(LEAST, self.cosigners or len(self.witnesses) // 2 + 1)
+        return max(LEAST, self.cosigners, len(self.witnesses) // 2 + 1)
 
     @property
     def needed_to_succeed(self) -> int:
-        """How many witnesses, the new keeper among them, must agree that it takes over."""
-        return max(self.needed, len(self.witnesses) // 2 + 1, len(self.witnesses) - self.needed + 1)
+        """How many witnesses, the new keeper among them, must agree that it takes over: as many as for the rest."""
+        return self.needed
 
     @property
     def attainable(self) -> bool:

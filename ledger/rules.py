@@ -19,7 +19,8 @@ from hansa.ledger.bodies import (
     UnknownBody,
 )
 from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import BadNote, NotFinal, RuleBroken
+from hansa.ledger.errors import BadNote, BadProof, NotFinal, RuleBroken
+from hansa.ledger.finality import check_payout_finality
 from hansa.ledger.jobs import (
     ContributionMeasured,
     DistortionFound,
@@ -286,6 +287,10 @@ def _check_money(now: Standing, author: str, body: PayoutProposed | PayoutApprov
             _check_finished(job, name)
             for party in body.amounts:
                 _check_among(party, job.accepted, f"those who accepted {name}")
+            try:
+                check_payout_finality(now, body)
+            except (BadNote, BadProof, NotFinal) as error:
+                raise RuleBroken(f"what {name} is to be paid for is not final: {error}") from None
         case PayoutApproved(number):
             payout = _payout(now, number)
             _check_among(author, tuple(payout.amounts), f"those whom payout {number} pays")

@@ -114,6 +114,8 @@ class Job:
         settings: as proposed.
         withdrawn: how many rows each party has withdrawn since this job, or the one that it started from, may have
             used them.
+        rests_at: index of its finish or its newest measured weights, whichever is later: a payout rests on it.
+        rests_on: (32,) hash of that entry, empty before.
     """
 
     coordinator: str
@@ -132,6 +134,8 @@ class Job:
     shares: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
     withdrawn: Mapping[str, int] = field(default_factory=dict)
+    rests_at: int = -1
+    rests_on: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +290,8 @@ class Standing:
             self._fingerprint = digest
         self.tree, _ = self.tree.append(leaf_hash(digest))
         self._take_in(index, fields, body)
+        if isinstance(body, JobFinished | ContributionMeasured):
+            self.jobs[body.job] = replace(self.jobs[body.job], rests_at=index, rests_on=digest)
         if isinstance(body, _OF_MEMBERS):
             self.rosters = (*self.rosters, (index + 1, self._roster()))
 
@@ -297,7 +303,9 @@ class Standing:
             if member.status == "active" and name != self._keeper
         }
         origin = self.head_checkpoint().origin
-        return Roster(origin, self.epoch, self.keeper, witnesses, charter.cosigners, charter.successor)
+        # Of two members, whichever does not keep the ledger is the other's successor.
+        successor = charter.keeper.name if self._keeper == charter.successor else charter.successor
+        return Roster(origin, self.epoch, self.keeper, witnesses, charter.cosigners, successor)
 
     def _take_in(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
         author = fields.author

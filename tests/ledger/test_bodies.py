@@ -48,7 +48,7 @@ from hansa.ledger import (
 from hansa.ledger.bodies import plain_body
 from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS
 from hansa.ledger.membership import MOST_CERTIFICATE_BYTES, MOST_LEAVES_AT_ONCE
-from hansa.ledger.money import MAX_MINOR
+from hansa.ledger.money import MAX_MINOR, MOST_HASHES
 from tests.ledger.town import BREMEN, CATCH, CHARTER, DIGEST, FINISH, PAYOUT, PROPOSAL, admission
 
 KEYS = BREMEN.public
@@ -188,6 +188,7 @@ WRONG: dict[str, Callable[[], Body]] = {
     "charter-quorum": lambda: replace(CHARTER, quorum=0),
     "charter-cosigners": lambda: replace(CHARTER, cosigners=-1),
     "charter-successor": lambda: replace(CHARTER, successor="Bremen!"),
+    "charter-succeeding-itself": lambda: replace(CHARTER, successor="lubeck"),
     "changed-certificate": lambda: KeeperChanged(bytes(MOST_CERTIFICATE_BYTES + 1)),
     "rows-name": lambda: replace(ROWS, dataset="my catch"),
     "rows-reason": lambda: replace(ROWS, reason=LONG),
@@ -279,6 +280,9 @@ WRONG: dict[str, Callable[[], Body]] = {
     "payout-sum": lambda: replace(PAYOUT, amounts={"bremen": 99}),
     "payout-nothing": lambda: replace(PAYOUT, pot_minor=0, amounts={}),
     "payout-too-much": lambda: replace(PAYOUT, pot_minor=MAX_MINOR + 1, amounts={"bremen": MAX_MINOR + 1}),
+    "payout-checkpoint": lambda: replace(PAYOUT, checkpoint=bytes(MOST_CERTIFICATE_BYTES + 1)),
+    "payout-path": lambda: replace(PAYOUT, inclusion=(DIGEST,) * (MOST_HASHES + 1)),
+    "payout-path-of-no-hash": lambda: replace(PAYOUT, inclusion=(DIGEST[1:],)),
     "approved-number": lambda: PayoutApproved(-1),
     "settled-number": lambda: PayoutSettled(-1, ""),
     "settled-reference": lambda: PayoutSettled(1, LONG),

@@ -43,10 +43,10 @@ from tests.ledger.town import (
     FEDERATION,
     FINISH,
     LUBECK,
-    PAYOUT,
     PROPOSAL,
     STRANGER,
     admission,
+    final_payout,
 )
 
 NEW_KEYS = Identity.generate("bremen").public
@@ -66,7 +66,11 @@ class Books:
 
     def __init__(self) -> None:
         self.standing = Standing()
-        self.size = 0
+        self.digests: list[bytes] = []
+
+    @property
+    def size(self) -> int:
+        return len(self.digests)
 
     def fields(self, author: str, body: Body | UnknownBody) -> EntryFields:
         number = self.standing.next_author_seq(author)
@@ -80,8 +84,9 @@ class Books:
                 check_body(self.standing, author, body)
             else:
                 check_founding(fields, body)
-            self.standing.apply(self.size, bytes([self.size % 256]) * 32, fields, body)
-            self.size += 1
+            digest = bytes([self.size % 256]) * 32
+            self.standing.apply(self.size, digest, fields, body)
+            self.digests.append(digest)
         return self
 
 
@@ -107,6 +112,10 @@ def finished() -> Books:
 
 def aborted() -> Books:
     return accepted().write("lubeck", JobAborted("herring", "storm"))
+
+
+FINISHED = finished()
+PAYOUT = final_payout(FINISHED.standing, FINISHED.digests)
 
 
 def paying() -> Books:

@@ -1,6 +1,7 @@
 """A small federation to write about: a keeper, two members, and one job that all the rules can be tried on."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from hansa.broker.identity import Identity
 from hansa.ledger import (
@@ -8,6 +9,7 @@ from hansa.ledger import (
     Body,
     ChainedEntry,
     Charter,
+    Checkpoint,
     ContributionMeasured,
     DatasetRegistered,
     JobAccepted,
@@ -17,14 +19,18 @@ from hansa.ledger import (
     LedgerStore,
     MemberAdmitted,
     ModelEvaluated,
+    Note,
     PayoutApproved,
     PayoutProposed,
     Refusal,
     RoundClosed,
     SignedEntry,
+    Standing,
     link,
     sign_entry,
 )
+from hansa.ledger.checkpoints import cosign, sign_checkpoint
+from tests.ledger.slowtree import audit_path
 
 FEDERATION = "hansa"
 NOW_S = 1_800_000_000.0
@@ -49,13 +55,32 @@ PROPOSAL = JobProposed(
     specification=DIGEST,
 )
 FINISH = JobFinished("herring", DIGEST, loss=0.25, score=0.9, metric="accuracy", rounds=1)
-PAYOUT = PayoutProposed("herring", "EUR", 100, {"bremen": 70, "danzig": 30})
+PAYOUT = PayoutProposed("herring", "EUR", 100, {"bremen": 70, "danzig": 30}, b"a signed note", (DIGEST,))
 
 
 def admission(identity: Identity) -> MemberAdmitted:
     """Return the entry that lets somebody in."""
     keys = identity.public
     return MemberAdmitted(keys.name, keys.verify_key, keys.seal_key, organisation=f"City of {keys.name}")
+
+
+def signed_note(
+    checkpoint: Checkpoint, keeper: Identity, *cosigners: Identity, time_s: int = int(NOW_S)
+) -> Note:
+    """Return a checkpoint signed by its keeper and cosigned by others."""
+    names = (cosign(each, checkpoint, time_s) for each in cosigners)
+    return Note(checkpoint.text, (sign_checkpoint(keeper, checkpoint), *names))
+
+
+def final_payout(standing: Standing, digests: Sequence[bytes], keeper: Identity = LUBECK) -> PayoutProposed:
+    """Return a payout for the job, under this head as Bremen and Danzig cosign it.
+
+    Args:
+        digests: (32,) hashes of all entries.
+    """
+    note = signed_note(standing.head_checkpoint(), keeper, BREMEN, DANZIG)
+    path = audit_path(standing.jobs["herring"].rests_at, digests)
+    return replace(PAYOUT, checkpoint=note.encoded(), inclusion=tuple(path))
 
 
 @dataclass(slots=True)
@@ -116,7 +141,8 @@ class Town:
 
     def pay(self) -> int:
         """After the job: propose a payout that both approve; return its number."""
-        number = self.write(LUBECK, PAYOUT)[0].index
+        payout = final_payout(self.keeper.standing, [entry.hash for entry in self.entries()])
+        number = self.write(LUBECK, payout)[0].index
         self.write(BREMEN, PayoutApproved(number))
         self.write(DANZIG, PayoutApproved(number))
         return number
