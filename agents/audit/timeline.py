@@ -1,0 +1,244 @@
+"""What happened when? Entries by kind in rows of bars, and under them the checkpoints and who kept the ledger.
+
+A checkpoint stands where the last entry under it stands, by the authors' times.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from hansa.agents.audit.markup import NOTHING, Html, bare, element, joined, left_out, said, table, text
+from hansa.agents.audit.plots import across
+from hansa.agents.audit.words import GROUPS, OTHER, counted, day, group_of, minute
+from hansa.ledger.report import AuditReport, CheckpointLine, Tick
+
+MOST_SLICES = 120
+MOST_KINDS = 60  # rows of the table; a ledger of this version has 26
+MOST_TAKEOVERS = 40
+_PLACES = 250  # where marks can stand: nearer ones would cover each other
+_ROW_PX, _BAR_PX = 54, 28
+
+Place = Callable[[int], float]
+"""Where across, 0 … 1, the ledger had so many entries."""
+
+
+def timeline_section(report: AuditReport) -> Html:
+    """Draw the ledger's life."""
+    heading = element("h2", text("What happened when"), id="timeline")
+    ticks = merged(report.timeline)
+    totals: Counter[str] = Counter()
+    for tick in ticks:
+        totals.update(tick.kinds)
+    if not totals:
+        return element(
+            "section", heading, element("p", text("There are no entries to show."), class_="quiet")
+        )
+    return element("section", heading, _figure(report, ticks, totals), _legend(report), _kinds(totals))
+
+
+def merged(ticks: Sequence[Tick]) -> list[Tick]:
+    """Return at most `MOST_SLICES` slices, neighbours put together."""
+    each = -(-len(ticks) // MOST_SLICES)
+    found = []
+    for start in range(0, len(ticks), each or 1):
+        part = ticks[start : start + each]
+        kinds: Counter[str] = Counter()
+        for tick in part:
+            kinds.update(tick.kinds)
+        found.append(Tick(part[0].start_ms, part[-1].stop_ms, kinds))
+    return found
+
+
+def place_of(ticks: Sequence[Tick]) -> Place:
+    """Return where across the ledger had so many entries."""
+    sums = [0, *accumulate(sum(tick.kinds.values()) for tick in ticks)]
+
+    def place(size: int) -> float:
+        for number, after in enumerate(sums[1:]):
+            if size <= after:
+                inside = (size - sums[number]) / (after - sums[number]) if after > sums[number] else 0.0
+                return (number + max(inside, 0.0)) / len(ticks)
+        return 1.0
+
+    return place
+
+
+def epochs_of(checkpoints: Sequence[CheckpointLine]) -> list[CheckpointLine]:
+    """Return each epoch's first checkpoint, by epoch."""
+    first: dict[int, CheckpointLine] = {}
+    for each in sorted(checkpoints, key=lambda line: line.size):
+        first.setdefault(each.epoch, each)
+    return [first[epoch] for epoch in sorted(first)]
+
+
+def _figure(report: AuditReport, ticks: list[Tick], totals: Counter[str]) -> Html:
+    groups = [group for group in (*GROUPS, OTHER) if any(group_of(kind) == group for kind in totals)]
+    place, floor = place_of(ticks), len(groups) * _ROW_PX
+    whole = floor + 84
+    parts = [
+        *_epochs(report, place, whole),
+        *_tail(report, place, floor),
+        *(part for row, group in enumerate(groups) for part in _row(ticks, group, row)),
+        *_marks(report, place, floor),
+        *_times(report, whole),
+    ]
+    words = (
+        f"{counted(sum(totals.values()), 'entry', 'entries')} from {minute(report.first_ms)} to"
+        f" {minute(report.last_ms)} UTC; the same numbers stand in the table below."
+    )
+    picture = element(
+        "svg",
+        element("title", text("Entries by kind, checkpoints and keepers over time")),
+        element("desc", text(words)),
+        element("defs", _hatching()),
+        *parts,
+        role="img",
+        width="100%",
+        height=whole + 28,
+    )
+    return element("figure", picture, class_="timeline")
+
+
+def _hatching() -> Html:
+    stroke = element("line", x1=0, y1=0, x2=0, y2=6, class_="hatch")
+    return element(
+        "pattern",
+        stroke,
+        id="hatched",
+        width=6,
+        height=6,
+        patternUnits="userSpaceOnUse",
+        patternTransform="rotate(45)",
+    )
+
+
+def _row(ticks: list[Tick], group: str, row: int) -> list[Html]:
+    counts = [sum(count for kind, count in tick.kinds.items() if group_of(kind) == group) for tick in ticks]
+    most, bottom = max(counts), (row + 1) * _ROW_PX - 4
+    bars = []
+    for number, count in enumerate(counts):
+        if count > 0:
+            height = max(2.0, _BAR_PX * count / most)
+            bars.append(
+                element(
+                    "rect",
+                    class_="fill",
+                    x=across(number / len(ticks)),
+                    y=f"{bottom - height:.1f}",
+                    width=across(0.8 / len(ticks)),
+                    height=f"{height:.1f}",
+                )
+            )
+    label = element("text", text(f"{group} · {sum(counts):,}"), class_="lane", x=0, y=bottom - _BAR_PX - 6)
+    return [element("line", class_="grid", x1=0, x2="100%", y1=bottom, y2=bottom), *bars, label]
+
+
+def _epochs(report: AuditReport, place: Place, whole: int) -> list[Html]:
+    """Shade every second epoch, name its keeper, and mark where it took over."""
+    firsts = epochs_of(report.checkpoints)[-MOST_TAKEOVERS:]
+    starts = [0.0, *(place(first.size) for first in firsts[1:])]
+    found = []
+    for number, (first, start) in enumerate(zip(firsts, starts, strict=False)):
+        stop = starts[number + 1] if number + 1 < len(starts) else 1.0
+        if number % 2:
+            width = across(max(0.0, stop - start))
+            found.append(element("rect", class_="epoch", x=across(start), y=0, width=width, height=whole))
+        if number:
+            x = across(start)
+            found.append(element("line", class_="takeover", x1=x, x2=x, y1=0, y2=whole))
+        if stop - start > 0.12 or len(firsts) == 1:
+            words = (text(f"epoch {first.epoch} · "), bare(first.keeper, 20))
+            found.append(element("text", *words, class_="lane", x=across(start), y=whole - 8, dx=4))
+    return found
+
+
+def _tail(report: AuditReport, place: Place, floor: int) -> list[Html]:
+    if report.final_size >= report.size:
+        return []
+    start = min(place(report.final_size), 0.995)
+    width = across(1 - start)
+    return [
+        element("rect", class_="tail", x=across(start), y=0, width=width, height=floor, fill="url(#hatched)")
+    ]
+
+
+def _marks(report: AuditReport, place: Place, floor: int) -> list[Html]:
+    if not report.checkpoints:
+        return []
+    found = [
+        element("text", text(f"Checkpoints · {len(report.checkpoints):,}"), class_="lane", x=0, y=floor + 16)
+    ]
+    for kind in ("final", "open", "bad"):  # what needs looking at is drawn last, and so lies on top
+        places = {round(place(line.size) * _PLACES) for line in report.checkpoints if _state(line) == kind}
+        found += [_mark(kind, across(each / _PLACES), floor + 34) for each in sorted(places)]
+    return found
+
+
+def _state(line: CheckpointLine) -> str:
+    if not line.valid:
+        return "bad"
+    return "final" if line.final else "open"
+
+
+def _mark(kind: str, x: str, y: int) -> Html:
+    if kind == "bad":
+        return element("text", text("×"), class_="mark bad", x=x, y=y, dy="0.35em")
+    return element("circle", class_=f"mark {kind}", cx=x, cy=y, r=4)
+
+
+def _times(report: AuditReport, whole: int) -> list[Html]:
+    same = day(report.first_ms) == day(report.last_ms)
+    ends = (minute if same else day)(report.first_ms), (minute if same else day)(report.last_ms)
+    middle = day((report.first_ms + report.last_ms) // 2)
+    labels = [(0.0, ends[0], "start"), (1.0, ends[1], "end")]
+    if not same and middle not in ends:
+        labels.insert(1, (0.5, middle, "middle"))
+    return [
+        element("text", text(words), class_="tick", x=across(x), y=whole + 20, text_anchor=anchor)
+        for x, words, anchor in labels
+    ]
+
+
+def _legend(report: AuditReport) -> Html:
+    states = {_state(line) for line in report.checkpoints}
+    words = {
+        "final": "final checkpoint: enough members have put their names to it",
+        "open": "not final: too few names",
+        "bad": "does not hold",
+    }
+    items = [
+        element(
+            "li",
+            element("svg", _mark(kind, "8", 8), width=16, height=16, aria_hidden="true"),
+            text(words[kind]),
+        )
+        for kind in words
+        if kind in states
+    ]
+    if len({line.epoch for line in report.checkpoints}) > 1:
+        items.append(
+            _key(element("line", class_="takeover", x1=8, x2=8, y1=0, y2=16), "another keeper took over")
+        )
+    if report.final_size < report.size:
+        tail = element("rect", class_="tail", width=16, height=16, fill="url(#hatched)")
+        items.append(_key(tail, "entries that are not final yet"))
+    note = (
+        "Bars: entries per slice of time, UTC, by their authors' clocks; each row by its own busiest slice."
+    )
+    return joined(
+        element("ul", *items, class_="legend") if items else NOTHING, element("p", text(note), class_="quiet")
+    )
+
+
+def _key(picture: Html, words: str) -> Html:
+    return element("li", element("svg", picture, width=16, height=16, aria_hidden="true"), text(words))
+
+
+def _kinds(totals: Counter[str]) -> Html:
+    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    rows = [
+        [said(kind, 60), text(group_of(kind)), text(f"{count:,}")] for kind, count in ordered[:MOST_KINDS]
+    ]
+    listing = table("Entries by kind", ["Kind", "Group", "Entries"], rows, frozenset({2}))
+    rest = left_out(len(ordered) - MOST_KINDS, "rarer kinds are", "the JSON report names them")
+    return element("details", element("summary", text("Entries by kind, as a table")), listing, rest)
