@@ -1,0 +1,168 @@
+"""What does a report say of members, jobs and the course of time? Counted while the entries go by."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from hansa.ledger.bodies import KINDS, Body, UnknownBody
+from hansa.ledger.entry import EntryFields
+from hansa.ledger.jobs import EpochEnded, JobAborted, JobFinished, ModelEvaluated, ModelUsed
+from hansa.ledger.report import JobLine, MemberLine, Point, Tick
+from hansa.ledger.standing import Job, Standing
+
+MOST_POINTS = 200  # of a job's curve: more than a drawing shows
+MOST_TICKS = 120
+OTHER = "other"  # kinds that this version does not know, in the timeline
+
+_FINEST_MS = 1_000  # of a slice; it doubles until there are few enough
+_Item = TypeVar("_Item")
+
+
+class Thinned(Generic[_Item]):
+    """Every n-th of a series and its last, n doubling so that never more than `most` are kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: list[_Item] = []
+        self._last: tuple[_Item, ...] = ()
+        self._every = 1
+        self._seen = 0
+
+    def add(self, item: _Item) -> None:
+        """Take in the next one."""
+        self._last = (item,)
+        if self._seen % self._every == 0:
+            self._last = ()
+            self._kept.append(item)
+            if len(self._kept) == self._most:
+                self._last = (item,)
+                self._kept = self._kept[::2]
+                self._every *= 2
+        self._seen += 1
+
+    def all(self) -> tuple[_Item, ...]:
+        """Return what is left, in order."""
+        return (*self._kept, *(each for each in self._last if each is not self._kept[-1]))
+
+
+@dataclass(slots=True)
+class _Course:
+    """What a job's entries say of it beside its standing."""
+
+    ended_at: int | None = None
+    metric: str = ""
+    points: Thinned[Point] = field(default_factory=lambda: Thinned(MOST_POINTS))
+    step: int = -1
+    uses: int = 0
+    reason: str = ""
+
+
+class Tally:
+    """Counts entries as they are taken in.
+
+    Attributes:
+        first_ms, last_ms: the authors' times of the first and the last entry.
+    """
+
+    def __init__(self) -> None:
+        self.first_ms = 0
+        self.last_ms = 0
+        self._authors: Counter[str] = Counter()
+        self._courses: dict[str, _Course] = {}
+        self._width_ms = _FINEST_MS
+        self._slices: dict[int, Counter[str]] = {}
+
+    def take(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
+        """Count an entry in."""
+        if index == 0:
+            self.first_ms = fields.time_ms
+        self.last_ms = fields.time_ms
+        self._authors[fields.author] += 1
+        self._clock(fields)
+        match body:
+            case ModelEvaluated(job):
+                course = self._course(job)
+                course.metric = body.metric
+                self._point(course, Point(body.round, body.loss, body.score, fields.time_ms))
+            case EpochEnded(job):
+                self._point(self._course(job), Point(body.epoch, body.loss, None, fields.time_ms))
+            case JobFinished(job):
+                course = self._course(job)
+                course.ended_at, course.metric = index, body.metric
+            case JobAborted(job):
+                course = self._course(job)
+                course.ended_at, course.reason = index, body.reason
+            case ModelUsed(job):
+                self._course(job).uses += body.rows
+            case _:
+                pass
+
+    def members(self, standing: Standing) -> tuple[MemberLine, ...]:
+        """Return everybody who was ever let in, by name."""
+        return tuple(
+            MemberLine(
+                name=name,
+                organisation=member.organisation,
+                status=member.status,
+                fingerprint=member.public.fingerprint,
+                admitted_at=member.admitted_at,
+                entries=self._authors[name],
+                datasets={
+                    dataset: (held.rows, len(held.withdrawn))
+                    for (owner, dataset), held in sorted(standing.datasets.items())
+                    if owner == name
+                },
+            )
+            for name, member in sorted(standing.members.items())
+        )
+
+    def jobs(self, standing: Standing) -> tuple[JobLine, ...]:
+        """Return all jobs in the order of their proposals."""
+        return tuple(self._line(name, job) for name, job in standing.jobs.items())
+
+    def timeline(self) -> tuple[Tick, ...]:
+        """Return how many entries of each kind there are in slices of one width; empty ones are left out."""
+        width = self._width_ms
+        return tuple(
+            Tick(number * width, (number + 1) * width, dict(sorted(kinds.items())))
+            for number, kinds in sorted(self._slices.items())
+        )
+
+    def _line(self, name: str, job: Job) -> JobLine:
+        course = self._courses.get(name, _Course())
+        return JobLine(
+            name=name,
+            protocol=job.protocol,
+            coordinator=job.coordinator,
+            parties=job.parties,
+            status=job.status,
+            proposed_at=job.proposed_at,
+            ended_at=course.ended_at,
+            metric=course.metric,
+            points=course.points.all(),
+            method=job.method,
+            shares=dict(job.shares),
+            uses=course.uses,
+            withdrawn=dict(job.withdrawn),
+            model_digest=job.model_digest.hex(),
+            reason=course.reason,
+        )
+
+    def _course(self, job: str) -> _Course:
+        return self._courses.setdefault(job, _Course())
+
+    def _point(self, course: _Course, point: Point) -> None:
+        # Several parties say how an epoch went, one after another: the first one's word makes the point.
+        if point.step > course.step:
+            course.step = point.step
+            course.points.add(point)
+
+    def _clock(self, fields: EntryFields) -> None:
+        kind = fields.kind if fields.kind in KINDS else OTHER
+        self._slices.setdefault(fields.time_ms // self._width_ms, Counter())[kind] += 1
+        while len(self._slices) > MOST_TICKS:
+            self._width_ms *= 2
+            merged: dict[int, Counter[str]] = {}
+            for number, kinds in self._slices.items():
+                merged.setdefault(number // 2, Counter()).update(kinds)
+            self._slices = merged
