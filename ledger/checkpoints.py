@@ -26,7 +26,7 @@ from hansa.broker.errors import BadName, BadSignature
 from hansa.broker.identity import SIGNATURE_BYTES, Identity, PublicIdentity, check_name
 from hansa.ledger.errors import BadNote
 from hansa.ledger.merkle import EMPTY_ROOT, HASH_BYTES, MOST_LEAVES
-from hansa.ledger.notes import COSIGNATURE, ED25519, NoteSignature, key_id, read_note
+from hansa.ledger.notes import COSIGNATURE, ED25519, Note, NoteSignature, key_id, read_note
 
 MOST_TIME_S = 2**63 - 1
 
@@ -132,6 +132,15 @@ def sign_checkpoint(keeper: Identity, checkpoint: Checkpoint) -> NoteSignature:
         key_id(checkpoint.origin, ED25519, public.verify_key),
         keeper.sign(checkpoint.text.encode()),
     )
+
+
+def signature_of(note: Note, checkpoint: Checkpoint, keeper: PublicIdentity) -> NoteSignature:
+    """Return the line under a note that stands under this keeper's key; BadNote if there is none."""
+    expected = (checkpoint.origin, key_id(checkpoint.origin, ED25519, keeper.verify_key))
+    for line in note.signatures:
+        if (line.name, line.key_id) == expected:
+            return line
+    raise BadNote(f"not signed under the key of {keeper.name}, who is to keep the ledger")
 
 
 def check_signed(checkpoint: Checkpoint, signature: NoteSignature, keeper: PublicIdentity) -> None:

@@ -13,9 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hansa.broker.identity import PublicIdentity
-from hansa.ledger.checkpoints import Checkpoint, Cosignature, check_cosigned, check_signed, read_checkpoint
+from hansa.ledger.checkpoints import (
+    Checkpoint,
+    Cosignature,
+    check_cosigned,
+    check_signed,
+    read_checkpoint,
+    signature_of,
+)
 from hansa.ledger.errors import BadNote, NotFinal
-from hansa.ledger.notes import COSIGNATURE, ED25519, Note, NoteSignature, key_id
+from hansa.ledger.notes import COSIGNATURE, Note, key_id
 
 LEAST = 2  # witnesses, where there are two
 
@@ -98,7 +105,7 @@ class Roster:
                 f"a checkpoint of {checkpoint.origin}, epoch {checkpoint.epoch} of {checkpoint.keeper};"
                 f" expected {self.origin}, epoch {self.epoch} of {self.keeper.name}"
             )
-        check_signed(checkpoint, _of(note, checkpoint.origin, self.keeper), self.keeper)
+        check_signed(checkpoint, signature_of(note, checkpoint, self.keeper), self.keeper)
         return checkpoint
 
     def check_succession(self, note: Note) -> Checkpoint:
@@ -119,7 +126,7 @@ class Roster:
         keys = self.witnesses.get(checkpoint.keeper, itself)
         if keys is None:
             raise BadNote(f"{checkpoint.keeper} can't take over: not an active member")
-        check_signed(checkpoint, _of(note, checkpoint.origin, keys[0]), keys[0])
+        check_signed(checkpoint, signature_of(note, checkpoint, keys[0]), keys[0])
         self._check_count(self.cosignatures(checkpoint, note), self.needed_to_succeed, "a change of keeper")
         return checkpoint
 
@@ -135,11 +142,3 @@ class Roster:
 
 def _is_under(line_id: bytes, checkpoint: Checkpoint, public: PublicIdentity) -> bool:
     return line_id == key_id(checkpoint.cosigner(public.name), COSIGNATURE, public.verify_key)
-
-
-def _of(note: Note, origin: str, keeper: PublicIdentity) -> NoteSignature:
-    expected = key_id(origin, ED25519, keeper.verify_key)
-    for line in note.signatures:
-        if (line.name, line.key_id) == (origin, expected):
-            return line
-    raise BadNote(f"not signed under the key of {keeper.name}, who is to keep the ledger")
