@@ -40,6 +40,7 @@ PATIENT_KINDS = frozenset({"round-closed", "model-evaluated"})
 MOST_REPEATED = 32  # entries not on the chain yet, that are sent once more with the next one
 MOST_REFUSALS = 256  # likewise, of refused entries; their author sends them again
 SESSION = "ledger"
+TAKING_OVER = "takeover"  # stands for the session of the entry by which we take over: we chain it ourselves
 FORMER_S = 7 * 86_400.0  # as long as a message may take: keys that must count no longer are revoked
 
 
@@ -115,6 +116,8 @@ class Clerk:
         self._seen = self.head
         self._unconfirmed = unconfirmed
         self._deliveries = Deliveries(identity.name, store, journal, lambda: self.standing, unconfirmed)
+        self._epoch = int.from_bytes(meta.get(b"epoch", b""))  # as of which everything here is settled
+        self._set_aside = int.from_bytes(meta.get(b"set-aside", b""))  # how many we have looked at
         self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
 
     @property
@@ -173,23 +176,26 @@ class Clerk:
     # --- writing ---------------------------------------------------------------------------------------
     def write(self, changes: Changes, now_s: float, session: str, body: Body) -> None:
         """Sign an entry; it goes to the keeper with this step."""
+        entry = self._sign(changes, int(now_s * 1000), session, body)
+        if not self.keeps:
+            self._unsent.append(SignedRow(entry.signed, entry.signature))
+
+    def _sign(self, changes: Changes, time_ms: int, session: str, body: Body) -> SignedEntry:
         number = self._next_seq
         entry = sign_entry(
-            self._identity,
-            federation=self._federation,
-            author_seq=number,
-            body=body,
-            time_ms=int(now_s * 1000),
+            self._identity, federation=self._federation, author_seq=number, body=body, time_ms=time_ms
         )
         self._next_seq = number + 1
         changes.put("meta", b"author-seq", self._next_seq.to_bytes(8))
+        self._await(changes, number, session, entry)
+        self._fresh.add(number)
+        return entry
+
+    def _await(self, changes: Changes, number: int, session: str, entry: SignedEntry) -> None:
         kind = read_entry(entry.signed).kind
         self._awaited[number] = _Awaited(session, kind, entry)
         row = pack_row(session, kind, entry.signed, entry.signature)
         changes.put("awaited", number.to_bytes(8), row)
-        self._fresh.add(number)
-        if not self.keeps:
-            self._unsent.append(SignedRow(entry.signed, entry.signature))
 
     def committed(self) -> None:
         """The step's changes are in the journal: its entries may be chained from now on."""
@@ -199,7 +205,9 @@ class Clerk:
         """Have all that is awaited sent to the keeper once more, byte by byte; what it has, it recognises."""
         if not self.keeps:
             self._unsent = [
-                SignedRow(each.entry.signed, each.entry.signature) for each in self._awaited.values()
+                SignedRow(each.entry.signed, each.entry.signature)
+                for each in self._awaited.values()
+                if each.session != TAKING_OVER
             ]
 
     def mail(self, changes: Changes, now_s: float) -> Iterator[Mail]:
@@ -243,7 +251,11 @@ class Clerk:
         """Return our own entries of earlier, committed steps, which a keeper chains now; a member sends its own."""
         if not self.keeps:
             return ()
-        return tuple(each.entry for number, each in self._awaited.items() if number not in self._fresh)
+        return tuple(
+            each.entry
+            for number, each in self._awaited.items()
+            if number not in self._fresh and each.session != TAKING_OVER
+        )
 
     def chain(
         self, changes: Changes, now_s: float, entries: tuple[SignedEntry, ...], authors: tuple[str, ...]
@@ -276,7 +288,7 @@ class Clerk:
             PeerError: there is no such entry.
         """
         if not self.keeps:
-            if member != self.keeper:
+            if member not in self._who_kept():
                 raise PeerError(f"{member} asks us for entries, but {self.keeper} keeps the ledger")
             self.send_again()
         elif self.catching_up is None and not 0 <= start <= self.head.size:
@@ -289,7 +301,7 @@ class Clerk:
     # --- as keeper, restored ---------------------------------------------------------------------------
     def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
         """Take back what a member holds of our chain; errors and outcomes as `accept`."""
-        entries = _entries(message)
+        entries = chained_entries(message)
         self._as_keeper().adopt(entries)
         yield from self._taken_in(changes, entries)
 
@@ -307,13 +319,107 @@ class Clerk:
         Raises:
             LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
         """
-        entries = _entries(message)
+        entries = chained_entries(message)
         self._as_member().accept(entries)
         yield from self._taken_in(changes, entries)
 
     def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
         """The keeper refused an entry of ours."""
         yield from self._declined(changes, message.author_seq, message.reason)
+
+    # --- when the keeper changes -----------------------------------------------------------------------
+    def tell(self, member: str, start: int) -> None:
+        """Tell a member what it lacks of our copy, as far as it is short of ours."""
+        if not self.keeps and start < self.head.size:
+            self._deliveries.ask(member, max(start, 0))
+
+    def draw_up(self, changes: Changes, now_s: float, body: KeeperChanged) -> int:
+        """Sign the entry by which we take over; return its number. `take_over` chains it in a later step."""
+        self._sign(changes, int(now_s * 1000), TAKING_OVER, body)
+        return self._next_seq - 1
+
+    def take_over(self, number: int, at: Checkpoint) -> None:
+        """Chain the entry by which we take over, at the head that the others have agreed to.
+
+        Raises:
+            LedgerError: it may not stand there; our copy is as it was.
+        """
+        awaited = self._awaited.get(number)
+        last = next(self.store.read(at.size - 1, at.size), None)
+        if awaited is None or last is None:
+            raise BadEntry(at.size, "what was to be chained here is not there")
+        entry = link(self._identity, self._federation, last.head, awaited.entry, at.epoch)
+        if isinstance(self._side, Keeper):
+            self._side.adopt([entry])
+        else:
+            self._side.accept([entry])
+
+    def withdraw(self, changes: Changes) -> None:
+        """Drop the entry by which we would have taken over; if it was chained, it is there all the same."""
+        for number in [key for key, each in self._awaited.items() if each.session == TAKING_OVER]:
+            del self._awaited[number]
+            changes.drop("awaited", number.to_bytes(8))
+
+    def take_sides(self, changes: Changes) -> bool:
+        """Keep the ledger, or follow who keeps it now; return whether that has changed since the last step.
+
+        What of our own was set aside goes to the new keeper, byte by byte, with all that is not on the chain yet.
+        """
+        standing = self.standing
+        if standing.epoch == self._epoch:
+            return False
+        self._epoch = standing.epoch
+        changes.put("meta", b"epoch", self._epoch.to_bytes(8))
+        self._heed_set_aside(changes)
+        verifier = self._side.verifier
+        if standing.keeper.name == self._identity.name:
+            self._side = Keeper.of(self._identity, self._federation, self.store, verifier)
+            self._number_anew(changes)
+        else:
+            self._side = Replica.of(self.store, verifier)
+        self.catching_up = None
+        begun = next(since for since, roster in standing.rosters if roster.epoch == self._epoch)
+        others = standing.members.keys() - {self._identity.name} if self.keeps else ()
+        self._deliveries.begin_anew(changes, dict.fromkeys(others, begun - 1))
+        self._unsent = []
+        self.send_again()
+        self._note_head(changes)
+        return True
+
+    def _heed_set_aside(self, changes: Changes) -> None:
+        """Await again what of ours was set aside, and is not on the chain as it is now."""
+        count = 0
+        for count, entry in enumerate(self.store.superseded(), 1):
+            fields = read_entry(entry.signed)
+            number = fields.author_seq
+            ours = count > self._set_aside and fields.author == self._identity.name
+            if not ours or number in self._awaited or self.store.find(fields.author, number) is not None:
+                continue
+            if fields.kind != KEEPER_CHANGED:
+                self._await(changes, number, SESSION, SignedEntry(entry.signed, entry.signature))
+        self._awaited = dict(sorted(self._awaited.items()))
+        self._set_aside = count
+        changes.put("meta", b"set-aside", count.to_bytes(8))
+
+    def _number_anew(self, changes: Changes) -> None:
+        """Sign anew, under later numbers, what our own takeover has overtaken: its number is higher.
+
+        They can't be chained under their old ones any more, so nothing is ever there twice.
+        """
+        least = self.standing.next_author_seq(self._identity.name)
+        for number, each in list(self._awaited.items()):
+            if number >= least:
+                continue
+            del self._awaited[number]
+            changes.drop("awaited", number.to_bytes(8))
+            fields = read_entry(each.entry.signed)
+            body = decode_body(fields.kind, fields.schema, fields.body)
+            if (
+                each.session != TAKING_OVER
+                and self.store.find(fields.author, number) is None
+                and not isinstance(body, UnknownBody)
+            ):
+                self._sign(changes, fields.time_ms, each.session, body)
 
     # --- both ------------------------------------------------------------------------------------------
     def _taken_in(self, changes: Changes, entries: Iterable[ChainedEntry]) -> Iterator[Outcome]:
@@ -342,6 +448,10 @@ class Clerk:
             self._seen = self.head
             note_head(changes, self._seen)
 
+    def _who_kept(self) -> set[str]:
+        """Return who keeps the ledger, and who did before: restored, it may not know that it does no more."""
+        return {self.keeper, *(roster.keeper.name for _, roster in self.standing.rosters)}
+
     def _as_keeper(self) -> Keeper:
         if isinstance(self._side, Replica):
             raise RuntimeError("only the keeper chains, and takes entries back")
@@ -367,7 +477,8 @@ def seen_head(journal: Journal) -> Head | None:
     return Head(size, digest)
 
 
-def _entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
+def chained_entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
+    """Return the entries that a message brings."""
     return tuple(
         ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
         for row in message.rows

@@ -212,11 +212,11 @@ class HeadTold:
 
     Args:
         note: b"" if none is known.
-        wanted: whether to be told the newest head that the receiver knows in return.
+        purpose: "asked": tell me in return the newest that you know with my name; "answered": that is this one.
     """
 
     note: bytes
-    wanted: bool = False
+    purpose: Literal["told", "asked", "answered"] = "told"
 
 
 @dataclass(frozen=True, slots=True)
