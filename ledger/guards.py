@@ -8,15 +8,23 @@ from sqlalchemy import text
 
 from hansa.ledger.store import LedgerStore
 
+_BESIDE = ("checkpoints", "checkpoint_signatures", "superseded", "evidence")
+# (table, trigger)
 TRIGGERS = {
-    "sqlite": ("entries_in_order", "entries_no_delete", "entries_no_update"),
-    "postgresql": ("entries_frozen", "entries_in_order", "entries_whole"),
+    "sqlite": (
+        *(("entries", name) for name in ("entries_in_order", "entries_no_delete", "entries_no_update")),
+        *((table, f"{table}_no_{what}") for table in _BESIDE for what in ("delete", "replace", "update")),
+    ),
+    "postgresql": (
+        *(("entries", f"entries_{what}") for what in ("frozen", "in_order", "set_aside", "whole")),
+        *((table, f"{table}_{what}") for table in _BESIDE for what in ("frozen", "whole")),
+    ),
 }
 _FOUND = {
-    "sqlite": text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"),
+    "sqlite": text("SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'"),
     "postgresql": text(
-        "SELECT tgname FROM pg_trigger"
-        " WHERE tgrelid = 'entries'::regclass AND NOT tgisinternal AND tgenabled <> 'D'"
+        "SELECT relname, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal AND tgenabled <> 'D'"
     ),
 }
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())")
@@ -26,8 +34,8 @@ def missing_guards(store: LedgerStore) -> tuple[str, ...]:
     """Return the triggers that are not there, or switched off; StoreError if the database can't be read."""
     with store.reading() as connection:
         dialect = connection.dialect.name
-        found = {str(row[0]) for row in connection.execute(_FOUND[dialect])}
-    return tuple(name for name in TRIGGERS[dialect] if name not in found)
+        found = {(str(table), str(name)) for table, name in connection.execute(_FOUND[dialect])}
+    return tuple(trigger for table, trigger in TRIGGERS[dialect] if (table, trigger) not in found)
 
 
 def server_clock(store: LedgerStore) -> float | None:

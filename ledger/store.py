@@ -6,24 +6,35 @@ once can't fork the chain: the database takes one entry per index, and whoever c
 A connection lost during a commit leaves open whether it was made; the next head tells.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, inspect, make_url, text
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy import Connection, Engine, bindparam, insert, inspect, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from hansa.ledger import postgresql, sqlite
+from hansa.ledger import beside, postgresql, sqlite
+from hansa.ledger.address import engine_for, read_address
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head
+from hansa.ledger.checkpoints import read_checkpoint
 from hansa.ledger.entry import EntryFields, read_entry
-from hansa.ledger.errors import BadEntry, HeadMoved, StoreCorrupt, StoreError, StoreMissing, StoreNewer
+from hansa.ledger.errors import (
+    BadEntry,
+    BadNote,
+    HeadMoved,
+    StoreCorrupt,
+    StoreError,
+    StoreMissing,
+    StoreNewer,
+)
 from hansa.ledger.merkle import Frontier, complete_subtrees, leaf_hash
 from hansa.ledger.migrations import EARLIER_REVISIONS, HEAD_REVISION
+from hansa.ledger.notes import Note
+from hansa.ledger.row import StoredRow, cells_of, named
 from hansa.ledger.sqlite import read_only_uri
 from hansa.ledger.tables import ENTRIES
 from hansa.ledger.tree import StoredTree, last_leaf, subtree_hash
@@ -41,37 +52,6 @@ _LEAVES = text("SELECT idx, hash, nodes FROM entries WHERE idx IN :indices").bin
     bindparam("indices", expanding=True)
 )
 _REVISION = text("SELECT version_num FROM alembic_version")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """One row as the database gave it: a cell may be of any type, if somebody has been at the file."""
-
-    idx: int
-    previous: object
-    signed: object
-    signature: object
-    hash: object
-    receipt: object
-    author: object
-    author_seq: object
-    kind: object
-    nodes: object
-
-    def entry(self) -> ChainedEntry:
-        """Return the row as an entry, unverified; BadEntry names a cell of the wrong type."""
-        match self:
-            case StoredRow(
-                index, bytes(previous), bytes(signed), bytes(signature), bytes(digest), bytes(receipt)
-            ):
-                return ChainedEntry(index, previous, signed, signature, digest, receipt)
-        for column in ("previous", "signed", "signature", "hash"):
-            if not isinstance(getattr(self, column), bytes):
-                break
-        else:
-            column = "receipt"
-        found = type(getattr(self, column)).__name__
-        raise BadEntry(self.idx, f"column {column}: expected bytes, found {found}")
 
 
 class LedgerStore:
@@ -110,8 +90,8 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, or it can't be reached.
         """
-        url = _url(url_or_path, password)
-        engine = _engine(url)
+        url = read_address(url_or_path, password)
+        engine = engine_for(url)
         path = sqlite.path_of(url)
         if path is not None and not path.exists():
             if not create:
@@ -136,11 +116,11 @@ class LedgerStore:
             StoreCorrupt: something else is there, or it is damaged.
             StoreError: no such kind of database here, it can't be read, or its tables are of an earlier version.
         """
-        url = _url(url_or_path, password)
+        url = read_address(url_or_path, password)
         path = sqlite.path_of(url)
         try:
             if path is None:
-                engine = _engine(url, read_only=True)
+                engine = engine_for(url, read_only=True)
             else:
                 engine = sqlite.reading_engine(url, read_only_uri(path))
         except FileNotFoundError:
@@ -191,12 +171,10 @@ class LedgerStore:
         rows = []
         for entry, fields in zip(entries, said, strict=True):
             frontier, completed = frontier.append(leaf_hash(entry.hash))
-            rows.append(_cells(entry, fields, b"".join(completed)))
+            rows.append(cells_of(entry, fields, b"".join(completed)))
         try:
             with self._connected(self._writer) as connection:
-                connection.exec_driver_sql(
-                    self._insert, rows if self._positional else list(map(_named, rows))
-                )
+                connection.exec_driver_sql(self._insert, rows if self._positional else list(map(named, rows)))
         except _Conflict as error:
             found = self.head()
             if found != expected:
@@ -254,6 +232,84 @@ class LedgerStore:
         """
         with self._connected(self._engine) as connection:
             return int(connection.execute(_COUNT, {"stop": stop}).scalar_one())
+
+    def add_checkpoint(self, note: Note) -> bool:
+        """Keep a checkpoint and the names under it; on return they are on the disk.
+
+        Lines under other names than the ledger's own are left out. Of two lines under one name and key the first
+        one stays: whoever puts in a stranger's line has checked it.
+
+        Returns:
+            Whether anything of it was new.
+
+        Raises:
+            ValueError: the text is no checkpoint, or nobody has signed it.
+            StoreError: the database refuses it.
+        """
+        try:
+            checkpoint = read_checkpoint(note.text)
+        except BadNote as error:
+            raise ValueError(str(error)) from None
+        own = re.compile(rf"{re.escape(checkpoint.origin)}(/[a-z0-9-]{{1,40}})?")
+        lines = [line for line in note.signatures if own.fullmatch(line.name)]
+        if not lines:
+            raise ValueError(f"nobody has signed this checkpoint: {checkpoint}")
+        with self._connected(self._writer) as connection:
+            return beside.add_checkpoint(connection, checkpoint, lines)
+
+    def checkpoints(self, start_size: int = 0, newest_first: bool = False) -> Iterator[Note]:
+        """Return the checkpoints of `start_size` entries and more by size and epoch; the keeper's line comes first.
+
+        Raises:
+            StoreCorrupt: a cell is of the wrong type.
+            StoreError: the database can't be read.
+        """
+        return beside.notes(self.reading, start_size, newest_first)
+
+    def checkpoint(self, size: int, epoch: int) -> tuple[Note, ...]:
+        """Return what the keeper of an epoch signed as a head of so many entries: two roots are a fork.
+
+        Errors as for `checkpoints`.
+        """
+        with self._connected(self._engine) as connection:
+            return beside.notes_at(connection, size, epoch)
+
+    def set_aside(self, size: int) -> int:
+        """Move the entries from `size` on to those that were replaced, all or none; return how many there were.
+
+        On return they are on the disk, where `superseded` finds them.
+
+        Raises:
+            ValueError: of the charter.
+            StoreError: the database refuses it.
+        """
+        if size < 1:
+            raise ValueError(f"the charter stays: expected 1 or more entries to keep, got {size}")
+        with self._connected(self._writer) as connection:
+            return beside.set_aside(connection, size)
+
+    def superseded(self) -> Iterator[ChainedEntry]:
+        """Return the entries that were set aside, in the order in which they were; errors as for `read`."""
+        return (self._stored(cells).entry() for cells in beside.superseded(self.reading))
+
+    def add_evidence(self, kind: str, content: bytes) -> bool:
+        """Keep a piece of evidence, which on return is on the disk; whether it proves anything is not looked at.
+
+        Returns:
+            Whether it was new.
+
+        Raises:
+            ValueError: a kind that there is not.
+            StoreError: the database refuses it.
+        """
+        if kind not in beside.EVIDENCE_KINDS:
+            raise ValueError(f"expected evidence of {', '.join(beside.EVIDENCE_KINDS)}, got {kind!r}")
+        with self._connected(self._writer) as connection:
+            return beside.add_evidence(connection, kind, content)
+
+    def evidence(self) -> Iterator[tuple[str, bytes]]:
+        """Return (kind, content) of the evidence, the oldest first; errors as for `checkpoints`."""
+        return beside.evidence(self.reading)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -363,63 +419,3 @@ class LedgerStore:
 
 class _Conflict(StoreError):
     """A constraint or a trigger said no."""
-
-
-def _cells(entry: ChainedEntry, fields: EntryFields, nodes: bytes) -> tuple[object, ...]:
-    """Return a row in the order of the table's columns."""
-    return (
-        entry.index,
-        entry.previous,
-        entry.signed,
-        entry.signature,
-        entry.hash,
-        entry.receipt,
-        fields.author,
-        fields.author_seq,
-        fields.kind,
-        nodes,
-    )
-
-
-def _named(cells: tuple[object, ...]) -> dict[str, object]:
-    """Return a row for drivers that take parameters by name."""
-    return dict(zip(ENTRIES.columns.keys(), cells, strict=True))
-
-
-def _url(url_or_path: str | Path, password: str | None) -> URL:
-    if not isinstance(url_or_path, str) or "://" not in url_or_path:
-        return URL.create("sqlite", database=str(url_or_path))
-    try:
-        url = make_url(url_or_path)
-    except ArgumentError as error:
-        raise _unusable(str(error)) from None
-    except ValueError:  # its words are the port's, which may be a password in the wrong place
-        raise _unusable("its port is no number") from None
-    if url.get_backend_name() == "sqlite" and url.host:
-        raise _unusable("a file's is sqlite:///relative/path or sqlite:////absolute/path")
-    if "@" in (url.host or ""):  # or a part of the password would be taken for the host, and shown
-        raise _unusable("write %40 for an @ in the password")
-    if password is None:
-        return url
-    if url.password is not None:
-        raise _unusable("it holds a password, and there is another one for it; leave the address's out")
-    return url.set(password=password)
-
-
-def _engine(url: URL, read_only: bool = False) -> Engine:
-    """Return an engine for a URL; `read_only` is for servers."""
-    try:
-        match url.drivername:
-            case "sqlite" | "sqlite+pysqlite":
-                return sqlite.engine_for(url)
-            case "postgresql" | "postgresql+psycopg":
-                return postgresql.engine_for(url.set(drivername="postgresql+psycopg"), read_only)
-            case other:
-                raise _unusable(f"expected sqlite:/// or postgresql+psycopg://, found {other}://")
-    except ModuleNotFoundError as error:
-        missing = f"the driver {error.name} is not installed: pip install 'hansa[postgresql]'"
-        raise StoreError(f"{postgresql.hidden(url)}: {missing}") from None
-
-
-def _unusable(reason: str) -> StoreError:
-    return StoreError(f"no database can be opened by this address: {reason}")

@@ -11,7 +11,8 @@ from hansa.ledger.chain import Head, Verifier
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import BadEntry, LedgerError
 from hansa.ledger.merkle import Frontier, leaf_hash
-from hansa.ledger.store import LedgerStore, StoredRow
+from hansa.ledger.row import StoredRow
+from hansa.ledger.store import LedgerStore
 
 Progress = Callable[[int, int], None]
 """Called with (entries verified, entries in all) now and then, and at the end."""

@@ -17,6 +17,7 @@ LOSE_CONSTRAINTS = (
     "DROP TABLE entries",
     "ALTER TABLE loose RENAME TO entries",
 )
+TABLES = ("entries", "checkpoints", "checkpoint_signatures", "superseded", "evidence")
 SIZE = 15  # entries of the pristine ledger
 
 
@@ -92,7 +93,10 @@ class SchemaDesk:
         if not self._whole:
             self._build()
             self._whole = True
-        self._hand.execute("DELETE FROM entries; INSERT INTO entries SELECT * FROM public.entries")
+        for table in reversed(TABLES):
+            self._hand.execute(f"DELETE FROM {table}")
+        for table in TABLES:
+            self._hand.execute(f"INSERT INTO {table} SELECT * FROM public.{table}")
 
     @contextmanager
     def hand(self) -> Iterator[Hand]:
@@ -116,9 +120,10 @@ class SchemaDesk:
             DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;
             CREATE SCHEMA {SCHEMA};
             CREATE TABLE {SCHEMA}.alembic_version AS TABLE public.alembic_version;
-            CREATE TABLE {SCHEMA}.entries (LIKE public.entries INCLUDING INDEXES);
             """
         )
+        for table in TABLES:
+            self._hand.execute(f"CREATE TABLE {SCHEMA}.{table} (LIKE public.{table} INCLUDING INDEXES)")
 
 
 def desk_for(place: Place) -> Desk:

@@ -140,7 +140,11 @@ class DatabasePlace:
 
     def disarm(self) -> None:
         with self.server.connected(self.name) as connection:
-            connection.execute("ALTER TABLE entries DISABLE TRIGGER USER")
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchall()
+            for (table,) in tables:
+                connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
             checks = connection.execute(
                 "SELECT conname FROM pg_constraint WHERE conrelid = 'entries'::regclass AND contype = 'c'"
             ).fetchall()

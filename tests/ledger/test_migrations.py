@@ -101,7 +101,7 @@ def test_the_first_revision_makes_table_and_triggers(places: Places) -> None:
     place.remove()
 
 
-@pytest.mark.parametrize("revision", ["0001_entries", "0002_tree"])
+@pytest.mark.parametrize("revision", ["0001_entries", "0002_tree", "0003_checkpoints"])
 def test_a_ledger_is_never_taken_apart(revision: str) -> None:
     with pytest.raises(RuntimeError, match="never taken apart"):
         import_module(f"{REVISIONS}.{revision}").downgrade()
