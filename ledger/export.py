@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -31,6 +31,7 @@ from hansa.ledger.store import LedgerStore
 
 MAGIC = b"hansa-ledger-export-1\n"
 MOST_FRAME_BYTES = 2**20  # two notes and a proof, as evidence has them, fit
+MOST_EVIDENCE = 10_000  # pieces in one file
 ORDER = ("entry", "note", "evidence", "end")
 
 _LENGTH_BYTES = 4
@@ -138,7 +139,7 @@ def write_export(store: LedgerStore, file: BinaryIO) -> EndFrame:
     for _, alike in groupby(_checkpoints(store, head.size), key=lambda found: found[0]):
         for _, note in sorted(alike, key=lambda found: found[1].text):
             writer.frame("note", note.encoded())
-    for kind, content in store.evidence():
+    for kind, content in islice(store.evidence(), MOST_EVIDENCE):
         writer.frame("evidence", kind, content)
     return writer.end()
 
@@ -236,6 +237,8 @@ class Survey:
             framed.read()  # an entry's reader comes to it anyway; these may never be asked for
         self.starts.setdefault(kind, framed.at)
         self.counts[kind] += 1
+        if self.counts["evidence"] > MOST_EVIDENCE:
+            raise BadExport(f"byte {framed.at}: more than {MOST_EVIDENCE} pieces of evidence")
         self._digest.update(len(framed.content).to_bytes(_LENGTH_BYTES, "big"))
         self._digest.update(framed.content)
 

@@ -169,8 +169,8 @@ def _entries(found: Found) -> Iterator[Finding]:
             "entries",
             True,
             "Some entries are of kinds that this version of hansa does not know"
-            f" ({', '.join(unknown[:MOST_ALIKE])}): they are signed and in their places, but whether their authors may write them"
-            " was not checked.",
+            f" ({', '.join(unknown[:MOST_ALIKE])}): they are signed and in their places, but whether their"
+            " authors may write them was not checked.",
             concern=True,
         )
 
@@ -184,6 +184,12 @@ def _checkpoints(found: Found) -> Iterator[Finding]:
         yield Finding(
             "checkpoints", False, f"{counted(more, 'more signed head', 'more signed heads')} likewise."
         )
+    for epoch, text in heads.forks:
+        if epoch >= found.standing.epoch:
+            yield Finding("checkpoints", False, f"The keeper has signed another history: {text}.")
+        else:
+            past = f"A former keeper has signed another history, which was not final, and is past: {text}."
+            yield Finding("checkpoints", True, past, concern=True)
     if heads.right:
         yield Finding(
             "checkpoints",

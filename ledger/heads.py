@@ -33,6 +33,7 @@ class Judged:
     Attributes:
         problem: what does not hold, in words; "" if it holds.
         left: of an epoch that had ended: it counts for nothing, and need not.
+        forked: rightly signed, and of another history than these entries.
         passed_over: lines under it that are of nobody who counts.
     """
 
@@ -41,6 +42,7 @@ class Judged:
     needed: int
     problem: str = ""
     left: bool = False
+    forked: bool = False
     passed_over: int = 0
 
     @property
@@ -53,7 +55,7 @@ class Judged:
             root=self.checkpoint.root.hex(),
             cosigners={each.member: each.time_s for each in self.cosigned},
             needed=self.needed,
-            valid=not (self.problem or self.left),
+            valid=not (self.problem or self.left or self.forked),
         )
 
 
@@ -84,12 +86,11 @@ def judge(note: Note, standing: Standing) -> Judged:
         return _wrong(checkpoint, roster, str(error))
     if checkpoint.root != standing.tree.root:
         by = ", ".join([checkpoint.keeper, *(each.member for each in cosigned)])
-        return _wrong(
-            checkpoint,
-            roster,
+        problem = (
             f"{by} signed the root {checkpoint.root.hex()}; these entries have {standing.tree.root.hex()}:"
-            " a head of another history",
+            " a head of another history"
         )
+        return Judged(checkpoint, cosigned, needed, problem, forked=True)
     return Judged(checkpoint, cosigned, needed, passed_over=len(note.signatures) - 1 - len(cosigned))
 
 
@@ -132,6 +133,8 @@ class Heads:
 
     Attributes:
         problems: what does not hold, the first of them in words.
+        forks: (epoch, what does not agree) of heads that another history than this one has, the first of them. They
+            hold against their keeper, and against the ledger if no other epoch has begun since.
         wrong, right, final, left: how many there are of each.
         passed_over: lines under right ones that are of nobody who counts.
         newest: the final one of the greatest size.
@@ -140,6 +143,7 @@ class Heads:
 
     def __init__(self, frames: Iterator[NoteFrame], seen: Note | None = None) -> None:
         self.problems: list[str] = []
+        self.forks: list[tuple[int, str]] = []
         self.wrong = self.right = self.final = self.left = self.passed_over = 0
         self.newest: Judged | None = None
         self.seen_found: str | None = None
@@ -191,7 +195,11 @@ class Heads:
 
     def _take(self, judged: Judged) -> None:
         if judged.problem:
-            self._problem(f"the head of {judged.checkpoint}: {judged.problem}")
+            text = f"the head of {judged.checkpoint}: {judged.problem}"
+            if judged.forked and len(judged.cosigned) < judged.needed:
+                self._fork(judged.checkpoint.epoch, text)
+            else:
+                self._problem(text)
             if len(self._wrong_lines) < MOST_PROBLEMS:
                 self._wrong_lines.append(judged.line)
             return
@@ -204,6 +212,12 @@ class Heads:
         if judged.line.final:
             self.final += 1
             self.newest = judged
+
+    def _fork(self, epoch: int, text: str) -> None:
+        if len(self.forks) < MOST_PROBLEMS:
+            self.forks.append((epoch, text))
+        else:  # one of the newest epoch is always among them
+            self.forks[-1] = max(self.forks[-1], (epoch, text))
 
     def _problem(self, text: str) -> None:
         self.wrong += 1
