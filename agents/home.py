@@ -5,6 +5,7 @@ agent.toml       who it is, its federation, data sets and policy
 broker.password  of its user at the broker (0600)
 journal.sqlite   what it must not forget, sealed under the home's key
 chunks/          large arrays, sealed
+salts/           what opens the commitments to our data sets' rows, sealed likewise
 scratch/         rows that worker processes share, while a vertical job lasts (0700)
 ledger.sqlite    its copy of the ledger
 lock             held by the one process that may work with these
@@ -26,6 +27,7 @@ from hansa.agents.config import AgentConfig, DataSection, load_config, validate
 from hansa.agents.core.blobs import DiskFiles
 from hansa.agents.core.journal import SqliteJournal
 from hansa.agents.data.rows import Dataset, load_dataset
+from hansa.agents.data.salts import SaltFiles
 from hansa.agents.errors import ConfigError, DataError, HomeError, WrongPassphrase
 from hansa.broker import BrokerAddress, BrokerError, Identity
 from hansa.broker import WrongPassphrase as KeysClosed
@@ -35,6 +37,7 @@ IDENTITY = "identity.key"
 CONFIG = "agent.toml"
 JOURNAL = "journal.sqlite"
 CHUNKS = "chunks"
+SALTS = "salts"
 SCRATCH = "scratch"
 LEDGER = "ledger.sqlite"
 PASSWORD = "broker.password"
@@ -183,6 +186,10 @@ class Home:
     def journal(self, identity: Identity, *, read_only: bool = False) -> SqliteJournal:
         """Open the journal under the home's key; to read it, it must be there."""
         return SqliteJournal(self.path / JOURNAL, identity.home_key(), read_only=read_only)
+
+    def salts(self, identity: Identity) -> SaltFiles:
+        """Open the folder of what opens our commitments, under the home's key."""
+        return SaltFiles(self.path / SALTS, identity.home_key())
 
     @property
     def scratch(self) -> Path:

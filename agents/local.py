@@ -23,6 +23,7 @@ from hansa.agents.core.journal import MemoryJournal
 from hansa.agents.core.messages import JobSpec
 from hansa.agents.core.workers import WorkerProcesses
 from hansa.agents.data.rows import Dataset
+from hansa.agents.data.salts import MemorySalts
 from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
 from hansa.agents.memory import keep_freed_memory
@@ -101,6 +102,7 @@ class LocalFederation:
                 executor=self._executor,
                 heavy=self._workers,
                 scratch=home.scratch,
+                salts=home.salts(identity) if journalled else MemorySalts(identity.home_key()),
                 datasets={**named, **datasets.get(identity.name, {})},
                 registry=registry,
             )

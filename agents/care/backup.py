@@ -1,9 +1,9 @@
 """How does an agent survive its disk? One file with all that a home holds, and the way back.
 
 In it: keys, agent.toml and the files it names in the home (password, certificates), the journal as of one commit,
-sealed chunks, and the entries of the ledger's copy, wherever that lies. Rows of data sets are not: they have a
-backup of their own. The journal is copied first, so that the ledger in the archive is never behind the head that
-the journal has seen. An agent at work goes on meanwhile.
+sealed chunks and salts, and the entries of the ledger's copy, wherever that lies. Rows of data sets are not: they
+have a backup of their own. The journal is copied first and the ledger last, so that the ledger in the archive is
+never behind the head that the journal has seen. An agent at work goes on meanwhile.
 
 A restored home is that of an older self; what follows from this, `hansa.agents.core.restored` says.
 """
@@ -25,7 +25,7 @@ from hansa.agents.care.sealing import MAGIC, SealedReader, SealedWriter
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.journal import copy_journal, mark_restored, pack_row, unpack_row
 from hansa.agents.errors import BackupError, HomeError
-from hansa.agents.home import CHUNKS, CONFIG, IDENTITY, JOURNAL, Home, sync_folder
+from hansa.agents.home import CHUNKS, CONFIG, IDENTITY, JOURNAL, SALTS, Home, sync_folder
 from hansa.broker import BrokerError, Identity
 from hansa.broker import WrongPassphrase as KeysClosed
 from hansa.ledger import ChainedEntry, Head, LedgerError, LedgerStore, Replica, StoreMissing
@@ -155,9 +155,10 @@ def _fill(home: Home, config: AgentConfig, archive: ArchiveWriter, scratch: Path
     if (home.path / JOURNAL).exists():
         copy_journal(home.path / JOURNAL, scratch / JOURNAL)
         archive.add(JOURNAL, scratch / JOURNAL)
-    for path in sorted((home.path / CHUNKS).glob("*")):
-        with suppress(FileNotFoundError):  # of a job that has ended meanwhile
-            archive.add(f"{CHUNKS}/{path.name}", path)
+    for folder in (CHUNKS, SALTS):
+        for path in sorted((home.path / folder).glob("[!.]*")):
+            with suppress(FileNotFoundError):  # of a job that has ended meanwhile, or replaced
+                archive.add(f"{folder}/{path.name}", path)
     head = None if config.membership is None else _copy_entries(home, scratch / ENTRIES)
     if head is not None:
         archive.add(ENTRIES, scratch / ENTRIES)

@@ -52,9 +52,12 @@ from hansa.agents.core.requests import Answer, Requests
 from hansa.agents.core.restored import renew
 from hansa.agents.core.rollcall import RollCall
 from hansa.agents.core.tally import Tally, log_event
+from hansa.agents.core.withdrawals import Kept, Withdrawals
 from hansa.agents.core.workshop import Workshop
-from hansa.agents.data.rows import Dataset, new_salt
-from hansa.agents.errors import ConfigError, JobError
+from hansa.agents.data.commitments import Registered, commit
+from hansa.agents.data.rows import Dataset
+from hansa.agents.data.salts import MemorySalts, Salts
+from hansa.agents.errors import ConfigError, DataError, JobError
 from hansa.broker import (
     Equivocation,
     Identity,
@@ -75,8 +78,6 @@ from hansa.ledger import (
     LedgerStore,
     SignedEntry,
     StoreError,
-    decode_body,
-    read_entry,
     sign_entry,
 )
 from hansa.protocols import Awaited, ModelRegistry, PeerError, ProtocolError
@@ -107,6 +108,7 @@ class Agent:
         executor: where tasks run.
         heavy: where long arithmetic runs, in other processes; with other tasks if there are none.
         scratch: a folder of our own for the rows that those processes work on.
+        salts: where what opens our data sets' commitments is kept; in memory, if nowhere.
         datasets: by name, how to read its rows; called when a task needs them.
         registry: the models that jobs may name.
         clock: UTC seconds since the epoch.
@@ -125,6 +127,7 @@ class Agent:
         executor: Executor,
         heavy: Executor | None = None,
         scratch: Path | None = None,
+        salts: Salts | None = None,
         datasets: Mapping[str, Callable[[], Dataset]] | None = None,
         registry: ModelRegistry | None = None,
         clock: Callable[[], float] = time.time,
@@ -175,13 +178,16 @@ class Agent:
         self.rollcall = RollCall(self._desk, self.herald, transport)
         self.registrar = self._open_registrar() if self.clerk.keeps else None
         self._workshop = Workshop(executor, transport.wake, heavy, scratch)
+        self.salts = salts or MemorySalts(identity.home_key())
+        self.withdrawals = Withdrawals(self._desk, journal, self.clerk, self.salts, executor, transport.wake)
+        self.readers = Kept(self.datasets, self.withdrawals)
         self._machines = Machines(
             self._desk,
             self._blobs,
             journal,
             self._workshop,
             self._registry,
-            self.datasets,
+            self.readers,
             config.policy_under(self.clerk.keeper),
             detach_bytes,
         )
@@ -246,23 +252,27 @@ class Agent:
     def register(self, dataset: Dataset) -> None:
         """Put a data set's size, columns and commitment on the ledger; its rows stay here.
 
+        Reads, hashes and writes on the caller's thread: some seconds for a million rows. Rows that were withdrawn
+        from a data set of this name are left out.
+
         Raises:
             ValueError: a column's name is too long for the ledger.
+            DataError: no row is left, or the salts can't be written.
         """
-        salt = new_salt()
+        kept = self.withdrawals.without(dataset)
+        if not kept.rows:
+            raise DataError(f"{kept.source}: data set {dataset.name!r} has no other rows")
+        opening = commit(kept, self.salts.key)
+        root = opening.root()
         body = DatasetRegistered(
             dataset=dataset.name,
-            rows=dataset.rows,
-            columns=_columns(dataset.columns),
-            target=dataset.target_name,
-            commitment=dataset.commitment(salt),
+            rows=kept.rows,
+            columns=_columns(kept.columns),
+            target=kept.target_name,
+            commitment=root,
         )
-
-        def register() -> None:
-            self._desk.changes.put("salt", dataset.name.encode(), salt)
-            self._write(LEDGER_SESSION, body)
-
-        self._requests.add(register)
+        self.salts.write(root, opening)
+        self._requests.add(lambda: self._write(LEDGER_SESSION, body))
 
     def write(self, body: Body, session: str = LEDGER_SESSION) -> None:
         """Put an entry of one's own on the ledger.
@@ -306,7 +316,7 @@ class Agent:
     def busy(self) -> bool:
         """Whether anything is under way here: commands, tasks, entries, mail unsent or unconfirmed."""
         under_way = self._requests or self._desk.changes or self._machines.busy() or self.clerk.waiting()
-        return bool(under_way or not self.outbox.idle)
+        return bool(under_way or not self.outbox.idle or self.withdrawals.busy())
 
     def posted(self) -> bool:
         """Whether all that was asked for has left: nothing to begin, to chain, to send or to be confirmed.
@@ -327,19 +337,14 @@ class Agent:
         """Seconds in tasks that have ended, by function; on the agent's own thread only."""
         return self._workshop.spent_s
 
-    def registered(self, dataset: str) -> tuple[bytes, bytes | None] | None:
-        """Return the commitment under which a data set of ours is registered, and its salt; None if it is not.
-
-        On the agent's own thread only. The salt is None if the journal has lost it.
-        """
-        entry = self.clerk.standing.datasets.get((self.name, dataset))
-        if entry is None:
+    def registered(self, dataset: str) -> Registered | None:
+        """Return a data set of ours as it is registered; None if it is not. On the agent's own thread only."""
+        shown = self.clerk.standing.datasets.get((self.name, dataset))
+        if shown is None:
             return None
-        (chained,) = self.clerk.store.read(entry.registered_at, entry.registered_at + 1)
-        fields = read_entry(chained.signed)
-        body = decode_body(fields.kind, fields.schema, fields.body)
-        assert isinstance(body, DatasetRegistered)
-        return body.commitment, self._journal.load("salt").get(dataset.encode())
+        salt = self._journal.load("salt").get(dataset.encode())
+        leaving = self.withdrawals.of(dataset).under(shown.commitment).leaves
+        return Registered(shown.commitment, salt, shown.withdrawn | leaving)
 
     def ask(self, request: Callable[[], Answer]) -> "Future[Answer]":
         """Have the thread that steps carry out a request; the answer comes when its consequences are committed.
@@ -432,6 +437,7 @@ class Agent:
             self._send_entries(now, mail)
         if self.registrar is not None:
             self.registrar.settle()
+        self.withdrawals.look(now)
         self._housekeeping.look(now)
         self._machines.snapshot()
         changed = self._commit(now)

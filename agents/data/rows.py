@@ -5,9 +5,8 @@ header being row 1. Nothing but counts, column names and a salted commitment eve
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from hansa.protocols import Array, FloatArray
 from hansa.protocols.model import BoolArray, IndexArray, all_finite
 from hansa.protocols.preparation import Preparation, fit
 from hansa.protocols.preparation import Table as RawTable
-
-SALT_BYTES = 32
 
 _NO_TEXT = 2**32 - 1  # in a commitment, instead of the length of a text that is missing
 
@@ -105,6 +102,21 @@ class Dataset:
         """
         return fit(self.table(rows), self.standardise, self.rare)
 
+    def only(self, rows: IndexArray, source: str) -> "Dataset":
+        """Return some of the rows, in the order given.
+
+        Args:
+            source: where they come from, for messages, which count these rows alone.
+        """
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows.tolist()),
+            numbers=self.numbers[rows],
+            target=None if self.target is None else self.target[rows],
+            texts={column: texts[rows] for column, texts in self.texts.items()},
+            source=source,
+        )
+
     def held_out(self) -> BoolArray:
         """Return (rows,) bool: which rows are for evaluation only.
 
@@ -115,30 +127,28 @@ class Dataset:
         return np.array([int.from_bytes(each[:8]) < limit for each in hashes], dtype=np.bool_)
 
     def commitment(self, salt: bytes) -> bytes:
-        """Return the SHA-256 of salt and content: binds the party to these rows without telling them."""
+        """Return the SHA-256 of salt and content, which is how earlier versions committed to rows.
+
+        A data set registered by them is still known by it; later ones by a tree (`hansa.agents.data.commitments`).
+        """
         ready = self.unready() is None
         digest = hashlib.sha256((b"hansa-dataset-v1" if ready else b"hansa-dataset-v2") + salt)
         digest.update(self.rows.to_bytes(8) + len(self.columns).to_bytes(8))
         labels = () if self.target is None else (str(label) for label in self.target.tolist())
         for text in (*self.ids, *labels):
-            digest.update(_told(text))
+            digest.update(told(text))
         if ready:
             digest.update(np.ascontiguousarray(self.numbers, dtype="<f8").tobytes())
             return digest.digest()
         for column, values in self.table().items():
             if column in self.texts:
-                digest.update(b"text" + b"".join(map(_told, values.tolist())))
+                digest.update(b"text" + b"".join(map(told, values.tolist())))
             else:  # there are many NaN: one stands for all
                 digest.update(b"number" + np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
         return digest.digest()
 
     def _number_columns(self) -> list[str]:
         return [column for column in self.columns if column not in self.texts]
-
-
-def new_salt() -> bytes:
-    """Return a fresh salt for a commitment."""
-    return os.urandom(SALT_BYTES)
 
 
 def load_dataset(name: str, section: DataSection, home: Path, password: str | None = None) -> Dataset:
@@ -260,7 +270,7 @@ def _features(name: str, table: Table, section: RowsSection) -> tuple[str, ...]:
     return columns
 
 
-def _told(text: str | None) -> bytes:
+def told(text: str | None) -> bytes:
     """Return a text as a commitment takes it: after its length."""
     if text is None:
         return _NO_TEXT.to_bytes(4)

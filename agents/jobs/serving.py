@@ -73,7 +73,7 @@ class Predict:
 
     def _rows(self, office: Office, spec: JobSpec) -> Dataset:
         name = self.dataset or spec.dataset
-        read = office.ask(lambda: office.agent.datasets.get(name))
+        read = office.ask(lambda: office.agent.readers.get(name))
         if read is None:
             raise DataError(f"data set {name!r} is not in agent.toml; offer it first: hansa data add")
         return read()

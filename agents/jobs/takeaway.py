@@ -8,6 +8,7 @@ import polars as pl
 
 from hansa.agents.core.agent import Agent
 from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.commitments import Registered, unchanged
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import JobError
 from hansa.agents.jobs.export import Form, ModelCard, SavedModel, write_private
@@ -122,21 +123,22 @@ def _own_rows(office: Office, spec: JobSpec, result: AlignedRows | SharedRows) -
     """
     agent, name = office.agent, spec.dataset
 
-    def look() -> tuple[Callable[[], Dataset] | None, tuple[bytes, bytes | None] | None, bool]:
+    def look() -> tuple[Callable[[], Dataset] | None, Registered | None]:
         now = agent.clerk.standing
-        registered = now.datasets.get((agent.name, name))
-        later = registered is None or registered.registered_at > now.jobs[spec.job].proposed_at
-        return agent.datasets.get(name), agent.registered(name), later
+        held, job = now.datasets.get((agent.name, name)), now.jobs[spec.job]
+        later = held is None or held.registered_at > job.proposed_at or agent.name in job.withdrawn
+        return agent.readers.get(name), None if later else agent.registered(name)
 
-    read, registered, later = office.ask(look)
+    read, registered = office.ask(look)
     if read is None:
         raise JobError(f"job {spec.job!r}: data set {name!r} is not here any more, and with it the ids")
     dataset = read()
     if isinstance(result, AlignedRows):
         same = rows_digest(dataset.ids) == result.source
-    else:  # which knows positions only: the rows must be those that were registered before
-        commitment, salt = registered or (b"", None)
-        same = not later and salt is not None and dataset.commitment(salt) == commitment
+    else:  # which knows positions only: the rows must be those that were registered before, none withdrawn since
+        same = registered is not None and bool(
+            unchanged(dataset, registered, agent.salts.read(name, registered.commitment))
+        )
     if not same:
         raise JobError(f"job {spec.job!r}: data set {name!r} has other rows than when they were compared")
     return dataset

@@ -213,6 +213,7 @@ class Daemon:
                 executor=executor,
                 heavy=workers,
                 scratch=self._home.scratch,
+                salts=self._home.salts(self._identity),
                 datasets=self._readers(config),
             )
             undo.pop_all()

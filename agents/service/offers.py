@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hansa.agents.core.agent import Agent
+from hansa.agents.data.commitments import unchanged
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import AgentError
 
@@ -48,15 +49,19 @@ def offer(agent: Agent, name: str, read: Callable[[], Dataset]) -> None:
     """
     known = agent.ask(lambda: agent.registered(name)).result()
     try:
-        dataset = read()
+        dataset = agent.withdrawals.without(read())
         if known is None:
             agent.register(dataset)
+            same: bool | None = True
+        else:
+            same = unchanged(dataset, known, agent.salts.read(name, known.commitment))
+            agent.salts.drop_others(name, known.commitment)  # of registrations that never came to be
     except (AgentError, ValueError, OSError) as error:
         log.error("%s: data set %s: %s", agent.name, name, error)
         return
     if known is None:
         log.info("%s: data set %s: %d rows, going on the ledger", agent.name, name, dataset.rows)
-    elif known[1] is not None and dataset.commitment(known[1]) != known[0]:
+    elif same is False:
         log.warning(
             "%s: data set %s has changed since it was registered: jobs will use the rows of now, while the ledger "
             "shows those of then; `hansa data add %s --replace` registers it anew",

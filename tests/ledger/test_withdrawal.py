@@ -21,7 +21,7 @@ def stopped() -> Books:
 def test_what_is_left_of_a_data_set_is_counted() -> None:
     books = stopped().write("bremen", RowsWithdrawn("catch", (0, 699)), RowsWithdrawn("catch", (5,)))
     held = books.standing.datasets["bremen", "catch"]
-    assert (held.rows, held.withdrawn, held.usable) == (700, {0, 5, 699}, 697)
+    assert (held.rows, held.withdrawn, held.usable) == (700, frozenset((0, 5, 699)), 697)
     assert held.commitment == CATCH.commitment
     assert books.standing.jobs["herring"].withdrawn == {"bremen": 3}
 
@@ -36,5 +36,5 @@ def test_a_job_that_starts_from_a_marked_one_is_marked_too() -> None:
 @pytest.mark.parametrize("leaves", [(700,), (1,)])
 def test_a_row_that_is_not_there_is_not_withdrawn(leaves: tuple[int, ...]) -> None:
     books = stopped().write("bremen", RowsWithdrawn("catch", (1,)))
-    with pytest.raises(RuleBroken, match="700 rows, and none at 700|row 1 of catch is withdrawn already"):
+    with pytest.raises(RuleBroken, match=r"700 rows, and none at 700|row 1 of catch is withdrawn already"):
         books.write("bremen", RowsWithdrawn("catch", leaves))
