@@ -22,7 +22,7 @@ from hansa.agents.core import coordination, wire
 from hansa.agents.core.belonging import Belonging
 from hansa.agents.core.blobs import BlobStore, ChunkFiles
 from hansa.agents.core.clerk import SESSION as LEDGER_SESSION
-from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome
+from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome, chained_entries
 from hansa.agents.core.coordination import Over
 from hansa.agents.core.deliveries import Mail
 from hansa.agents.core.desk import Desk
@@ -35,6 +35,10 @@ from hansa.agents.core.journal import Changes, Journal
 from hansa.agents.core.machines import Machines
 from hansa.agents.core.messages import (
     ChunkCredit,
+    CosignAsked,
+    CosignDeclined,
+    ForkTold,
+    HeadTold,
     JobOffer,
     JobSpec,
     JoinAnswer,
@@ -47,12 +51,14 @@ from hansa.agents.core.messages import (
 from hansa.agents.core.outbox import Outbox
 from hansa.agents.core.overdue import Overdue
 from hansa.agents.core.patience import Patience
+from hansa.agents.core.pledge import Pledge
 from hansa.agents.core.policy import check_proposal, check_spec
 from hansa.agents.core.requests import Answer, Requests
 from hansa.agents.core.restored import renew
 from hansa.agents.core.rollcall import RollCall
 from hansa.agents.core.tally import Tally, log_event
 from hansa.agents.core.withdrawals import Kept, Withdrawals
+from hansa.agents.core.witness import Witness
 from hansa.agents.core.workshop import Workshop
 from hansa.agents.data.commitments import Registered, commit
 from hansa.agents.data.rows import Dataset
@@ -193,6 +199,8 @@ class Agent:
         )
         self.former_life = FormerLife(restored, self._desk, self.clerk, self._machines)
         self.overdue = Overdue(self._desk, self.clerk)
+        self.pledge = Pledge(identity, journal, lambda: self.clerk.standing)
+        self.witness = Witness(identity, self._desk, self.clerk, self.pledge, self.overdue, journal)
         self._patience = Patience()
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
@@ -396,6 +404,7 @@ class Agent:
             self.former_life.next_due(),
             self.clerk.next_answer(),
             self.overdue.next_due(),
+            self.witness.next_due(),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -435,6 +444,7 @@ class Agent:
         self.overdue.look(now, self.outbox.unconfirmed(self.clerk.keeper))
         for mail in self.clerk.mail(self._desk.changes, now):
             self._send_entries(now, mail)
+        self.witness.look(now, self._transport.online)
         if self.registrar is not None:
             self.registrar.settle()
         self.withdrawals.look(now)
@@ -503,6 +513,7 @@ class Agent:
             if isinstance(error, Equivocation):
                 digests = error.first_digest + error.second_digest
                 self._desk.changes.put("evidence", digests, delivery.body)
+                self.witness.forks.equivocation(error, delivery.body)
             settled = self._to_reject
         settled.append(delivery.tag)
 
@@ -517,6 +528,7 @@ class Agent:
             kind = wire.message_class(header.kind, header.schema, header.sender)
             message: object = from_plain(kind, self.intake.open(parcel))
             self._act_on(header.session, header.sender, message)
+            self.witness.heard(header.sender, header.sent_at_ms)
         except StoreError:
             raise  # our own disk, not the peer's fault: stop, and find the same messages again on restart
         except (Refused, ProtocolError, LedgerError) as error:
@@ -549,6 +561,8 @@ class Agent:
                 self._note(self.clerk.declined(self._desk.changes, message))
             case LedgerFetch(start):
                 self.clerk.fetch(self._desk.changes, sender, start)
+            case CosignAsked() | CosignDeclined() | HeadTold() | ForkTold():
+                self.witness.received(sender, message)
             case ChunkCredit(blob_id, received):
                 self.outbox.credit(self._desk.changes, sender, blob_id, received)
             case JobOffer(spec):
@@ -568,6 +582,7 @@ class Agent:
         except ForkFound as error:
             log.critical("%s: the keeper has signed two histories: %s", self.name, error)
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
+            self.witness.forks.receipts(chained_entries(message), error.index)
             raise
 
     def _heed_own_standing(self) -> None:
@@ -583,7 +598,7 @@ class Agent:
         unknown = self.clerk.standing.unknown_kinds
         if unknown:
             return f"our version does not know entries of kind {min(unknown)!r}"
-        return self._belonging.objection() or None
+        return self._belonging.objection() or self.witness.stops_jobs() or None
 
     # --- who asks to join ---------------------------------------------------------------------------------
     def _open_registrar(self) -> Registrar:
