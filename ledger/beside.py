@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, insert, text
 
-from hansa.ledger.checkpoints import Checkpoint
-from hansa.ledger.errors import StoreCorrupt
+from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
+from hansa.ledger.errors import BadNote, StoreCorrupt
 from hansa.ledger.notes import Note, NoteSignature
 from hansa.ledger.tables import CHECKPOINT_SIGNATURES, CHECKPOINTS, ENTRIES, EVIDENCE
 
@@ -76,15 +76,14 @@ def exclusively(connection: Connection, table: str) -> None:
 def add_checkpoint(connection: Connection, checkpoint: Checkpoint, lines: Sequence[NoteSignature]) -> bool:
     """Write a checkpoint, and those lines under it of which there is none yet under that name and key."""
     exclusively(connection, "checkpoints")
-    checkpoint_text = checkpoint.text
-    digest = hashlib.sha256(checkpoint_text.encode()).digest()
+    digest = _digest(checkpoint.text)
     known = connection.execute(_KNOWN, {"digest": digest}).first() is not None
     if not known:
         cells = {
             "digest": digest,
             "size": checkpoint.size,
             "epoch": checkpoint.epoch,
-            "text": checkpoint_text,
+            "text": checkpoint.text,
         }
         connection.execute(insert(CHECKPOINTS), cells)
     signed = {(name, key) for name, key in connection.execute(_SIGNED, {"digest": digest})}
@@ -126,6 +125,7 @@ def _notes(rows: Sequence[Row[Any]]) -> list[tuple[_Place, Note]]:
     for cells, lines in groupby(rows, key=_checkpoint):
         match cells:
             case int(size), int(epoch), bytes(digest), str(words):
+                _check_cells(size, epoch, digest, words)
                 signatures = sorted(
                     starmap(_line, (tuple(line)[4:] for line in lines)), key=lambda each: each.line
                 )
@@ -133,6 +133,20 @@ def _notes(rows: Sequence[Row[Any]]) -> list[tuple[_Place, Note]]:
             case _:
                 raise StoreCorrupt(f"a checkpoint of {cells[0]!r:.20} entries: a cell is of the wrong type")
     return found
+
+
+def _check_cells(size: int, epoch: int, digest: bytes, words: str) -> None:
+    """Compare the columns that repeat what the text says."""
+    try:
+        checkpoint = read_checkpoint(words)
+    except BadNote as error:
+        raise StoreCorrupt(f"a checkpoint of {size} entries: {error}") from None
+    if (checkpoint.size, checkpoint.epoch) != (size, epoch) or _digest(words) != digest:
+        raise StoreCorrupt(f"a checkpoint of {size} entries in epoch {epoch} stands where another belongs")
+
+
+def _digest(words: str) -> bytes:
+    return hashlib.sha256(words.encode()).digest()
 
 
 def _checkpoint(row: Row[Any]) -> tuple[object, ...]:

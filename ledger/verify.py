@@ -1,5 +1,9 @@
 """Is this ledger what was written? Every byte of every row, from the charter on, trusting nothing stored.
 
+So with the signed heads beside the entries: whoever kept and witnessed the ledger when it had so many entries must
+have signed this root. A head of more entries than there are may have come before them. One of another history
+proves its keeper's fork, and stands here rightly once it is on record as evidence.
+
 Without a pinned fingerprint and a head seen before, a ledger can only be found consistent: a keeper could
 have written all of it anew, and a tail cut off leaves no trace. Give both where they are known.
 """
@@ -8,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hansa.ledger.chain import Head, Verifier
+from hansa.ledger.checkpoints import read_checkpoint
 from hansa.ledger.entry import EntryFields
-from hansa.ledger.errors import BadEntry, LedgerError
+from hansa.ledger.errors import BadEntry, BadNote, LedgerError
+from hansa.ledger.heads import judge
 from hansa.ledger.merkle import Frontier, leaf_hash
 from hansa.ledger.row import StoredRow
+from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
 Progress = Callable[[int, int], None]
@@ -55,9 +62,10 @@ def verify_store(
 
     Raises:
         BadEntry: names the first entry that is not what it was, or that is missing.
+        BadNote: names the first checkpoint that is not of these entries, or not signed by whom it says.
         StoreError: the database can't be read at all.
     """
-    verifier, tree = Verifier(fingerprint), Frontier()
+    verifier, tree, heads = Verifier(fingerprint), Frontier(), _Heads(store)
     total = _size(store) if progress is not None else 0
     for row in store.rows():
         if row.idx < verifier.head.size:
@@ -69,6 +77,7 @@ def verify_store(
         tree, completed = tree.append(leaf_hash(entry.hash))
         if row.nodes != b"".join(completed):
             raise BadEntry(row.idx, "column nodes: not what this entry adds to the Merkle tree")
+        heads.reach(verifier.standing)
         if seen is not None and seen.size == verifier.head.size and seen.hash != entry.hash:
             raise BadEntry(row.idx, f"this agent has seen another entry here, with hash {seen.hash.hex()}")
         if progress is not None and verifier.head.size % PROGRESS_ENTRIES == 0:
@@ -84,6 +93,31 @@ def verify_store(
     standing = verifier.standing
     active = sum(member.status == "active" for member in standing.members.values())
     return Verified(head, active, len(standing.jobs))
+
+
+class _Heads:
+    """The checkpoints of a store, compared with its entries size by size."""
+
+    def __init__(self, store: LedgerStore) -> None:
+        self._store = store
+        self._notes = store.checkpoints()
+        self._next = next(self._notes, None)
+
+    def reach(self, standing: Standing) -> None:
+        """Check those of exactly this size; to be called at every size from 1 on."""
+        while self._next is not None:
+            checkpoint = read_checkpoint(self._next.text)
+            if checkpoint.size == 0:
+                raise BadNote(f"a checkpoint of {checkpoint}: nobody signs a ledger without a charter")
+            if checkpoint.size > standing.tree.size:
+                return
+            problem = judge(self._next, standing).problem
+            if problem and not self._on_record(self._next.text.encode()):
+                raise BadNote(f"a checkpoint of {checkpoint}: {problem}")
+            self._next = next(self._notes, None)
+
+    def _on_record(self, head: bytes) -> bool:
+        return any(head in content for _, content in self._store.evidence())
 
 
 def _check_columns(row: StoredRow, fields: EntryFields) -> None:

@@ -221,6 +221,24 @@ def test_a_cell_of_the_wrong_type_is_damage(
         assert list(store.checkpoints()) + list(store.superseded()) + list(store.evidence()) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("size = 6", "a checkpoint of 6 entries in epoch 0 stands where another belongs"),
+        ("epoch = 3", "a checkpoint of 5 entries in epoch 3 stands where another belongs"),
+        ("text = text || 'x'", "a checkpoint of 5 entries: a checkpoint has four lines"),
+        ("text = replace(text, 'AAAA', 'BBBB')", "a checkpoint of 5 entries"),
+    ],
+)
+def test_a_changed_checkpoint_is_damage(store: LedgerStore, place: Place, change: str, reason: str) -> None:
+    store.add_checkpoint(signed(checkpoint(5)))
+    place.disarm()
+    with place.hand() as hand:
+        hand.execute(f"UPDATE checkpoints SET {change}")
+    with pytest.raises(StoreCorrupt, match=reason):
+        list(store.checkpoints())
+
+
 def test_a_chain_that_grows_again_keeps_what_was_replaced_apart(store: LedgerStore) -> None:
     store.append(CHAIN[:7])
     store.set_aside(6)
