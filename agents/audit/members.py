@@ -1,12 +1,12 @@
 """Who belongs to the federation? One card for each member, with the fingerprint that two people compare."""
 
 from hansa.agents.audit.markup import NOTHING, Html, element, joined, left_out, said, table, text
-from hansa.agents.audit.plots import bar
 from hansa.agents.audit.verdict import digits
-from hansa.agents.audit.words import counted
+from hansa.agents.audit.words import counted, percent
 from hansa.ledger.report import AuditReport, MemberLine
 
 MOST_MEMBERS = 300
+_AT_ONCE = 12  # the others of them on demand
 MOST_DATASETS = 12  # of one member
 
 
@@ -20,9 +20,16 @@ def members_section(report: AuditReport) -> Html:
         f"{counted(len(report.members), 'member')}, {active} active at the end. Fingerprints are of the keys that"
         " each had then: compare them by telephone, four digits at a time."
     )
-    cards = (_card(member, member.name == report.keeper) for member in report.members[:MOST_MEMBERS])
+    cards = [_card(member, member.name == report.keeper) for member in report.members[:MOST_MEMBERS]]
+    shown, folded = cards[:_AT_ONCE], cards[_AT_ONCE:]
     rest = left_out(len(report.members) - MOST_MEMBERS, "members are", "the JSON report has them all")
-    return element("section", heading, element("p", text(note)), element("div", *cards, class_="cards"), rest)
+    more = NOTHING
+    if folded:
+        summary = element("summary", text(counted(len(folded), "more member", "more members")))
+        more = element("details", summary, element("div", *folded, class_="cards"))
+    return element(
+        "section", heading, element("p", text(note)), element("div", *shown, class_="cards"), more, rest
+    )
 
 
 def _card(member: MemberLine, keeps: bool) -> Html:
@@ -50,7 +57,7 @@ def _datasets(member: MemberLine) -> Html:
         [
             said(name, 60),
             text(f"{rows:,}"),
-            joined(text(f"{withdrawn:,}"), bar(withdrawn, rows)) if withdrawn else text("0"),
+            text(f"{withdrawn:,} ({percent(withdrawn, rows)})" if withdrawn else "0"),
         ]
         for name, (rows, withdrawn) in ordered[:MOST_DATASETS]
     ]

@@ -110,6 +110,7 @@ svg .mark.bad{fill:var(--bad);stroke:none;font-size:1.15rem;font-weight:700;text
 color:var(--quiet);font-weight:400}
 .pill.warn{color:var(--concern)}
 .note{border-left:3px solid var(--accent);padding:.1rem 0 .1rem 1rem;margin:1rem 0 1.5rem}
+.note .digits{display:block}
 .note.warn{border-color:var(--concern)}
 .scroll{overflow-x:auto;margin:.75rem 0 1rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
@@ -152,7 +153,8 @@ _PRINT = """
 body{font-size:10pt;background:#fff}main{max-width:none;padding:0}nav{display:none}
 h1{font-size:24pt}h2{font-size:15pt}.lead{font-size:12.5pt}
 section{margin-top:1.5rem;padding-top:1.25rem}
-h2,h3,h4{break-after:avoid}
+h2,h3,h4,section>p{break-after:avoid}
+.card,.job{margin-right:1px}.curves,.facts,.cards{grid-template-columns:1fr 1fr}
 .card,.curve,.findings li,tr,.timeline{break-inside:avoid}
 .job{break-inside:auto}.scroll{overflow:visible}
 details::details-content{content-visibility:visible;display:block;block-size:auto}

@@ -15,7 +15,8 @@ from hansa.ledger.report import AuditReport, CheckpointLine, Tick
 MOST_SLICES = 120
 MOST_KINDS = 60  # rows of the table; a ledger of this version has 26
 MOST_TAKEOVERS = 40
-_PLACES = 250  # where marks can stand: nearer ones would cover each other
+_PLACES = 120  # where marks can stand: nearer ones would cover each other
+_FEW = 40  # checkpoints, each with a large mark of its own
 _ROW_PX, _BAR_PX = 54, 28
 
 Place = Callable[[int], float]
@@ -168,9 +169,10 @@ def _marks(report: AuditReport, place: Place, floor: int) -> list[Html]:
     found = [
         element("text", text(f"Checkpoints · {len(report.checkpoints):,}"), class_="lane", x=0, y=floor + 16)
     ]
+    few = len(report.checkpoints) <= _FEW
     for kind in ("final", "open", "bad"):  # what needs looking at is drawn last, and so lies on top
         places = {round(place(line.size) * _PLACES) for line in report.checkpoints if _state(line) == kind}
-        found += [_mark(kind, across(each / _PLACES), floor + 34) for each in sorted(places)]
+        found += [_mark(kind, across(each / _PLACES), floor + 34, 4 if few else 2) for each in sorted(places)]
     return found
 
 
@@ -180,10 +182,10 @@ def _state(line: CheckpointLine) -> str:
     return "final" if line.final else "open"
 
 
-def _mark(kind: str, x: str, y: int) -> Html:
+def _mark(kind: str, x: str, y: int, radius: int = 4) -> Html:
     if kind == "bad":
         return element("text", text("×"), class_="mark bad", x=x, y=y, dy="0.35em")
-    return element("circle", class_=f"mark {kind}", cx=x, cy=y, r=4)
+    return element("circle", class_=f"mark {kind}", cx=x, cy=y, r=radius)
 
 
 def _times(report: AuditReport, whole: int) -> list[Html]:

@@ -1,0 +1,248 @@
+"""What each part of the page says."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hansa.agents.audit.checkpoints import checkpoints_section
+from hansa.agents.audit.jobs import jobs_section
+from hansa.agents.audit.members import members_section
+from hansa.agents.audit.plots import MOST_DRAWN, curve, nice_ticks, step_ticks, thinned, tick_label
+from hansa.agents.audit.timeline import MOST_SLICES, epochs_of, merged, place_of, timeline_section
+from hansa.agents.audit.verdict import findings_section, limits_section, state_of, verdict_section
+from hansa.agents.audit.words import day, figure, group_of, minute, percent
+from hansa.ledger.bodies import KINDS
+from hansa.ledger.report import Point, Tick
+from tests.agents.audit import reports
+from tests.agents.audit.test_page import words
+
+
+def lead(**changes: object) -> str:
+    """Return the verdict of a good report with changes."""
+    return words(verdict_section(replace(reports.good(), **changes), None))  # type: ignore[arg-type]
+
+
+def test_the_verdict_says_what_holds_of_which_ledger_and_what_is_final() -> None:
+    assert (
+        "The ledger of town holds. All 1,204 entries are as they were signed, in the order in which they were"
+        " recorded, under the charter whose fingerprint you brought along; the final checkpoint over the first"
+        " 1,150 (epoch 1, kept by north) bears the names of 2 members beside its keeper, and the last 54 are not"
+        " final yet."
+    ) in lead()
+
+
+@pytest.mark.parametrize(
+    ("final_size", "expected"),
+    [(1_203, "and the last one is not final yet"), (1_204, "beside its keeper, and covers them all.")],
+)
+def test_the_verdict_counts_what_is_not_final(final_size: int, expected: str) -> None:
+    assert expected in lead(final_size=final_size, checkpoints=(reports.checkpoint(final_size),))
+
+
+def test_a_charter_compared_with_nothing_is_a_concern() -> None:
+    report = replace(reports.good(), pinned=False)
+    assert (state_of(reports.good()), state_of(report), state_of(reports.bad())) == ("good", "concern", "bad")
+    assert "compared with nothing, because no fingerprint was brought along" in lead(pinned=False)
+    limits = words(limits_section(report)).split(" That ")
+    assert limits[1].startswith("the charter is the right one")
+
+
+def test_a_verdict_that_is_bad_quotes_the_first_reason() -> None:
+    seen = words(verdict_section(reports.bad(), None))
+    assert (
+        "does not hold. 2 things are not as they must be, while the first 812 entries hang together" in seen
+    )
+    assert "first of all: Entry 812 is not what followed entry 811" in seen
+
+
+def test_findings_beyond_what_anybody_reads_are_counted() -> None:
+    many = tuple(reports.finding("entries", f"Finding {number}.", holds=False) for number in range(203))
+    seen = words(findings_section(replace(reports.good(), findings=many)))
+    assert "Does not hold (203)" in seen
+    assert "3 more are not shown here" in seen
+
+
+def test_every_kind_of_entry_has_its_row_in_the_timeline() -> None:
+    assert {kind for kind in KINDS if group_of(kind) == "Of a later version"} == set()
+    assert group_of("something-new") == "Of a later version"
+
+
+def test_neighbouring_slices_are_put_together() -> None:
+    ticks = merged(reports.ticks(1_000_000, 400))
+    assert len(ticks) <= MOST_SLICES
+    assert ticks[0].start_ms == reports.START_MS
+    before = sum(sum(tick.kinds.values()) for tick in reports.ticks(1_000_000, 400))
+    assert sum(sum(tick.kinds.values()) for tick in ticks) == before
+
+
+def test_a_checkpoint_stands_where_its_last_entry_stands() -> None:
+    place = place_of([Tick(0, 1, {"charter": 10}), Tick(1, 2, {}), Tick(2, 3, {"x": 10}), Tick(3, 4, {})])
+    assert [place(size) for size in (0, 5, 10, 15, 20, 25)] == [0, 0.125, 0.25, 0.625, 0.75, 1.0]
+
+
+def test_epochs_begin_at_their_first_checkpoints() -> None:
+    lines = [reports.checkpoint(size, epoch) for size, epoch in ((9, 3), (4, 0), (2, 0), (7, 3), (8, 5))]
+    assert [(line.epoch, line.size) for line in epochs_of(lines)] == [(0, 2), (3, 7), (5, 8)]
+
+
+def test_the_timeline_marks_takeovers_checkpoints_and_what_is_not_final() -> None:
+    good, bad = timeline_section(reports.good()), timeline_section(reports.bad())
+    assert good.count('class="takeover"') == 2  # the line, and its explanation
+    assert good.count('class="epoch"') == 1
+    assert "epoch 1 · north" in good
+    assert good.count('class="tail"') == 2
+    assert "mark bad" in bad
+    assert "mark bad" not in good
+
+
+def test_a_whole_final_ledger_of_one_keeper_has_nothing_to_explain() -> None:
+    plain = timeline_section(replace(reports.good(), final_size=1_204, checkpoints=()))
+    assert 'class="legend"' not in plain
+    assert 'class="tail"' not in plain
+
+
+def test_a_life_of_one_day_is_told_by_the_minute() -> None:
+    report = replace(reports.good(), last_ms=reports.START_MS + 60_000)
+    assert re.findall(r">(2026-11-18 \d\d:\d\d)<", timeline_section(report)) == [
+        "2026-11-18 11:06",
+        "2026-11-18 11:07",
+    ]
+
+
+def test_the_newest_fifty_checkpoints_are_listed_and_all_are_counted() -> None:
+    section = checkpoints_section(reports.big())
+    seen = words(section)
+    assert seen.startswith("Checkpoints 2,000 checkpoints in 3 epochs: 2,000 final, 0 with too few names")
+    assert section.count('scope="row"') == 50
+    assert "1,950 older checkpoints are not shown here" in seen
+    assert "22 more" in seen
+
+
+def test_a_checkpoint_says_who_is_missing_and_when_it_was_cosigned() -> None:
+    seen = words(checkpoints_section(reports.good()))
+    assert "1,204 1 of 2 names aggregator 2026-11-18 21:08 north, epoch 1" in seen
+    spread = replace(reports.checkpoint(5), cosigners={"north": 60, "south": 600})
+    assert "north and south 1970-01-01 00:01 to 1970-01-01 00:10" in words(
+        checkpoints_section(replace(reports.good(), checkpoints=(spread,)))
+    )
+
+
+def test_checkpoints_that_nobody_cosigned_or_that_are_bad_say_so() -> None:
+    lines = (reports.checkpoint(5, cosigners=0), reports.checkpoint(6, valid=False))
+    seen = words(checkpoints_section(replace(reports.good(), checkpoints=lines)))
+    assert "None of them is final." in seen
+    assert "0 of 2 names nobody" in seen
+    assert "6 does not hold" in seen
+
+
+def test_only_the_newest_jobs_have_curves_and_few_of_them_are_open() -> None:
+    section = jobs_section(reports.big())
+    assert section.count("<details") == 50
+    assert section.count('open="open"') == 3
+    assert "150 older jobs are in the table above" in words(section)
+
+
+def test_rows_withdrawn_since_are_marked_at_the_job_and_at_their_owner() -> None:
+    assert "Withdrawn since by south 42 rows. This model may have been trained" in words(
+        jobs_section(reports.good())
+    )
+    assert "digits 605 42 (6.9%)" in words(members_section(reports.good()))
+
+
+def test_what_a_job_does_not_tell_is_said() -> None:
+    silent = reports.job(1, points=(), shares={}, ended_at=None, parties=(), model_digest="", uses=0)
+    seen = words(jobs_section(replace(reports.good(), jobs=(silent,))))
+    assert "proposed by entry 120, and still open" in seen
+    assert "The ledger tells no figures of its course." in seen
+    assert "Parties nobody" in seen
+
+
+@pytest.mark.parametrize(
+    ("loss", "score", "figures"), [(1.0, None, 1), (None, 1.0, 1), (1.0, 1.0, 2), (None, None, 0)]
+)
+def test_a_curve_is_drawn_for_what_is_told(loss: float | None, score: float | None, figures: int) -> None:
+    one = reports.job(1, points=(Point(1, loss, score, 0), Point(2, loss, score, 0)))
+    assert jobs_section(replace(reports.good(), jobs=(one,))).count("<figure") == figures
+
+
+def test_a_crowd_of_parties_is_counted() -> None:
+    names = tuple(f"p-{number}" for number in range(25))
+    weights = dict.fromkeys(names, 4)
+    crowd = reports.job(1, parties=names, shares=weights, withdrawn=weights, method="")
+    seen = words(jobs_section(replace(reports.good(), jobs=(crowd,))))
+    assert seen.count("and 5 more") == 2
+    assert "5 smaller shares are not shown here" in seen
+    assert "Measured shares, by weight" in seen
+
+
+def test_a_curve_says_in_words_what_it_shows() -> None:
+    drawn = curve([(1, 2.0), (2, None), (3, math.nan), (4, 0.5), (5, 0.75)], "loss", "round")
+    assert "It goes from 2 in round 1 to 0.75 in round 5; least 0.5, most 2." in drawn
+    assert drawn.count("<circle") == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, None])
+def test_what_cannot_be_drawn_is_said(value: float | None) -> None:
+    assert "No loss is told that could be drawn." in words(curve([(1, value)], "loss", "round"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**40), st.floats(-1e99, 1e99) | st.none()), max_size=300),
+    st.sampled_from(["round", "epoch"]),
+)
+def test_every_course_can_be_drawn(points: list[tuple[int, float | None]], step_name: str) -> None:
+    drawn = curve(sorted(points, key=lambda point: point[0]), "loss", step_name)
+    assert not re.search("nan|inf", drawn)
+    for place in re.findall(r'(?:cx|x)="([\d.e+-]+)%"', drawn):
+        assert 0 <= float(place) <= 100
+
+
+@given(st.floats(-1e99, 1e99), st.floats(-1e99, 1e99))
+def test_ticks_are_few_and_span_what_they_label(one: float, other: float) -> None:
+    least, most = min(one, other), max(one, other)
+    ticks = nice_ticks(least, most)
+    assert 2 <= len(ticks) <= 7
+    slack = 1e-6 * (ticks[1] - ticks[0])
+    assert ticks[0] <= least + slack
+    assert most - slack <= ticks[-1]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "labels"),
+    [
+        (0.21, 2.3, ["0", "1", "2", "3"]),
+        (0.61, 0.97, ["0.6", "0.7", "0.8", "0.9", "1.0"]),
+        (5.0, 5.0, ["2", "4", "6", "8"]),
+        (0.0, 0.0, ["-0.5", "0.0", "0.5"]),
+        (0.0, 4e7, ["0", "1e+07", "2e+07", "3e+07", "4e+07"]),
+    ],
+)
+def test_ticks_are_round_numbers(least: float, most: float, labels: list[str]) -> None:
+    ticks = nice_ticks(least, most)
+    found = [tick_label(tick, ticks[1] - ticks[0]) for tick in ticks]
+    assert all(label in found for label in labels)
+
+
+def test_steps_are_labelled_from_the_first_on() -> None:
+    assert step_ticks(1, 40) == [1, 10, 20, 30, 40]
+    assert step_ticks(1, 4) == [1, 2, 3, 4]
+    assert step_ticks(7, 7) == [7]
+
+
+def test_a_thinned_course_keeps_its_ends() -> None:
+    points = [(step, float(step)) for step in range(1_000)]
+    kept = thinned(points)
+    assert len(kept) == MOST_DRAWN
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+
+
+def test_numbers_and_times_are_said_for_people() -> None:
+    assert (figure(None), figure(math.nan), figure(0.12345)) == ("–", "not finite", "0.1235")
+    assert (minute(0), day(0)) == ("1970-01-01 00:00", "1970-01-01")
+    assert minute(-1) == day(-1) == "-1 ms, which is no date"
+    assert minute(253_402_300_799_999) == "9999-12-31 23:59"
+    assert (percent(1, 3), percent(1, 0)) == ("33.3%", "–")
