@@ -10,11 +10,13 @@ from hansa.protocols.horizontal.fedavg import (
     TrainingDone,
 )
 from hansa.protocols.horizontal.mlp import MultilayerPerceptron
+from hansa.protocols.horizontal.reconstruction import ClosedRound, job_models, round_models
 from hansa.protocols.horizontal.softmax import SoftmaxRegression
 from hansa.protocols.horizontal.spec import FEDAVG
 
 __all__ = [
     "FEDAVG",
+    "ClosedRound",
     "EstimatorModel",
     "FedAvgSettings",
     "ModelEvaluated",
@@ -23,5 +25,7 @@ __all__ = [
     "RoundClosed",
     "SoftmaxRegression",
     "TrainingDone",
+    "job_models",
+    "round_models",
     "weighted_average",
 ]
