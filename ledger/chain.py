@@ -131,6 +131,10 @@ class Verifier:
         twin.standing = self.standing.copy()
         return twin
 
+    def afresh(self) -> "Verifier":
+        """Return a verifier that starts at the genesis, and expects the same one."""
+        return Verifier(self._fingerprint, self._federation)
+
     def accept(self, entry: ChainedEntry, *, signatures: bool = True) -> EntryFields:
         """Verify the next entry and take it in; what is cheap to check comes first.
 

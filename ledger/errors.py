@@ -5,7 +5,7 @@
     ├── ForgedEntry         the signature is not the author's
     ├── RuleBroken          a well-formed entry that its author may not write, or not now
     ├── BadEntry            verification failed, at this index
-    ├── ForkFound           the keeper has signed two chains
+    ├── ForkFound           there are two chains, both properly signed
     ├── Behind              entries are missing before the ones offered
     ├── NotTheKeeper        this identity does not keep this ledger
     ├── StaleEpoch          of a keeper whom another has succeeded
@@ -13,6 +13,7 @@
     ├── BadNote             no signed note, no checkpoint, or not by whom it says
     ├── NotFinal            too few have cosigned a checkpoint
     ├── BadExport           an exported ledger that is none, or not whole
+    ├── BadValue            of a coalition: missing, not finite, or not what it was before
     └── StoreError
         ├── StoreMissing    no ledger there
         ├── StoreNewer      written by a later version of hansa
@@ -53,17 +54,23 @@ class BadEntry(LedgerError):
 
 
 class ForkFound(LedgerError):
-    """The keeper has signed two different entries for one index: evidence against it.
+    """Two different entries for one index are properly signed: evidence, or a final head that has been undone.
 
     Attributes:
         ours: (32,) hash of the entry held.
         theirs: (32,) hash of the entry offered.
+        final_size: of the final checkpoint that a takeover would undo; 0 of a keeper that signed both.
     """
 
-    def __init__(self, index: int, ours: bytes, theirs: bytes) -> None:
-        super().__init__(
-            f"entry {index}: the keeper has signed {theirs.hex()[:16]}… where we hold {ours.hex()[:16]}…"
-        )
+    def __init__(self, index: int, ours: bytes, theirs: bytes, final_size: int = 0) -> None:
+        reason = f"the keeper has signed {theirs.hex()[:16]}… where we hold {ours.hex()[:16]}…"
+        if final_size:
+            reason = (
+                f"{theirs.hex()[:16]}… is offered by a new keeper where we hold {ours.hex()[:16]}…,"
+                f" which is under the final checkpoint of {final_size} entries: some have cosigned both"
+            )
+        super().__init__(f"entry {index}: {reason}")
+        self.final_size = final_size
         self.index = index
         self.ours = ours
         self.theirs = theirs
@@ -78,7 +85,7 @@ class Behind(LedgerError):
 
 
 class NotTheKeeper(LedgerError):
-    """This identity is not the one that the charter names as keeper."""
+    """This identity does not keep this ledger: the charter names another, or another has taken over."""
 
 
 class StaleEpoch(LedgerError):
@@ -99,6 +106,10 @@ class NotFinal(LedgerError):
 
 class BadExport(LedgerError):
     """The file is no exported ledger, or a part of it is missing."""
+
+
+class BadValue(LedgerError):
+    """A coalition's value is missing, is no finite number, or is not what it was before."""
 
 
 class StoreError(LedgerError):

@@ -1,5 +1,8 @@
 """Who puts entries in order? The keeper: it checks each one, chains it, and signs for it.
 
+Another member takes over by an entry that it chains itself, and keeps the ledger from there on; the former keeper,
+once it has seen that, chains nothing more.
+
 What an author hands in twice is chained once: the author's own number says that it is the same entry. Another
 entry under a number that is taken is refused as equivocation. Two processes that keep the same ledger (a
 mistake, or a failover) take turns: whoever loses the race reads on and tries again.
@@ -13,8 +16,8 @@ from hansa.ledger.bodies import UnknownBody
 from hansa.ledger.chain import ATTEMPTS, ChainedEntry, Head, Verifier, check_signature, link
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
 from hansa.ledger.errors import HeadMoved, LedgerError, NotTheKeeper, RuleBroken
-from hansa.ledger.membership import Charter
-from hansa.ledger.replica import Replica
+from hansa.ledger.membership import Charter, KeeperChanged
+from hansa.ledger.replica import Replica, follow
 from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
 
@@ -33,12 +36,12 @@ class Keeper:
     """Keeps one ledger.
 
     Args:
-        identity: must be the one in the charter, once there is one.
+        identity: must be the one that keeps the ledger as of its end, once there is a charter.
         federation: its id.
         store: the ledger, perhaps still empty.
 
     Raises:
-        NotTheKeeper: the charter names somebody else, or other keys.
+        NotTheKeeper: the ledger names somebody else, or other keys.
         BadEntry: the store does not hold a chain.
     """
 
@@ -47,6 +50,7 @@ class Keeper:
         self._federation = federation
         self._store = store
         self._verifier = Verifier(federation=federation)
+        self._set_aside: tuple[ChainedEntry, ...] = ()
         self._catch_up()
 
     @classmethod
@@ -61,8 +65,39 @@ class Keeper:
         keeper._federation = federation
         keeper._store = store
         keeper._verifier = verifier
+        keeper._set_aside = ()
         keeper._catch_up()
         return keeper
+
+    @classmethod
+    def take_over(
+        cls, identity: Identity, federation: str, store: LedgerStore, verifier: Verifier, entry: SignedEntry
+    ) -> "Keeper":
+        """Chain the entry by which a member takes over, and return it as the keeper that it is from there on.
+
+        Chained already, after a crash, it is for `of` to open the ledger: `verifier` then names us as keeper.
+
+        Args:
+            verifier: stands at the store's head, at which the certificate in the entry was cosigned.
+            entry: a `KeeperChanged`, signed by `identity`.
+
+        Raises:
+            NotTheKeeper: our keys are not those that the ledger has, or it is no such entry of ours.
+            MalformedEntry, ForgedEntry, RuleBroken: it may not be chained here; nothing was written.
+            HeadMoved: another process has appended meanwhile.
+            StoreError: the database failed.
+        """
+        fields = read_entry(entry.signed)
+        after = verifier.copy()
+        body = after.examine(fields, entry)
+        member = after.standing.members.get(identity.name)
+        ours = fields.author == identity.name and member is not None and member.public == identity.public
+        if not ours or not isinstance(body, KeeperChanged):
+            raise NotTheKeeper(f"{identity!r} can't take over with a {fields.kind} of {fields.author!r:.60}")
+        chained = link(identity, federation, after.head, entry, after.receipt_epoch(body))
+        after.extend(chained, fields, body)
+        store.append([chained], [fields])
+        return cls.of(identity, federation, store, after)
 
     @property
     def verifier(self) -> Verifier:
@@ -106,9 +141,11 @@ class Keeper:
             now: the keeper's clock, seconds since 1970 UTC.
 
         Raises:
+            NotTheKeeper: another has taken over.
             StoreError: the database failed. Nothing was written, or (where the connection was lost during the
                 commit) all of it: handing the entries in again tells, and chains none twice.
         """
+        self._check_keeper()
         for _ in range(ATTEMPTS):
             draft = _Draft(self._identity, self._federation, self._store, self._verifier.copy())
             outcomes = tuple(draft.add(entry, now) for entry in entries)
@@ -127,12 +164,26 @@ class Keeper:
     def adopt(self, entries: Sequence[ChainedEntry]) -> Head:
         """Take back what we chained in a life that a restored backup does not know of; a member held it.
 
-        Our own receipts prove each entry. Arguments, errors and the head that is returned: as `Replica.accept`.
+        Our own receipts prove each entry. Or learn that another has taken over: `succeeded` is true afterwards, the
+        ledger is a member's copy from here on (`Replica.of`), and `append` refuses. Arguments, errors and the head
+        that is returned: as `Replica.accept`.
         """
         replica = Replica.of(self._store, self._verifier)
-        replica.accept(entries)
-        self._verifier = replica.verifier
+        try:
+            replica.accept(entries)
+        finally:
+            self._verifier, self._set_aside = replica.verifier, replica.set_aside_own
         return self.head
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether another keeps the ledger by now."""
+        return self.standing.founded and self.standing.keeper != self._identity.public
+
+    @property
+    def set_aside_own(self) -> tuple[ChainedEntry, ...]:
+        """What we had chained and the last `adopt` set aside, for another has taken over: as of `Replica`."""
+        return self._set_aside
 
     def _check_head(self) -> None:
         found = self._store.head()
@@ -140,15 +191,12 @@ class Keeper:
             raise HeadMoved(f"expected the chain to end at {self.head}; it ends at {found}")
 
     def _catch_up(self) -> None:
-        # Signatures of our own copy were checked before it was written; hashes and rules hold it together.
-        verifier = self._verifier.copy()
-        for entry in self._store.read(verifier.head.size):
-            verifier.accept(entry, signatures=False)
-        if verifier.standing.founded and verifier.standing.keeper != self._identity.public:
-            raise NotTheKeeper(
-                f"{self._identity!r} is not {verifier.standing.keeper!r}, who keeps the ledger"
-            )
-        self._verifier = verifier
+        self._verifier = follow(self._store, self._verifier)
+        self._check_keeper()
+
+    def _check_keeper(self) -> None:
+        if self.succeeded:
+            raise NotTheKeeper(f"{self._identity!r} is not {self.standing.keeper!r}, who keeps the ledger")
 
 
 class _Draft:
@@ -195,6 +243,8 @@ class _Draft:
             raise RuleBroken(f"this keeper does not know {body.kind} in schema {body.schema}")
         if isinstance(body, Charter) and body.keeper != self._identity.public:
             raise RuleBroken(f"the charter names {body.keeper!r} as keeper, not {self._identity!r}")
+        if isinstance(body, KeeperChanged) and fields.author != self._identity.name:
+            raise RuleBroken(f"{fields.author} chains the entry by which it takes over, and nobody else does")
         ahead_s = fields.time_ms / 1000 - now
         if ahead_s > CLOCK_SKEW_S:
             raise RuleBroken(f"{fields.author}'s clock is {ahead_s:.0f} s ahead of the keeper's")
