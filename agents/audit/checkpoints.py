@@ -17,7 +17,7 @@ def checkpoints_section(report: AuditReport) -> Html:
     if not lines:
         words = "There are no checkpoints: nobody beside the keeper has put a name to this ledger."
         return element("section", heading, element("p", text(words), class_="quiet"))
-    rest = left_out(len(lines) - MOST_CHECKPOINTS, "older checkpoints are", "the JSON report has them all")
+    rest = left_out(len(lines) - MOST_CHECKPOINTS, "older checkpoints are", "the JSON report lists them")
     return element(
         "section", heading, _summary(report), _newest(report), *_tables(lines[:MOST_CHECKPOINTS]), rest
     )
@@ -39,8 +39,8 @@ def _summary(report: AuditReport) -> Html:
     bad = sum(not line.valid for line in report.checkpoints)
     epochs = len({line.epoch for line in report.checkpoints})
     words = (
-        f"{counted(len(report.checkpoints), 'checkpoint')} in {counted(epochs, 'epoch')}: {final:,} final,"
-        f" {len(report.checkpoints) - final - bad:,} with too few names, {bad:,} that do not hold. A checkpoint is"
+        f"This report lists {counted(len(report.checkpoints), 'checkpoint')} in {counted(epochs, 'epoch')}:"
+        f" {final:,} final, {len(report.checkpoints) - final - bad:,} with too few names, {bad:,} that do not hold. A checkpoint is"
         " final when enough members beside the keeper have put their names to it, each after comparing it with its"
         " own copy of the ledger."
     )

@@ -12,7 +12,7 @@ from hansa.agents.audit.plots import across
 from hansa.agents.audit.words import GROUPS, OTHER, counted, day, group_of, minute
 from hansa.ledger.report import AuditReport, CheckpointLine, Tick
 
-MOST_SLICES = 120
+MOST_SLICES = 100
 MOST_KINDS = 60  # rows of the table; a ledger of this version has 26
 MOST_TAKEOVERS = 40
 _PLACES = 120  # where marks can stand: nearer ones would cover each other
@@ -26,7 +26,7 @@ Place = Callable[[int], float]
 def timeline_section(report: AuditReport) -> Html:
     """Draw the ledger's life."""
     heading = element("h2", text("What happened when"), id="timeline")
-    ticks = merged(report.timeline)
+    ticks = slices(report.timeline)
     totals: Counter[str] = Counter()
     for tick in ticks:
         totals.update(tick.kinds)
@@ -37,17 +37,19 @@ def timeline_section(report: AuditReport) -> Html:
     return element("section", heading, _figure(report, ticks, totals), _legend(report), _kinds(totals))
 
 
-def merged(ticks: Sequence[Tick]) -> list[Tick]:
-    """Return at most `MOST_SLICES` slices, neighbours put together."""
-    each = -(-len(ticks) // MOST_SLICES)
-    found = []
-    for start in range(0, len(ticks), each or 1):
-        part = ticks[start : start + each]
-        kinds: Counter[str] = Counter()
-        for tick in part:
-            kinds.update(tick.kinds)
-        found.append(Tick(part[0].start_ms, part[-1].stop_ms, kinds))
-    return found
+def slices(ticks: Sequence[Tick]) -> list[Tick]:
+    """Return a report's slices as at most `MOST_SLICES` of one length without gaps, from the first to the last."""
+    if not ticks:
+        return []
+    start, stop = min(tick.start_ms for tick in ticks), max(tick.stop_ms for tick in ticks)
+    finest = max(1, min(tick.stop_ms - tick.start_ms for tick in ticks))
+    number = max(1, min(MOST_SLICES, (stop - start) // finest))
+    counts: list[Counter[str]] = [Counter() for _ in range(number)]
+    for tick in ticks:
+        middle = (tick.start_ms + tick.stop_ms) // 2
+        counts[min(number - 1, max(0, (middle - start) * number // max(1, stop - start)))].update(tick.kinds)
+    edges = [start + (stop - start) * at // number for at in range(number + 1)]
+    return [Tick(edges[at], edges[at + 1], kinds) for at, kinds in enumerate(counts)]
 
 
 def place_of(ticks: Sequence[Tick]) -> Place:
@@ -81,7 +83,7 @@ def _figure(report: AuditReport, ticks: list[Tick], totals: Counter[str]) -> Htm
         *_tail(report, place, floor),
         *(part for row, group in enumerate(groups) for part in _row(ticks, group, row)),
         *_marks(report, place, floor),
-        *_times(report, whole),
+        *_times(ticks[0].start_ms, ticks[-1].stop_ms, whole),
     ]
     words = (
         f"{counted(sum(totals.values()), 'entry', 'entries')} from {minute(report.first_ms)} to"
@@ -166,9 +168,7 @@ def _tail(report: AuditReport, place: Place, floor: int) -> list[Html]:
 def _marks(report: AuditReport, place: Place, floor: int) -> list[Html]:
     if not report.checkpoints:
         return []
-    found = [
-        element("text", text(f"Checkpoints · {len(report.checkpoints):,}"), class_="lane", x=0, y=floor + 16)
-    ]
+    found = [element("text", text("Checkpoints"), class_="lane", x=0, y=floor + 16)]
     few = len(report.checkpoints) <= _FEW
     for kind in ("final", "open", "bad"):  # what needs looking at is drawn last, and so lies on top
         places = {round(place(line.size) * _PLACES) for line in report.checkpoints if _state(line) == kind}
@@ -188,10 +188,10 @@ def _mark(kind: str, x: str, y: int, radius: int = 4) -> Html:
     return element("circle", class_=f"mark {kind}", cx=x, cy=y, r=radius)
 
 
-def _times(report: AuditReport, whole: int) -> list[Html]:
-    same = day(report.first_ms) == day(report.last_ms)
-    ends = (minute if same else day)(report.first_ms), (minute if same else day)(report.last_ms)
-    middle = day((report.first_ms + report.last_ms) // 2)
+def _times(start_ms: int, stop_ms: int, whole: int) -> list[Html]:
+    same = day(start_ms) == day(stop_ms)
+    ends = (minute if same else day)(start_ms), (minute if same else day)(stop_ms)
+    middle = day((start_ms + stop_ms) // 2)
     labels = [(0.0, ends[0], "start"), (1.0, ends[1], "end")]
     if not same and middle not in ends:
         labels.insert(1, (0.5, middle, "middle"))

@@ -12,7 +12,7 @@ from hansa.agents.audit.checkpoints import checkpoints_section
 from hansa.agents.audit.jobs import jobs_section
 from hansa.agents.audit.members import members_section
 from hansa.agents.audit.plots import MOST_DRAWN, curve, nice_ticks, step_ticks, thinned, tick_label
-from hansa.agents.audit.timeline import MOST_SLICES, epochs_of, merged, place_of, timeline_section
+from hansa.agents.audit.timeline import MOST_SLICES, epochs_of, place_of, slices, timeline_section
 from hansa.agents.audit.verdict import findings_section, limits_section, state_of, verdict_section
 from hansa.agents.audit.words import day, figure, group_of, minute, percent
 from hansa.ledger.bodies import KINDS
@@ -71,12 +71,24 @@ def test_every_kind_of_entry_has_its_row_in_the_timeline() -> None:
     assert group_of("something-new") == "Of a later version"
 
 
-def test_neighbouring_slices_are_put_together() -> None:
-    ticks = merged(reports.ticks(1_000_000, 400))
+def test_narrow_slices_are_put_together() -> None:
+    ticks = slices(reports.ticks(1_000_000, 400))
     assert len(ticks) <= MOST_SLICES
     assert ticks[0].start_ms == reports.START_MS
     before = sum(sum(tick.kinds.values()) for tick in reports.ticks(1_000_000, 400))
     assert sum(sum(tick.kinds.values()) for tick in ticks) == before
+
+
+def test_slices_without_entries_are_empty() -> None:
+    sparse = [Tick(0, 10, {"x": 1}), Tick(40, 50, {"x": 2})]
+    assert [(tick.start_ms, dict(tick.kinds)) for tick in slices(sparse)] == [
+        (0, {"x": 1}),
+        (10, {}),
+        (20, {}),
+        (30, {}),
+        (40, {"x": 2}),
+    ]
+    assert len(slices([Tick(0, 1, {"x": 1}), Tick(10**12, 10**12 + 1, {"x": 1})])) == MOST_SLICES
 
 
 def test_a_checkpoint_stands_where_its_last_entry_stands() -> None:
@@ -106,7 +118,9 @@ def test_a_whole_final_ledger_of_one_keeper_has_nothing_to_explain() -> None:
 
 
 def test_a_life_of_one_day_is_told_by_the_minute() -> None:
-    report = replace(reports.good(), last_ms=reports.START_MS + 60_000)
+    report = replace(
+        reports.good(), timeline=(Tick(reports.START_MS, reports.START_MS + 60_000, {"charter": 1}),)
+    )
     assert re.findall(r">(2026-11-18 \d\d:\d\d)<", timeline_section(report)) == [
         "2026-11-18 11:06",
         "2026-11-18 11:07",
@@ -116,7 +130,9 @@ def test_a_life_of_one_day_is_told_by_the_minute() -> None:
 def test_the_newest_fifty_checkpoints_are_listed_and_all_are_counted() -> None:
     section = checkpoints_section(reports.big())
     seen = words(section)
-    assert seen.startswith("Checkpoints 2,000 checkpoints in 3 epochs: 2,000 final, 0 with too few names")
+    assert seen.startswith(
+        "Checkpoints This report lists 2,000 checkpoints in 3 epochs: 2,000 final, 0 with too few names"
+    )
     assert section.count('scope="row"') == 50
     assert "1,950 older checkpoints are not shown here" in seen
     assert "22 more" in seen
