@@ -35,14 +35,14 @@ def _tables(lines: list[CheckpointLine]) -> list[Html]:
 
 
 def _summary(report: AuditReport) -> Html:
-    final = sum(line.final for line in report.checkpoints)
-    bad = sum(not line.valid for line in report.checkpoints)
-    epochs = len({line.epoch for line in report.checkpoints})
+    lines = report.checkpoints
+    final, bad = sum(line.final for line in lines), sum(not line.valid for line in lines)
+    epochs = len({line.epoch for line in lines})
     words = (
-        f"This report lists {counted(len(report.checkpoints), 'checkpoint')} in {counted(epochs, 'epoch')}:"
-        f" {final:,} final, {len(report.checkpoints) - final - bad:,} with too few names, {bad:,} that do not hold. A checkpoint is"
-        " final when enough members beside the keeper have put their names to it, each after comparing it with its"
-        " own copy of the ledger."
+        f"This report lists {counted(len(lines), 'checkpoint')} in {counted(epochs, 'epoch')}: {final:,} final,"
+        f" {len(lines) - final - bad:,} with too few names, {bad:,} that do not hold. A checkpoint is final when"
+        " enough members beside the keeper have put their names to it, each after comparing it with its own copy of"
+        " the ledger."
     )
     return element("p", text(words))
 
