@@ -27,7 +27,7 @@ test-torch:
 	.venv-torch/bin/python -m pytest tests/torch --cov-config=tests/torch/coverage.toml --cov --cov-report=term
 
 # The tests start a private RabbitMQ and PostgreSQL of their own from the packages' files; they never use the
-# machine's services.
+# machine's services. With strace they make the disk fail under a ledger.
 servers:
 	@ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || test -n "$$RABBITMQ_HOME" \
 	|| { test "$$(id -u)" = 0 && echo "Installing rabbitmq-server for the tests ..." && apt-get update -qq \
@@ -37,6 +37,10 @@ servers:
 	|| { test "$$(id -u)" = 0 && echo "Installing postgresql for the tests ..." && apt-get update -qq \
 	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
 	|| { echo "The tests need PostgreSQL: install the package postgresql, or put initdb and postgres on PATH"; exit 1; }
+	@command -v strace >/dev/null \
+	|| { test "$$(id -u)" = 0 && echo "Installing strace for the tests ..." && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace >/dev/null; } \
+	|| { echo "The tests need strace: install the package strace"; exit 1; }
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -52,7 +56,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP)
-	HANSA_SEEDS=10000 $(BIN)/python -m pytest -n $(JOBS) tests/simulation
+	HANSA_SEEDS=10000 HANSA_FAULTS=all $(BIN)/python -m pytest -n $(JOBS) tests/simulation \
+	tests/ledger/test_storage_faults.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis hansa-demo hansa-demo-vertical hansa-demo-lending
