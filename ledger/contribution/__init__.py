@@ -1,0 +1,53 @@
+"""Who contributed how much to a model? Estimators that ask for coalitions' values; see docs/contribution.md."""
+
+from hansa.ledger.contribution.exact import MOST_EXACT, Banzhaf, LeaveOneOut, Shapley
+from hansa.ledger.contribution.games import WHOLE_JOB, Asking, Game, Question
+from hansa.ledger.contribution.groups import LEAST_GROUP, Grouped, partition
+from hansa.ledger.contribution.gtg import Guided
+from hansa.ledger.contribution.measure import (
+    RoundValue,
+    answered,
+    begin,
+    measure,
+    measure_rounds,
+    recomputed,
+)
+from hansa.ledger.contribution.outcome import Contribution, Method, Outcome
+from hansa.ledger.contribution.properties import PROPERTIES, Properties
+from hansa.ledger.contribution.sampled import Permutation, SampledBanzhaf, Truncated
+from hansa.ledger.contribution.stream import SEED_BYTES, Stream
+from hansa.ledger.contribution.weights import WEIGHT_SCALE, Weights, weights
+
+__all__ = [
+    "LEAST_GROUP",
+    "MOST_EXACT",
+    "PROPERTIES",
+    "SEED_BYTES",
+    "WEIGHT_SCALE",
+    "WHOLE_JOB",
+    "Asking",
+    "Banzhaf",
+    "Contribution",
+    "Game",
+    "Grouped",
+    "Guided",
+    "LeaveOneOut",
+    "Method",
+    "Outcome",
+    "Permutation",
+    "Properties",
+    "Question",
+    "RoundValue",
+    "SampledBanzhaf",
+    "Shapley",
+    "Stream",
+    "Truncated",
+    "Weights",
+    "answered",
+    "begin",
+    "measure",
+    "measure_rounds",
+    "partition",
+    "recomputed",
+    "weights",
+]

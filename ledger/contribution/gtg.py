@@ -1,0 +1,65 @@
+"""What has each contributed over many rounds, without much asking where little was gained?
+
+GTG-Shapley (Liu, Chen, Yu, Liu and Cui 2022, "GTG-Shapley: Efficient and Accurate Participant Contribution
+Evaluation in Federated Learning") samples permutations of each round's updates, and saves in three ways:
+rounds that gained hardly anything are skipped, walks end where little is missing, and orders are *guided*, so
+that in each cycle of n orders everybody comes first once.
+
+Where the paper gives its thresholds in the utility's unit we take parts of what was gained, so that settings
+mean the same for accuracies and for losses; and the shares of a round are scaled so that they sum to its
+gain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from hansa.ledger.contribution.games import Asking, Game, Values
+from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.sampled import check_count, check_part
+from hansa.ledger.contribution.stream import Stream
+from hansa.ledger.contribution.walks import Order, Walk, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Guided:
+    """GTG-Shapley.
+
+    Attributes:
+        cycles: at most so many a round, of as many orders as it has players.
+        between: a round is skipped if its gain is less than this part of all rounds' gains, signs aside.
+        within: a walk ends where less than this part of the round's gain is missing.
+        enough: a round has enough cycles once every standard error is at most this part of its gain; 0 walks
+            through all.
+    """
+
+    name: ClassVar[str] = "gtg"
+    cycles: int = 8
+    between: float = 0.01
+    within: float = 0.05
+    enough: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_count("cycles", self.cycles, 1)
+        check_part("between", self.between)
+        check_part("within", self.within)
+        check_part("enough", self.enough)
+
+    def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
+        """Skip what gained too little, and walk the other games through one by one."""
+        least = Fraction(self.between) * sum(abs(values.gain(game)) for game in games)
+        plan = Walk(self.cycles, Fraction(self.within), self.enough)
+        outcomes = []
+        for game in games:
+            if abs(values.gain(game)) < least:
+                outcomes.append(Outcome(game, dict.fromkeys(game.players, Fraction(0)), {}, skipped=True))
+                continue
+            stream = Stream(seed, self.name, game.round)
+            outcomes.append((yield from walk(game, values, stream, cycle, plan)))
+        return tuple(outcomes)
+
+
+def cycle(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
+    """Draw an order for each player, in which it comes first and the others follow at random."""
+    return tuple((first, *stream.shuffled([each for each in players if each != first])) for first in players)
