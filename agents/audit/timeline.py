@@ -18,6 +18,7 @@ MOST_TAKEOVERS = 40
 _PLACES = 120  # where marks can stand: nearer ones would cover each other
 _FEW = 40  # checkpoints, each with a large mark of its own
 _ROW_PX, _BAR_PX = 54, 28
+_WIDEST = 0.02  # of a bar, of the whole width
 
 Place = Callable[[int], float]
 """Where across, 0 … 1, the ledger had so many entries."""
@@ -128,7 +129,7 @@ def _row(ticks: list[Tick], group: str, row: int) -> list[Html]:
                     class_="fill",
                     x=across(number / len(ticks)),
                     y=f"{bottom - height:.1f}",
-                    width=across(0.8 / len(ticks)),
+                    width=across(min(0.8 / len(ticks), _WIDEST)),
                     height=f"{height:.1f}",
                 )
             )
