@@ -1,7 +1,8 @@
 """Who puts entries in order? The keeper: it checks each one, chains it, and signs for it.
 
-Another member takes over by an entry that it chains itself, and keeps the ledger from there on; the former keeper,
-once it has seen that, chains nothing more.
+Another member takes over by an entry that it chains itself (`chain.link`), takes into its own copy as everybody
+does (`Replica.accept`), and keeps the ledger from there on. The former keeper, once it has seen that, chains nothing
+more.
 
 What an author hands in twice is chained once: the author's own number says that it is the same entry. Another
 entry under a number that is taken is refused as equivocation. Two processes that keep the same ledger (a
@@ -68,36 +69,6 @@ class Keeper:
         keeper._set_aside = ()
         keeper._catch_up()
         return keeper
-
-    @classmethod
-    def take_over(
-        cls, identity: Identity, federation: str, store: LedgerStore, verifier: Verifier, entry: SignedEntry
-    ) -> "Keeper":
-        """Chain the entry by which a member takes over, and return it as the keeper that it is from there on.
-
-        Chained already, after a crash, it is for `of` to open the ledger: `verifier` then names us as keeper.
-
-        Args:
-            verifier: stands at the store's head, at which the certificate in the entry was cosigned.
-            entry: a `KeeperChanged`, signed by `identity`.
-
-        Raises:
-            NotTheKeeper: our keys are not those that the ledger has, or it is no such entry of ours.
-            MalformedEntry, ForgedEntry, RuleBroken: it may not be chained here; nothing was written.
-            HeadMoved: another process has appended meanwhile.
-            StoreError: the database failed.
-        """
-        fields = read_entry(entry.signed)
-        after = verifier.copy()
-        body = after.examine(fields, entry)
-        member = after.standing.members.get(identity.name)
-        ours = fields.author == identity.name and member is not None and member.public == identity.public
-        if not ours or not isinstance(body, KeeperChanged):
-            raise NotTheKeeper(f"{identity!r} can't take over with a {fields.kind} of {fields.author!r:.60}")
-        chained = link(identity, federation, after.head, entry, after.receipt_epoch(body))
-        after.extend(chained, fields, body)
-        store.append([chained], [fields])
-        return cls.of(identity, federation, store, after)
 
     @property
     def verifier(self) -> Verifier:

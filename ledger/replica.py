@@ -97,7 +97,8 @@ class Replica:
             The head afterwards.
 
         Raises:
-            Behind: entries between our end and the first one are missing.
+            Behind: entries between our end and the first one are missing; or before the first one, for another
+                has taken over whose chain goes its own way earlier.
             BadEntry: one of them does not verify.
             ForkFound: the keeper has signed another entry than the one held here; or another has taken over
                 without what is final here.
@@ -124,6 +125,8 @@ class Replica:
         gained = [entry for entry in entries if entry.index >= size]
         if gained and gained[0].index > size:
             raise Behind(size, gained[0].index)
+        if gained and size and gained[0].previous != self.head.hash:
+            self._check_parting(gained)
         verifier = self._verifier.copy()
         self._store.append(gained, [verifier.accept(entry) for entry in gained])
         self._verifier = verifier
@@ -150,9 +153,11 @@ class Replica:
     def _adopt(self, offered: Sequence[ChainedEntry]) -> Head:
         """Follow another member that has taken over, whose chain goes its own way from the first entry offered."""
         first = offered[0]
-        change = next((entry for entry in offered if _epoch_of(entry) > self.standing.epoch), None)
+        change = self._takeover_in(offered)
         if change is None or first.index == 0:
             raise self._refusal(first)
+        if first.previous != self._held(first.index - 1).hash:
+            self._check_parting(offered)
         _check_agreed(self.standing.roster_at(first.index), change)
         trunk = self._verifier.afresh()
         for entry in self._store.read(0, first.index):
@@ -164,6 +169,21 @@ class Replica:
             raise ForkFound(first.index, self._held(first.index).hash, first.hash, final.size)
         self._keep_evidence(first, branch.standing)
         return self._replace(trunk, branch, offered, said)
+
+    def _takeover_in(self, offered: Sequence[ChainedEntry]) -> ChainedEntry | None:
+        """Return the first entry by which somebody takes over in a later epoch than ours, or None."""
+        return next((entry for entry in offered if _epoch_of(entry) > self.standing.epoch), None)
+
+    def _check_parting(self, offered: Sequence[ChainedEntry]) -> None:
+        """Of entries that don't continue what we hold: raise Behind if a takeover explains that.
+
+        Where the chains part we can't tell. What is final here they have in common.
+        """
+        first, change, final = offered[0], self._takeover_in(offered), self.final
+        start = 1 if final is None else final.size
+        if change is not None and start < first.index:
+            _check_agreed(self.standing.roster_at(first.index), change)
+            raise Behind(start, first.index)
 
     def _replace(
         self, trunk: Verifier, branch: Verifier, entries: Sequence[ChainedEntry], said: list[EntryFields]

@@ -9,10 +9,10 @@ import pytest
 from hansa.broker.identity import Identity
 from hansa.ledger import (
     BadEntry,
+    Behind,
     ChainedEntry,
     DatasetWithdrawn,
     ForkFound,
-    HeadMoved,
     Keeper,
     KeeperChanged,
     KeyRotated,
@@ -59,8 +59,9 @@ class Member:
     def entries(self) -> list[ChainedEntry]:
         return list(self.store.read())
 
-    def take_over(self, entry: SignedEntry) -> Keeper:
-        return Keeper.take_over(self.identity, FEDERATION, self.store, self.replica.verifier, entry)
+    def take_over(self, entry: SignedEntry, epoch: int = 1) -> Keeper:
+        self.replica.accept([link(self.identity, FEDERATION, self.replica.head, entry, epoch)])
+        return Keeper.of(self.identity, FEDERATION, self.store, self.replica.verifier)
 
 
 @dataclass
@@ -119,7 +120,8 @@ def change(now: Standing, by: Identity, note: bytes) -> SignedEntry:
 def taken_over(member: Member, epoch: int = 1, cosigners: tuple[Identity, ...] = (BREMEN, DANZIG)) -> Keeper:
     """Let a member take over at its own head."""
     now = member.replica.standing
-    return member.take_over(change(now, member.identity, certificate(now, member.identity, epoch, cosigners)))
+    entry = change(now, member.identity, certificate(now, member.identity, epoch, cosigners))
+    return member.take_over(entry, epoch)
 
 
 def said(author: Identity, body: object, number: int) -> SignedEntry:
@@ -287,24 +289,22 @@ def test_a_suspended_member_neither_takes_over_nor_has_a_say(league: League) -> 
 
 
 def test_who_takes_over_has_the_keys_that_the_ledger_knows(league: League) -> None:
-    now = league.bremen.replica.standing
+    now, other = league.bremen.replica.standing, BREMEN.rotated()
     entry = change(now, BREMEN, certificate(now, BREMEN))
-    verifier = league.bremen.replica.verifier
-    for other in (DANZIG, BREMEN.rotated()):
-        with pytest.raises(NotTheKeeper, match="can't take over with a keeper-changed of 'bremen'"):
-            Keeper.take_over(other, FEDERATION, league.bremen.store, verifier, entry)
-    with pytest.raises(NotTheKeeper, match="can't take over with a dataset-registered"):
-        league.bremen.take_over(said(BREMEN, CATCH, 0))
-    assert league.bremen.store.head().size == 3
+    with pytest.raises(BadEntry, match="receipt is not signed by the keeper, bremen"):
+        replace(league.bremen, identity=other).take_over(entry)
+    with pytest.raises(NotTheKeeper):
+        Keeper.of(other, FEDERATION, league.bremen.store, taken_over(league.bremen).verifier)
 
 
-def test_a_takeover_at_a_head_that_has_moved_is_not_written(league: League) -> None:
-    before = league.bremen.replica.verifier.copy()
-    entry = change(before.standing, BREMEN, certificate(before.standing, BREMEN))
-    league.town.write(DANZIG, CATCH)
+def test_who_takes_over_sets_aside_what_the_others_have_not_seen(league: League) -> None:
+    now = league.bremen.replica.standing.copy()
+    entry = change(now, BREMEN, certificate(now, BREMEN))
+    lost = league.town.write(DANZIG, CATCH)
     league.spread(league.bremen)
-    with pytest.raises(HeadMoved):
-        Keeper.take_over(BREMEN, FEDERATION, league.bremen.store, before, entry)
+    chained = link(BREMEN, FEDERATION, league.danzig.replica.head, entry, 1)
+    assert league.bremen.replica.accept([chained]) == league.danzig.replica.accept([chained]) == chained.head
+    assert league.bremen.replica.set_aside_own == tuple(lost)
 
 
 # --- entries that were not final ------------------------------------------------------------------------
@@ -416,6 +416,44 @@ def test_after_a_fork_a_takeover_unites_both_sides_and_the_proof_is_kept(league:
     origin = keeper.standing.roster.origin
     words = read_evidence(content).check(origin, {0: LUBECK.public}.get)
     assert words.startswith("lubeck, who kept the ledger in epoch 0, has signed two entries 3")
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_chain_that_parts_earlier_is_asked_for_from_what_is_final_on(league: League, longer: bool) -> None:
+    ours = link(LUBECK, FEDERATION, league.town.keeper.head, said(DANZIG, CATCH, 0))
+    league.danzig.replica.accept([ours])
+    if longer:
+        spoiled = said(DANZIG, DatasetWithdrawn("catch", ""), 1)
+        league.danzig.replica.accept([link(LUBECK, FEDERATION, ours.head, spoiled)])
+    league.town.write(BREMEN, CATCH)
+    league.spread(league.bremen)
+    keeper = taken_over(league.bremen)
+    before = league.danzig.entries()
+    with pytest.raises(Behind, match="entry 1 is missing: the first one offered is 4"):
+        league.danzig.replica.accept(league.bremen.entries()[4:])
+    head = Verifier(league.town.genesis.hash)
+    for entry in before[:3]:
+        head.accept(entry)
+    league.danzig.store.add_checkpoint(signed_note(head.standing.head_checkpoint(), LUBECK, BREMEN, DANZIG))
+    with pytest.raises(Behind, match="entry 3 is missing: the first one offered is 4"):
+        league.danzig.replica.accept(league.bremen.entries()[4:])
+    forged = replace(league.bremen.entries()[4], previous=bytes(32))
+    with pytest.raises(BadEntry):
+        league.danzig.replica.accept([replace(forged, signed=said(BREMEN, KeeperChanged(b""), 1).signed)])
+    assert league.danzig.entries() == before
+    assert league.danzig.replica.accept(league.bremen.entries()[3:]) == keeper.head
+
+
+def test_what_parts_below_a_final_head_is_not_asked_for(league: League) -> None:
+    ours = link(LUBECK, FEDERATION, league.town.keeper.head, said(DANZIG, CATCH, 0))
+    league.danzig.replica.accept([ours])
+    head = league.danzig.replica.standing.head_checkpoint()
+    league.danzig.store.add_checkpoint(signed_note(head, LUBECK, BREMEN, DANZIG))
+    league.town.write(BREMEN, CATCH)
+    league.spread(league.bremen)
+    taken_over(league.bremen)
+    with pytest.raises(BadEntry, match="entry 4: does not continue the entry before it"):
+        league.danzig.replica.accept(league.bremen.entries()[4:])
 
 
 def test_the_keepers_friends_have_no_say_in_what_becomes_of_our_chain(league: League) -> None:
