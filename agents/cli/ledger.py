@@ -11,7 +11,8 @@ import click
 
 from hansa.agents.care.keeping import GoOn
 from hansa.agents.cli.lines import one_line
-from hansa.agents.cli.options import home_option
+from hansa.agents.cli.options import folder_argument, home_option
+from hansa.agents.cli.witness import checkpoints, evidence
 from hansa.agents.core.clerk import seen_head
 from hansa.agents.errors import AgentError
 from hansa.agents.home import JOURNAL, Home, find_homes
@@ -20,14 +21,14 @@ from hansa.agents.service.reach import reach
 from hansa.broker import BrokerError, to_plain
 from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerError, decode_body, read_entry, verify_store
 
-folder_argument = click.argument(
-    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(".")
-)
-
 
 @click.group()
 def ledger() -> None:
     """Show and verify the ledger of an agent's home, or of a folder of homes."""
+
+
+ledger.add_command(checkpoints)
+ledger.add_command(evidence)
 
 
 @ledger.command()

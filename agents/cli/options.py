@@ -25,6 +25,12 @@ folder_option = click.option(
 )
 
 
+# For a command that reads one or several homes: argument `folder`, a Path.
+folder_argument = click.argument(
+    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path(".")
+)
+
+
 def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--home` and, as argument `home`, the `Home` it names; HomeError if there is none."""
 

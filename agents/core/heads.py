@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Literal
 
 from hansa.agents.core.clerk import Clerk
+from hansa.agents.core.pledge import Tree
 from hansa.broker import PublicIdentity
-from hansa.ledger import BadNote, LedgerError, NotFinal
+from hansa.ledger import BadNote, LedgerError, NotFinal, Standing
 from hansa.ledger.checkpoints import Checkpoint, Cosignature, check_signed, read_checkpoint
 from hansa.ledger.finality import check_final
 from hansa.ledger.notes import Note, NoteSignature, read_note
@@ -74,30 +75,11 @@ class Heads:
             BadNote: no checkpoint of our ledger, not signed by its epoch's keeper, or a name under it is forged.
             RuleBroken: our copy is empty.
         """
-        note = read_note(encoded)
-        checkpoint = read_checkpoint(note.text)
-        standing = self._clerk.standing
-        origin = standing.head_checkpoint().origin
-        if checkpoint.origin != origin:
-            raise BadNote(f"a head of {checkpoint.origin}, and not of {origin}")
-        signed = self._signature(checkpoint, note)
-        roster = standing.roster_at(checkpoint.size)
-        cosigned = roster.cosignatures(checkpoint, note)
-        names = {checkpoint.cosigner(each.member): each for each in cosigned}
-        lines = {line.name: line for line in note.signatures if _bears(line, names.get(line.name))}
-        return SignedHead(
-            checkpoint, Note(note.text, (signed, *(lines[name] for name in sorted(lines)))), cosigned
-        )
+        return read_head(read_note(encoded), self._clerk.standing)
 
     def place(self, checkpoint: Checkpoint) -> Place:
         """Return where a head stands to our own copy; StoreError if that can't be read."""
-        standing, tree = self._clerk.standing, self._clerk.store.tree()
-        if checkpoint.size > tree.size or checkpoint.epoch > standing.epoch:
-            return "beyond"
-        ended = next((since - 1 for since, each in standing.rosters if each.epoch > checkpoint.epoch), None)
-        if ended is not None and checkpoint.size > ended:
-            return "superseded"
-        return "held" if tree.root(checkpoint.size) == checkpoint.root else "contradicts"
+        return place_of(checkpoint, self._clerk.standing, self._clerk.store.tree())
 
     def keep(self, head: SignedHead) -> None:
         """Have a head and its names stored with this step."""
@@ -183,17 +165,40 @@ class Heads:
             return
         self._final = Final(checkpoint, final_since(standing.roster_at(checkpoint.size), checkpoint, note))
 
-    def _signature(self, checkpoint: Checkpoint, note: Note) -> NoteSignature:
-        """Return the keeper's line; BadNote if no keeper of this name and epoch has signed."""
-        standing = self._clerk.standing
-        keys = {each.keeper for _, each in standing.rosters if each.epoch == checkpoint.epoch}
-        keys = {each for each in keys if each.name == checkpoint.keeper}
-        if checkpoint.epoch > standing.epoch and checkpoint.keeper in standing.members:
-            keys.add(standing.members[checkpoint.keeper].public)  # a takeover that has not come to us yet
-        for line in note.signatures:
-            if line.name == checkpoint.origin and any(_is_by(each, checkpoint, line) for each in keys):
-                return line
-        raise BadNote(f"not signed by {checkpoint.keeper} as keeper of epoch {checkpoint.epoch}")
+
+def read_head(note: Note, standing: Standing) -> SignedHead:
+    """Check all that is signed in a note.
+
+    Raises:
+        BadNote: no checkpoint of this ledger, not signed by its epoch's keeper, or a name under it is forged.
+        RuleBroken: nothing is founded yet.
+    """
+    checkpoint = read_checkpoint(note.text)
+    origin = standing.head_checkpoint().origin
+    if checkpoint.origin != origin:
+        raise BadNote(f"a head of {checkpoint.origin}, and not of {origin}")
+    signed = _keepers_line(checkpoint, note, standing)
+    cosigned = standing.roster_at(checkpoint.size).cosignatures(checkpoint, note)
+    names = {checkpoint.cosigner(each.member): each for each in cosigned}
+    lines = {line.name: line for line in note.signatures if _bears(line, names.get(line.name))}
+    return SignedHead(
+        checkpoint, Note(note.text, (signed, *(lines[name] for name in sorted(lines)))), cosigned
+    )
+
+
+def place_of(checkpoint: Checkpoint, standing: Standing, tree: Tree) -> Place:
+    """Return where a head stands to a copy of the ledger.
+
+    Args:
+        standing: what the copy amounts to.
+        tree: over its entries.
+    """
+    if checkpoint.size > tree.size or checkpoint.epoch > standing.epoch:
+        return "beyond"
+    ended = next((since - 1 for since, each in standing.rosters if each.epoch > checkpoint.epoch), None)
+    if ended is not None and checkpoint.size > ended:
+        return "superseded"
+    return "held" if tree.root(checkpoint.size) == checkpoint.root else "contradicts"
 
 
 def final_since(roster: Roster, checkpoint: Checkpoint, note: Note) -> int:
@@ -201,6 +206,18 @@ def final_since(roster: Roster, checkpoint: Checkpoint, note: Note) -> int:
     times = sorted(each.time_s for each in roster.cosignatures(checkpoint, note))
     needed = roster.needed_to_succeed if checkpoint.epoch > roster.epoch else roster.needed
     return times[needed - 1]
+
+
+def _keepers_line(checkpoint: Checkpoint, note: Note, standing: Standing) -> NoteSignature:
+    """Return the keeper's line; BadNote if no keeper of this name and epoch has signed."""
+    keys = {each.keeper for _, each in standing.rosters if each.epoch == checkpoint.epoch}
+    keys = {each for each in keys if each.name == checkpoint.keeper}
+    if checkpoint.epoch > standing.epoch and checkpoint.keeper in standing.members:
+        keys.add(standing.members[checkpoint.keeper].public)  # a takeover that has not come to us yet
+    for line in note.signatures:
+        if line.name == checkpoint.origin and any(_is_by(each, checkpoint, line) for each in keys):
+            return line
+    raise BadNote(f"not signed by {checkpoint.keeper} as keeper of epoch {checkpoint.epoch}")
 
 
 def _is_by(keeper: PublicIdentity, checkpoint: Checkpoint, line: NoteSignature) -> bool:
