@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice, pairwise
 
+from hansa.ledger.clock import ago, counted, moment
 from hansa.ledger.export import Survey
 from hansa.ledger.heads import Heads
 from hansa.ledger.report import Finding, Subject
@@ -58,29 +58,6 @@ def findings(found: Found) -> tuple[Finding, ...]:
         *_withdrawals(found),
         *_evidence(found),
     )
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def moment(time_s: float) -> str:
-    """Return a time as people read it, in UTC; of one that no calendar has, the number."""
-    try:
-        return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (OverflowError, ValueError, OSError):
-        return f"second {time_s} since 1970"
-
-
-def ago(seconds: float) -> str:
-    """Return how long something is past, roughly."""
-    if seconds < 0:
-        return "in this machine's future"
-    for unit, one, many in ((86_400, "day", "days"), (3_600, "hour", "hours"), (60, "minute", "minutes")):
-        if seconds >= unit:
-            return f"{counted(int(seconds // unit), one, many)} before this audit"
-    return "less than a minute before this audit"
 
 
 def _file(found: Found) -> Finding:
@@ -272,7 +249,7 @@ def _finality(found: Found) -> Iterator[Finding]:
         return
     final = newest.checkpoint.size
     last_s = max(each.time_s for each in newest.cosigned)
-    when = f"{moment(last_s)} by its witnesses' clocks, {ago(found.now_s - last_s)}"
+    when = f"{moment(last_s)} by its witnesses' clocks, {ago(found.now_s - last_s)} this audit"
     after = found.size - final
     if after:
         text = (
