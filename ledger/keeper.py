@@ -1,8 +1,7 @@
 """Who puts entries in order? The keeper: it checks each one, chains it, and signs for it.
 
 Another member takes over by an entry that it chains itself (`chain.link`), takes into its own copy as everybody
-does (`Replica.accept`), and keeps the ledger from there on. The former keeper, once it has seen that, chains nothing
-more.
+does (`Replica.accept`), and keeps the ledger from there on. The former keeper, once it sees that, chains no more.
 
 What an author hands in twice is chained once: the author's own number says that it is the same entry. Another
 entry under a number that is taken is refused as equivocation. Two processes that keep the same ledger (a
