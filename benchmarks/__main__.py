@@ -28,6 +28,7 @@ SUITES = (
     "flower_peer",
     "envelope",
     "ledger",
+    "merkle",
     "broker",
     "payloads",
     "network_round",
@@ -39,7 +40,10 @@ SUITES = (
     "growth",
 )
 SUITE = "suite"
-AREAS = {"vertical": ("paillier", "alignment", "vertical", "vertical_accuracy", "growth")}
+AREAS = {
+    "ledger": ("ledger", "merkle"),
+    "vertical": ("paillier", "alignment", "vertical", "vertical_accuracy", "growth"),
+}
 
 Suite = Callable[[bool], list[Row] | Section]
 
