@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from hansa.agents.cli.options import home_option
+from hansa.agents.cli.outcome import counted
+from hansa.agents.cli.withdrawal import check, prove, withdraw
 from hansa.agents.config import DataSection, validate
 from hansa.agents.core.policy import allowance
-from hansa.agents.data.orders import AddData, Section, WithdrawData, drop_section, write_section
+from hansa.agents.data.orders import AddData, Section, write_section
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import ConfigError, DataError
 from hansa.agents.home import CONFIG, Home
@@ -22,6 +24,7 @@ from hansa.protocols.errors import PreparationError
 
 ADDED_S = 120.0  # to read the rows again, withdraw what was there, and hear of the keeper
 SHOWN_COLUMNS = 6
+SHOWN_DIGITS = 12  # of a commitment
 
 
 @click.group()
@@ -101,8 +104,8 @@ def add(
     except ConfigError as error:
         raise click.UsageError(str(error).split(": ", 1)[1]) from None
     dataset = home.read(name, described)
-    registered = _offer(home, name, section, replace)
-    click.echo("\n".join(_added(home, dataset, registered)))
+    registered, rows = _offer(home, name, section, replace)
+    click.echo("\n".join(_added(home, dataset, registered, rows)))
 
 
 @data.command("list")
@@ -119,31 +122,20 @@ def list_data(home: Home, as_json: bool) -> None:
         click.echo("no data sets; offer one: hansa data add FILE --name NAME")
     for row in rows:
         known = row["registered"]
-        says = f"{row['rows']} rows, {row['columns']} columns on the ledger" if known else "not on the ledger"
-        click.echo(f"{row['name']:<16}  {says:<40}  {printable(row['source'] or 'not in agent.toml')}")
+        out = f" ({row['withdrawn']} withdrawn)" if row["withdrawn"] else ""
+        says = (
+            f"{row['rows']} rows{out}, {row['columns']} columns on the ledger"
+            if known
+            else "not on the ledger"
+        )
+        commitment = (row["commitment"] or "")[:SHOWN_DIGITS]
+        source = printable(row["source"] or "not in agent.toml")
+        click.echo(f"{row['name']:<16}  {says:<40}  {commitment:<{SHOWN_DIGITS}}  {source}")
 
 
-@data.command()
-@click.argument("name")
-@home_option
-@click.option("--reason", required=True, help="For the ledger, in one line.")
-def withdraw(name: str, home: Home, reason: str) -> None:
-    """Have NAME serve no later job. The file stays; what the ledger says of the past stays too."""
-    check_name(name)
-    if home.config().membership is None:
-        if name not in home.config().data:
-            raise DataError(f"{home.path / CONFIG}: data.{name}: no such section")
-        drop_section(home, name)
-        told: dict[str, Any] = {"withdrawn": True, "was_registered": False}
-    else:
-        with reach(home) as ask:
-            told = ask(WithdrawData(name, reason), ADDED_S)
-    if not told["was_registered"]:
-        click.echo(f"{name}: taken out of agent.toml; it was not on the ledger")
-    elif told["withdrawn"]:
-        click.echo(f"{name}: withdrawn")
-    else:
-        click.echo(f"{name}: on its way to the keeper, which has not chained it yet")
+data.add_command(withdraw)
+data.add_command(prove)
+data.add_command(check)
 
 
 def _as_written(file: Path, home: Home) -> str:
@@ -152,16 +144,20 @@ def _as_written(file: Path, home: Home) -> str:
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
-def _offer(home: Home, name: str, section: Section, replace: bool) -> bool | None:
-    """Write a section, and return whether the ledger has it by now; None if the agent belongs to no federation."""
+def _offer(home: Home, name: str, section: Section, replace: bool) -> tuple[bool | None, int | None]:
+    """Write a section, and return whether the ledger has it by now, and with how many rows.
+
+    Nothing of that is known if the agent belongs to no federation.
+    """
     if home.config().membership is None:
         write_section(home, name, section, replace)
-        return None
+        return None, None
     with reach(home) as ask:
-        return bool(ask(AddData(name, section, replace), ADDED_S)["registered"])
+        told = ask(AddData(name, section, replace), ADDED_S)
+    return told["registered"], told["rows"]
 
 
-def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
+def _added(home: Home, dataset: Dataset, registered: bool | None, rows: int | None) -> list[str]:
     held = int(dataset.held_out().sum())
     names = ", ".join(printable(column) for column in dataset.columns[:SHOWN_COLUMNS])
     more = f", … ({len(dataset.columns)} in all)" if len(dataset.columns) > SHOWN_COLUMNS else ""
@@ -175,6 +171,8 @@ def _added(home: Home, dataset: Dataset, registered: bool | None) -> list[str]:
     config = home.config()
     if config.membership is not None:
         lines.append(f"  {config.agent.name} {allowance(config.policy)}")
+    if rows is not None and rows < dataset.rows:
+        lines.append(f"  {counted(dataset.rows - rows, 'row')} withdrawn before: left out, in every job too")
     match registered:
         case True:
             return [*lines, "  registered"]
@@ -214,6 +212,8 @@ def _listing(home: Home) -> list[dict[str, Any]]:
                 "source": None if section is None else section.file or section.url,
                 "registered": known is not None,
                 "rows": None if known is None else known.rows,
+                "withdrawn": None if known is None else len(known.withdrawn),
+                "commitment": None if known is None else known.commitment.hex(),
                 "columns": None if known is None else column_count(known.columns),
                 "target": None if known is None else known.target,
             }

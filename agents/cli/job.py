@@ -81,8 +81,9 @@ def list_jobs(home: Home, as_json: bool) -> None:
     width = max((len(name) for name in jobs), default=0)
     for each in jobs.values():
         waits = f", waits for {', '.join(each.overdue)}" if each.overdue and not each.outcome else ""
+        mark = f"; {counted(sum(each.withdrawn.values()), 'row')} withdrawn since" if each.withdrawn else ""
         click.echo(
-            f"{each.job:<{width}}  {_state(each):<22}  {about(each)}, led by {each.coordinator}{waits}"
+            f"{each.job:<{width}}  {_state(each):<22}  {about(each)}, led by {each.coordinator}{waits}{mark}"
         )
 
 
@@ -199,7 +200,10 @@ def _watch(home: Home, name: str, timeout_s: float | None, *, as_json: bool) -> 
 
 def _jobs(home: Home) -> dict[str, JobProgress]:
     with follow(home) as view:
-        return read_progress(view.news())
+        jobs = read_progress(view.news())
+        for name, each in view.standing.jobs.items():
+            jobs[name].withdrawn = dict(each.withdrawn)
+        return jobs
 
 
 def _state(progress: JobProgress) -> str:
@@ -243,6 +247,7 @@ def _summary(progress: JobProgress) -> dict[str, Any]:
         "list_sizes": {} if progress.aligned is None else progress.aligned.sizes,
         "rows_served": progress.served,
         "rows_used_for": progress.used,
+        "rows_withdrawn": progress.withdrawn,
         "shares": progress.portions(),
         "rows": progress.shares,
         "reason": progress.reason,

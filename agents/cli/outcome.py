@@ -1,6 +1,6 @@
 """What is a job, and what came of it, in a person's words and figures?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 
@@ -28,6 +28,12 @@ def about(progress: JobProgress) -> str:
 def counted(number: int, noun: str) -> str:
     """Return so many of something: "1 row", "2 rows"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def withdrawn(rows: Mapping[str, int]) -> str:
+    """Return what a model's user should know of rows withdrawn since, by party."""
+    told = ", ".join(f"{party} {count}" for party, count in rows.items())
+    return f"may have used rows that are withdrawn since: {printable(told)}"
 
 
 def figure(metric: str, score: float) -> str:
@@ -66,6 +72,8 @@ def ending(progress: JobProgress) -> Iterator[str]:
             yield f"  shares by {printable(progress.method)}: {shares}"
         if progress.used:
             yield f"  used for {counted(progress.used, 'row')} so far"
+        if progress.withdrawn:
+            yield f"  {withdrawn(progress.withdrawn)}"
 
 
 def course_table(progress: JobProgress) -> Table:

@@ -8,7 +8,7 @@ import polars as pl
 
 from hansa.agents.cli.job import fetch
 from hansa.agents.cli.options import find_home, folder_option
-from hansa.agents.cli.outcome import counted
+from hansa.agents.cli.outcome import counted, withdrawn
 from hansa.agents.cli.storyteller import waiting_line
 from hansa.agents.config import DataSection
 from hansa.agents.data.rows import Dataset, load_dataset
@@ -98,12 +98,19 @@ def _together(home: Home, order: Predict, timeout_s: float | None) -> pl.DataFra
         told = ask(order, ASK_S)
     name = told["job"]
     click.echo(f"{name}: asks {', '.join(told['parties'])} about {counted(told['rows'], 'row')}", err=True)
+    _warn(order.job, told["withdrawn"])
     _wait(home, name, timeout_s)
     content, made = fetch(home, name, "csv")
     for what, missing in (("here", told["unknown"]), ("to all who are asked", made["unknown"])):
         if missing:
             click.echo(f"not known {what}: {printable(', '.join(missing))}", err=True)
     return pl.read_csv(content, infer_schema=False)
+
+
+def _warn(model: str, rows: dict[str, int]) -> None:
+    """Say on stderr that rows which a model may have used are withdrawn."""
+    if rows:
+        click.echo(f"{model}: {withdrawn(rows)}", err=True)
 
 
 def _wait(home: Home, name: str, timeout_s: float | None) -> None:
@@ -128,6 +135,7 @@ def _alone(model_file: Path, rows: Path, id_column: str, target: str | None) -> 
             f"{model_file}: one party's part of a model, which says nothing by itself: hansa predict --job"
         )
     saved = read_model(model_file)
+    _warn(str(model_file), saved.card.withdrawn)
     section = DataSection(file=str(rows.resolve()), id=id_column, target=target or _labels(saved, rows))
     return _predictions(saved, load_dataset("rows", section, Path(".")))
 

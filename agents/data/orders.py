@@ -12,7 +12,7 @@ from hansa.agents.errors import DataError
 from hansa.agents.home import CONFIG, Home
 from hansa.agents.service.connection import Patience
 from hansa.agents.service.office import Office
-from hansa.ledger import DatasetWithdrawn
+from hansa.protocols.inference import INFERENCE
 
 CHAINED_S = 20.0  # how long to wait for the keeper; what is under way by then goes on by itself
 POLL_S = 0.05
@@ -35,12 +35,12 @@ class AddData:
     replace: bool
 
     def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return whether the ledger has it by now.
+        """Return whether the ledger has it by now, and with how many rows: those withdrawn before are left out.
 
         Raises:
             DataError: it is registered already, or a job is using it.
         """
-        _check_unused(office, self.name)
+        check_unused(office, self.name)
         if _registered(office, self.name):
             if not self.replace:
                 raise DataError(f"data set {self.name!r} is registered already; --replace registers it anew")
@@ -50,7 +50,9 @@ class AddData:
                 )
         write_section(office.home, self.name, self.section, self.replace)
         office.daemon.reload()  # which registers what is not registered
-        return {"name": self.name, "registered": _until(office, lambda: _registered(office, self.name))}
+        registered = until(office, lambda: _registered(office, self.name))
+        rows = office.ask(lambda: _rows(office.agent, self.name)) if registered else None
+        return {"name": self.name, "registered": registered, "rows": rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class WithdrawData:
         Raises:
             DataError: a job is using it, or there is none of this name.
         """
-        _check_unused(office, self.name)
+        check_unused(office, self.name)
         registered = _registered(office, self.name)
         if not registered and self.name not in office.home.config().data:
             raise DataError(f"data set {self.name!r}: neither in agent.toml nor on the ledger")
@@ -102,20 +104,35 @@ def drop_section(home: Home, name: str) -> None:
 
 
 def _withdraw(office: Office, name: str, reason: str) -> bool:
-    _check_unused(office, name)
-    office.ask(lambda: office.agent.write(DatasetWithdrawn(name, reason)))
-    return _until(office, lambda: not _registered(office, name))
+    def withdraw() -> None:
+        check_free(office.agent, name)
+        known = office.agent.registered(name)
+        if known is not None:
+            office.agent.withdrawals.end(name, known.commitment, reason)
+
+    office.ask(withdraw)
+    return until(office, lambda: not _registered(office, name))
 
 
-def _check_unused(office: Office, name: str) -> None:
-    using = office.ask(lambda: _jobs_that_use(office.agent, name))
-    if using:
-        raise DataError(f"data set {name!r}: job {using[0]} is using it; wait for its end, or cancel it")
+def _rows(agent: Agent, name: str) -> int | None:
+    shown = agent.clerk.standing.datasets.get((agent.name, name))
+    return None if shown is None else shown.rows
 
 
-def _jobs_that_use(agent: Agent, name: str) -> list[str]:
-    specs = [agent.spec(job) for job in agent.open_jobs()]
-    return [spec.job for spec in specs if spec.dataset == name and agent.name in spec.parties]
+def check_unused(office: Office, name: str) -> None:
+    """Raise DataError if a job is using a data set here."""
+    office.ask(lambda: check_free(office.agent, name))
+
+
+def check_free(agent: Agent, name: str) -> None:
+    """Raise DataError if a job is using a data set here; on the agent's own thread."""
+    for spec in map(agent.spec, agent.open_jobs()):
+        asks = (
+            spec.protocol == INFERENCE.name and agent.name not in spec.parties
+        )  # then the rows are the guest's
+        used = (spec.settings.get("rows") or spec.dataset) if asks else spec.dataset
+        if used == name and (asks or agent.name in spec.parties):
+            raise DataError(f"data set {name!r}: job {spec.job} is using it; wait for its end, or cancel it")
 
 
 def _registered(office: Office, name: str) -> bool:
@@ -123,7 +140,8 @@ def _registered(office: Office, name: str) -> bool:
     return office.ask(lambda: (agent.name, name) in agent.clerk.standing.datasets)
 
 
-def _until(office: Office, done: Callable[[], bool]) -> bool:
+def until(office: Office, done: Callable[[], bool]) -> bool:
+    """Wait until something is done; return whether it was before patience ended."""
     patience = Patience(office.daemon.health, CHAINED_S)
     while not done():
         if patience.spent():

@@ -35,6 +35,7 @@ class ModelCard:
         classes: the labels in the model's order; empty for a regression.
         evaluation: on held-out rows: the parties' together at the coordinator, its own at a party.
         digest: of the parameters in hexadecimal, as the ledger has it.
+        withdrawn: by party, how many rows that the training may have used were withdrawn before this was written.
     """
 
     federation: str
@@ -49,6 +50,7 @@ class ModelCard:
     seed: int
     evaluation: Evaluation
     digest: str
+    withdrawn: dict[str, int] = field(default_factory=dict)
     format: Literal["hansa-model-v1"] = "hansa-model-v1"
 
 

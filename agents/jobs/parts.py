@@ -6,9 +6,11 @@ which the other parts are bound to this one. An `.npz` holds `metadata` (JSON te
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -42,6 +44,7 @@ class PartCard:
         salt: hexadecimal; whoever has it can try out coefficients until they have this part's digest.
         parts: by party, the digest of its part, hexadecimal.
         digest: of the whole model, as the ledger has it.
+        withdrawn: by party, how many rows that the training may have used were withdrawn before this was written.
     """
 
     federation: str
@@ -65,6 +68,7 @@ class PartCard:
     salt: str = field(repr=False)
     parts: dict[str, str]
     digest: str
+    withdrawn: dict[str, int] = field(default_factory=dict)
     format: Literal["hansa-model-part-v1"] = "hansa-model-part-v1"
 
 
@@ -97,8 +101,18 @@ class SavedPart:
         return json.dumps(told, indent=1).encode()
 
 
-def part_of(federation: str, party: str, spec: JobSpec, own: OwnCoefficients) -> SavedPart:
-    """Return what a party takes away of a training that has ended with these coefficients."""
+def part_of(
+    federation: str,
+    party: str,
+    spec: JobSpec,
+    own: OwnCoefficients,
+    withdrawn: Mapping[str, int] = MappingProxyType({}),
+) -> SavedPart:
+    """Return what a party takes away of a training that has ended with these coefficients.
+
+    Args:
+        withdrawn: by party, how many rows that it may have used were withdrawn since.
+    """
     card = PartCard(
         federation=federation,
         job=spec.job,
@@ -121,6 +135,7 @@ def part_of(federation: str, party: str, spec: JobSpec, own: OwnCoefficients) ->
         salt=own.salt.hex(),
         parts={name: digest.hex() for name, digest in own.parts.items()},
         digest=own.digest.hex(),
+        withdrawn=dict(withdrawn),
     )
     return SavedPart(card, own.theta)
 

@@ -21,6 +21,7 @@ from hansa.ledger import (
     PartiesOverdue,
     RoundClosed,
     RowsAligned,
+    RowsWithdrawn,
     Setting,
     Verdict,
     volume_shares,
@@ -37,7 +38,7 @@ class JobProgress:
     Attributes:
         registered: rows by (owner, data set), as the entries so far say.
         settings: of its proposal.
-        rows: by party, how many it had registered when the job was proposed.
+        rows: by party, how many it had registered, and not withdrawn, when the job was proposed.
         unit: what it counts: "round" or "epoch".
         rounds: by number; 0 is the initial model.
         epochs: by number, from 1.
@@ -47,6 +48,8 @@ class JobProgress:
         shares: measured weights by party, `method` says of what.
         served: how many rows this job has scored with another's model.
         used: how many rows its own model has scored since.
+        withdrawn: by party, how many rows that it may have used were withdrawn since; from the standing
+            (`read_progress`).
     """
 
     job: str
@@ -72,6 +75,7 @@ class JobProgress:
     method: str = ""
     served: int = 0
     used: int = 0
+    withdrawn: dict[str, int] = field(default_factory=dict)
     outcome: Outcome = ""
     reason: str = ""
     missing: tuple[str, ...] = ()
@@ -135,6 +139,8 @@ class JobProgress:
             yield from self._used(told, body)
         elif isinstance(body, DatasetRegistered):
             self.registered[told.author, body.dataset] = body.rows
+        elif isinstance(body, RowsWithdrawn):
+            self.registered[told.author, body.dataset] -= len(body.leaves)
         elif getattr(body, "job", None) == self.job:
             yield from self._taken(told)
 
@@ -289,8 +295,13 @@ def read_progress(told: Iterator[Told]) -> dict[str, JobProgress]:
     jobs: dict[str, JobProgress] = {}
     registered: dict[tuple[str, str], int] = {}
     for entry in told:
-        if isinstance(entry.body, DatasetRegistered):
-            registered[entry.author, entry.body.dataset] = entry.body.rows
+        match entry.body:
+            case DatasetRegistered(dataset, rows):
+                registered[entry.author, dataset] = rows
+            case RowsWithdrawn(dataset, leaves):
+                registered[entry.author, dataset] -= len(leaves)
+            case _:
+                pass
         name = getattr(entry.body, "job", None)
         if not isinstance(name, str):
             continue

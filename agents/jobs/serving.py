@@ -42,7 +42,7 @@ class Predict:
     ids: tuple[str, ...] = ()
 
     def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return the new job, who is asked, and which of the ids are none of ours.
+        """Return the new job, who is asked, which ids are none of ours, and how many rows were withdrawn since.
 
         Raises:
             JobError: no such model here, or it is another's to ask, or it has no such output.
@@ -69,7 +69,9 @@ class Predict:
 
         with _naming:
             asked = office.ask(propose)
-        return {"job": asked.job, "parties": list(asked.parties), "rows": rows, "unknown": unknown}
+        withdrawn = office.ask(lambda: dict(agent.clerk.standing.jobs[self.job].withdrawn))
+        told = {"job": asked.job, "parties": list(asked.parties), "rows": rows, "unknown": unknown}
+        return told | {"withdrawn": withdrawn}
 
     def _rows(self, office: Office, spec: JobSpec) -> Dataset:
         name = self.dataset or spec.dataset

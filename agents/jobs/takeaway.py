@@ -66,7 +66,8 @@ class Export:
                 return told | {"what": "model", "model_digest": saved.card.digest}
             case OwnCoefficients():
                 self._check_form(NUMBERS)
-                part = part_of(agent.config.federation.id, agent.name, spec, result)
+                withdrawn = office.ask(lambda: agent.clerk.standing.jobs[spec.job].withdrawn)
+                part = part_of(agent.config.federation.id, agent.name, spec, result, withdrawn)
                 part.write(path, self.form)
                 return told | {"what": "part", "model_digest": part.card.digest}
             case AlignedRows() | SharedRows():
@@ -165,5 +166,6 @@ def _saved(agent: Agent, spec: JobSpec, result: TrainingDone | ModelReceived) ->
         seed=spec.seed,
         evaluation=result.evaluation,
         digest=result.digest.hex(),
+        withdrawn=dict(agent.clerk.standing.jobs[spec.job].withdrawn),
     )
     return SavedModel(card, tuple(result.parameters))

@@ -26,6 +26,7 @@ from hansa.agents.admission.rekeying import RevokeKey, RotateKeys
 from hansa.agents.care.keeping import GoOn
 from hansa.agents.core.rollcall import CallRoll
 from hansa.agents.data.orders import AddData, WithdrawData
+from hansa.agents.data.withdrawing import ProveRow, WithdrawRows
 from hansa.agents.errors import AgentError
 from hansa.agents.jobs.orders import Awaits, Cancel, Resume, Submit
 from hansa.agents.jobs.serving import Predict
@@ -41,6 +42,8 @@ ORDERS: dict[str, type[Order]] = {
     "go-on": GoOn,
     "data-add": AddData,
     "data-withdraw": WithdrawData,
+    "data-withdraw-rows": WithdrawRows,
+    "data-prove": ProveRow,
     "job-submit": Submit,
     "job-cancel": Cancel,
     "job-awaits": Awaits,

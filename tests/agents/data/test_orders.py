@@ -61,7 +61,8 @@ def north(federation: LocalFederation) -> Office:
 def test_a_data_set_is_written_registered_replaced_and_withdrawn(
     federation: LocalFederation, north: Office
 ) -> None:
-    assert AddData("more", SECTION, replace=False).carry_out(north) == {"name": "more", "registered": True}
+    told = AddData("more", SECTION, replace=False).carry_out(north)
+    assert told == {"name": "more", "registered": True, "rows": 2}
     first = federation.ask("north", lambda agent: agent.clerk.standing.datasets["north", "more"])
     with pytest.raises(DataError, match="'more' is registered already; --replace"):
         AddData("more", SECTION, replace=False).carry_out(north)
