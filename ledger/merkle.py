@@ -8,7 +8,8 @@ complete subtrees, so whoever stores those proves with about 2 log2(n) look-ups.
 
 Proofs are checked as RFC 9162, sections 2.1.3.2 and 2.1.4.2, has it, and strictly: a path of another length than
 its sizes ask for, hashes that are none, sizes out of order, and consistency with the empty tree (which would mean
-nothing) are all refused.
+nothing) are all refused. A leaf's path does not tell the tree's size by itself (leaf 0 of 7 and of 8 have paths of
+one shape): the signed head that brings the root binds the two.
 """
 
 import hashlib
