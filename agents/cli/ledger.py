@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hansa.agents.care.keeping import GoOn
+from hansa.agents.cli.audit import audit, check, export, prove
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.options import folder_argument, home_option
 from hansa.agents.cli.witness import checkpoints, evidence
@@ -27,6 +28,8 @@ def ledger() -> None:
     """Show and verify the ledger of an agent's home, or of a folder of homes."""
 
 
+for command in (prove, check, export, audit):
+    ledger.add_command(command)
 ledger.add_command(checkpoints)
 ledger.add_command(evidence)
 
