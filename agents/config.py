@@ -195,6 +195,8 @@ class PolicySection(_Section):
         served_rows: of how many rows a day the other parties of a model may have us help to predict, each model
             by itself; 0: of none.
         own_scores: whether a guest may ask for scores where we are its only host: less its own part, they are ours.
+        keeper_silence_s: after how long a silence of the ledger's keeper we agree by ourselves that another member
+            keeps it.
         unguarded: whether a job may switch off the leak guard, and so take short keys, too.
     """
 
@@ -205,6 +207,7 @@ class PolicySection(_Section):
     minimum_parties: int = Field(default=2, ge=1, strict=True)
     served_rows: int = Field(default=0, ge=0, strict=True)
     own_scores: bool = Field(default=False, strict=True)
+    keeper_silence_s: int = Field(default=1_800, ge=1, strict=True)
     unguarded: bool = Field(default=False, strict=True)
 
 

@@ -47,6 +47,10 @@ from hansa.agents.core.messages import (
     LedgerFetch,
     LedgerHeld,
     LedgerRefused,
+    SuccessionAnswered,
+    SuccessionAsked,
+    SuccessionHeld,
+    SuccessionProposed,
 )
 from hansa.agents.core.outbox import Outbox
 from hansa.agents.core.overdue import Overdue
@@ -56,6 +60,7 @@ from hansa.agents.core.policy import check_proposal, check_spec
 from hansa.agents.core.requests import Answer, Requests
 from hansa.agents.core.restored import renew
 from hansa.agents.core.rollcall import RollCall
+from hansa.agents.core.takeover import Takeover
 from hansa.agents.core.tally import Tally, log_event
 from hansa.agents.core.withdrawals import Kept, Withdrawals
 from hansa.agents.core.witness import Witness
@@ -201,6 +206,15 @@ class Agent:
         self.overdue = Overdue(self._desk, self.clerk)
         self.pledge = Pledge(identity, journal, lambda: self.clerk.standing)
         self.witness = Witness(identity, self._desk, self.clerk, self.pledge, self.overdue, journal)
+        self.takeover = Takeover(
+            identity,
+            self._desk,
+            self.clerk,
+            self.pledge,
+            self.witness,
+            lambda: self.config.written_policy.keeper_silence_s,
+            journal,
+        )
         self._patience = Patience()
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
@@ -405,6 +419,7 @@ class Agent:
             self.clerk.next_answer(),
             self.overdue.next_due(),
             self.witness.next_due(),
+            self.takeover.next_due(),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -440,6 +455,8 @@ class Agent:
         self._requests.carry_out()
         if len(deliveries) < BATCH and self._patience.ended(now):  # drained: who is overdue may be blamed now
             self._machines.fire_timers(now)
+        self.takeover.look(now)
+        self._heed_keeper()
         self._chain()
         self.overdue.look(now, self.outbox.unconfirmed(self.clerk.keeper))
         for mail in self.clerk.mail(self._desk.changes, now):
@@ -545,22 +562,26 @@ class Agent:
         match message:
             case LedgerAppend(rows):
                 if not self.clerk.keeps:
-                    raise PeerError(f"{sender} sent entries to us, but {self.clerk.keeper} keeps the ledger")
+                    self._require_founding(f"{sender} sent entries to us")
                 self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
             case LedgerEntries():
-                if not self.clerk.keeps:
-                    self._require_keeper(sender)
                 self._accept_entries(sender, message)
             case LedgerHeld(size) if self.clerk.keeps:
                 self.clerk.held(self._desk.changes, sender, size)
             case LedgerHeld():
-                self._require_keeper(sender)
-                self.former_life.settle()
+                if sender == self.clerk.keeper:
+                    self.former_life.settle()
             case LedgerRefused():
-                self._require_keeper(sender)
-                self._note(self.clerk.declined(self._desk.changes, message))
+                if sender != self.clerk.keeper:
+                    self._require_founding(f"{sender} refused an entry")
+                else:
+                    self._note(self.clerk.declined(self._desk.changes, message))
+            case LedgerFetch(start) if self.takeover.under_way and not self.clerk.keeps:
+                self.clerk.tell(sender, start)
             case LedgerFetch(start):
                 self.clerk.fetch(self._desk.changes, sender, start)
+            case SuccessionAsked() | SuccessionHeld() | SuccessionProposed() | SuccessionAnswered():
+                self.takeover.received(sender, message)
             case CosignAsked() | CosignDeclined() | HeadTold() | ForkTold():
                 self.witness.received(sender, message)
             case ChunkCredit(blob_id, received):
@@ -576,9 +597,10 @@ class Agent:
             self._note((self.clerk.adopt if keeps else self.clerk.accept)(self._desk.changes, message))
             self._heed_own_standing()
         except Behind as error:
-            if keeps:  # a restored backup: ask for what is missing before it
+            # A restored backup, or a new keeper's chain that parts from ours earlier: ask for what lies before.
+            if keeps or error.expected_index < self.clerk.head.size:
                 self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
-            self.overdue.missed()
+            self.overdue.missed(sender)
         except ForkFound as error:
             log.critical("%s: the keeper has signed two histories: %s", self.name, error)
             self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
@@ -628,9 +650,22 @@ class Agent:
         reader = self.clerk.reader(mail.recipient)
         self.outbox.post_to(self._desk.changes, now, LEDGER_SESSION, reader, mail.recipient, mail.message)
 
-    def _require_keeper(self, sender: str) -> None:
-        if sender != self.clerk.keeper:
-            raise PeerError(f"{sender} is not the keeper of the ledger")
+    def _require_founding(self, what: str) -> None:
+        """Pass over what is only late, where the keeper has changed; PeerError where it never did."""
+        if self.clerk.standing.epoch == 0:
+            raise PeerError(f"{what}, but {self.clerk.keeper} keeps the ledger")
+        log.info("%s: %s, but %s keeps the ledger now", self.name, what, self.clerk.keeper)
+
+    def _heed_keeper(self) -> None:
+        """Where another keeps the ledger from here on: take our side, go by our policy, shut our door."""
+        if not self.clerk.take_sides(self._desk.changes):
+            return
+        keeper, epoch = self.clerk.keeper, self.clerk.standing.epoch
+        self._machines.policy = self.config.policy_under(keeper)
+        self._appends = []  # their authors send them to whoever keeps the ledger now
+        self.registrar = self._open_registrar() if self.clerk.keeps else None
+        log.warning("%s: %s keeps the ledger from here on, in epoch %d", self.name, keeper, epoch)
+        self._desk.announce("keeper-changed", keeper=keeper, epoch=epoch)
 
     def _post(self, session: str, recipient: str, message: object) -> None:
         """Send a message with this step; one to a member who may not receive it any more is dropped and told."""

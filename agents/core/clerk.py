@@ -21,16 +21,22 @@ from hansa.agents.core.messages import LedgerAppend, LedgerEntries, LedgerRefuse
 from hansa.agents.core.restored import CatchingUp
 from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
 from hansa.ledger import (
+    BadEntry,
     Body,
     ChainedEntry,
+    Checkpoint,
     Head,
     Keeper,
+    KeeperChanged,
     LedgerStore,
     MalformedEntry,
     Refusal,
     Replica,
     SignedEntry,
     Standing,
+    UnknownBody,
+    decode_body,
+    link,
     read_entry,
     sign_entry,
 )
@@ -395,7 +401,7 @@ class Clerk:
             ours = count > self._set_aside and fields.author == self._identity.name
             if not ours or number in self._awaited or self.store.find(fields.author, number) is not None:
                 continue
-            if fields.kind != KEEPER_CHANGED:
+            if fields.kind != "keeper-changed":
                 self._await(changes, number, SESSION, SignedEntry(entry.signed, entry.signature))
         self._awaited = dict(sorted(self._awaited.items()))
         self._set_aside = count

@@ -25,15 +25,20 @@ class Overdue:
     def __init__(self, desk: Desk, clerk: Clerk) -> None:
         self._desk = desk
         self._clerk = clerk
-        self._missed = False
+        self._missed = ""  # whom we ask
         self._asked_at = -ASK_PAUSE_S
         self._oldest: int | None = None  # of our awaited entries, at the last look
         self._pause_s = RESEND_S
         self._resend_at = 0.0
 
-    def missed(self) -> None:
-        """Something that the keeper sent is lost, or came before what it follows."""
-        self._missed = not self._clerk.keeps
+    def missed(self, sender: str = "") -> None:
+        """Something of the ledger is lost, or came before what it follows.
+
+        Args:
+            sender: who sent that, and so has what comes before; the keeper otherwise.
+        """
+        if not self._clerk.keeps:
+            self._missed = sender or self._clerk.keeper
 
     def reinstated(self, now_s: float) -> None:
         """We are heard again: what was said meanwhile was refused."""
@@ -50,8 +55,8 @@ class Overdue:
             unconfirmed: messages to the keeper that have not left yet; while there are any, they come first.
         """
         if self._missed and now_s >= self._asked_at + ASK_PAUSE_S:
-            self._missed, self._asked_at = False, now_s
-            self._desk.post(SESSION, self._clerk.keeper, LedgerFetch(self._clerk.head.size))
+            whom, self._missed, self._asked_at = self._missed, "", now_s
+            self._desk.post(SESSION, whom, LedgerFetch(self._clerk.head.size))
         oldest = self._clerk.oldest_awaited()
         if oldest != self._oldest:
             self._oldest, self._pause_s, self._resend_at = oldest, RESEND_S, now_s + RESEND_S

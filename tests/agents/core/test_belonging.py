@@ -76,7 +76,7 @@ def test_who_leaves_gets_out_of_its_jobs_first() -> None:
         keeper = local.coordinator
         keeper.submit(specification("long", settings=LONG))
         until(local.agents["north"].open_jobs, "at work")
-        assert order(local, "north", Leave()) == {"chained": True}
+        assert order(local, "north", Leave()) == {"chained": True, "keeper": "aggregator"}
         over = local.agents["north"].outcome("long")
         assert over is not None
         assert over.reason == "north leaves the federation"

@@ -640,7 +640,6 @@ REFUSED_IN_TURN: dict[str, tuple[str, Attack]] = {
     "an unknown extension": ("MalformedMessage", body(packed(opened(msgpack.ExtType(42, b""))))),
     "a pickle": ("MalformedMessage", body(b"\x80\x04cos\nsystem\n(S'true'\ntR.")),
     "nested deep": ("MalformedMessage", body(b"\x91" * 40 + b"\xc0")),
-    "entries from a member": ("PeerError", entries("west")),
     "a refusal from a member": ("PeerError", body(LedgerRefused(0, "no"))),
     "entries for the keeper": ("PeerError", body(LedgerAppend((SignedRow(b"", b""),)))),
     "entries that do not follow": ("BadEntry", lie_about_the_next_entry),
