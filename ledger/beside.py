@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Row, insert, text
 from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
 from hansa.ledger.errors import BadNote, StoreCorrupt
 from hansa.ledger.notes import Note, NoteSignature
-from hansa.ledger.tables import CHECKPOINT_SIGNATURES, CHECKPOINTS, ENTRIES, EVIDENCE
+from hansa.ledger.row import named
+from hansa.ledger.tables import CHECKPOINT_SIGNATURES, CHECKPOINTS, ENTRIES, EVIDENCE, SUPERSEDED
 
 EVIDENCE_KINDS = ("fork", "receipts", "equivocation")
 BATCH_NOTES = 100  # read at once
@@ -55,6 +56,7 @@ _ASIDE = text(
     f" SELECT (SELECT coalesce(max(number), -1) + 1 FROM superseded) + idx - :size, {_CELLS}"
     " FROM entries WHERE idx >= :size"
 )
+_ASIDE_NEXT = text("SELECT coalesce(max(number), -1) + 1 FROM superseded")
 _FROM = text("SELECT idx FROM entries WHERE idx >= :size ORDER BY idx DESC")
 _REMOVE = text("DELETE FROM entries WHERE idx = :idx")
 _REPLACED = text(
@@ -172,6 +174,15 @@ def set_aside(connection: Connection, size: int) -> int:
         connection.execute(_ASIDE, {"size": size})
         connection.execute(_REMOVE, indices)
     return len(indices)
+
+
+def add_superseded(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write rows of entries that were set aside elsewhere."""
+    exclusively(connection, "superseded")
+    number = connection.execute(_ASIDE_NEXT).scalar_one()
+    if rows:
+        cells = [{"number": number + at, **named(row)} for at, row in enumerate(rows)]
+        connection.execute(insert(SUPERSEDED), cells)
 
 
 def superseded(lend: Lend) -> Iterator[Sequence[Any]]:

@@ -39,8 +39,8 @@ class StoredRow:
         raise BadEntry(self.idx, f"column {column}: expected bytes, found {found}")
 
 
-def cells_of(entry: ChainedEntry, fields: EntryFields, nodes: bytes) -> tuple[object, ...]:
-    """Return a row in the order of the table's columns."""
+def cells_of(entry: ChainedEntry, fields: EntryFields, nodes: bytes = b"") -> tuple[object, ...]:
+    """Return a row in the order of the table's columns; without `nodes` it is in no tree."""
     return (
         entry.index,
         entry.previous,

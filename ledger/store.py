@@ -288,6 +288,17 @@ class LedgerStore:
         with self._connected(self._writer) as connection:
             return beside.set_aside(connection, size)
 
+    def add_superseded(self, entries: Sequence[ChainedEntry]) -> None:
+        """Keep entries that another copy of this ledger set aside; all or none, on the disk on return.
+
+        Raises:
+            MalformedEntry: one of them is none.
+            StoreError: the database refuses them.
+        """
+        said = [read_entry(entry.signed) for entry in entries]
+        with self._connected(self._writer) as connection:
+            beside.add_superseded(connection, list(map(cells_of, entries, said)))
+
     def superseded(self) -> Iterator[ChainedEntry]:
         """Return the entries that were set aside, in the order in which they were; errors as for `read`."""
         return (self._stored(cells).entry() for cells in beside.superseded(self.reading))

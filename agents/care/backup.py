@@ -1,9 +1,9 @@
 """How does an agent survive its disk? One file with all that a home holds, and the way back.
 
 In it: keys, agent.toml and the files it names in the home (password, certificates), the journal as of one commit,
-sealed chunks and salts, and the entries of the ledger's copy, wherever that lies. Rows of data sets are not: they
-have a backup of their own. The journal is copied first and the ledger last, so that the ledger in the archive is
-never behind the head that the journal has seen. An agent at work goes on meanwhile.
+sealed chunks and salts, and the ledger's copy with what lies beside its entries, wherever that is. Rows of data
+sets are not: they have a backup of their own. The journal is copied first and the ledger last, so that the ledger in
+the archive is never behind the head that the journal has seen. An agent at work goes on meanwhile.
 
 A restored home is that of an older self; what follows from this, `hansa.agents.core.restored` says.
 """
@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import hansa
 from hansa.agents.care.archive import ENTRIES, ArchiveWriter, Manifest, Readable, fits, unpack
+from hansa.agents.care.beside import BESIDE, LENGTH_BYTES, copy_beside, restore_beside
 from hansa.agents.care.sealing import MAGIC, SealedReader, SealedWriter
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.journal import copy_journal, mark_restored, pack_row, unpack_row
@@ -29,8 +30,6 @@ from hansa.agents.home import CHUNKS, CONFIG, IDENTITY, JOURNAL, SALTS, Home, sy
 from hansa.broker import BrokerError, Identity
 from hansa.broker import WrongPassphrase as KeysClosed
 from hansa.ledger import ChainedEntry, Head, LedgerError, LedgerStore, Replica, StoreMissing
-
-LENGTH_BYTES = 4  # before each entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +158,10 @@ def _fill(home: Home, config: AgentConfig, archive: ArchiveWriter, scratch: Path
         for path in sorted((home.path / folder).glob("[!.]*")):
             with suppress(FileNotFoundError):  # of a job that has ended meanwhile, or replaced
                 archive.add(f"{folder}/{path.name}", path)
-    head = None if config.membership is None else _copy_entries(home, scratch / ENTRIES)
+    head = None if config.membership is None else _copy_ledger(home, scratch)
     if head is not None:
         archive.add(ENTRIES, scratch / ENTRIES)
+        archive.add(BESIDE, scratch / BESIDE)
     manifest = Manifest(
         hansa=hansa.__version__,
         made_ms=int(time.time() * 1000),
@@ -185,19 +185,20 @@ def _named_files(config: AgentConfig) -> Iterator[str]:
     yield from filter(None, (section.password_file for section in config.data.values()))
 
 
-def _copy_entries(home: Home, target: Path) -> Head | None:
-    """Write the entries of a home's copy, one after the other; return where they end."""
+def _copy_ledger(home: Home, scratch: Path) -> Head | None:
+    """Write the entries of a home's copy, one after the other, and what lies beside them; return where they end."""
     try:
         store = home.stored()
     except StoreMissing:
         return None
     head = None
-    with closing(store), target.open("wb") as file:
+    with closing(store), (scratch / ENTRIES).open("wb") as file:
         for entry in store.read():
             fields = (entry.index, entry.previous, entry.signed, entry.signature, entry.hash, entry.receipt)
             row = pack_row(*fields)
             file.write(len(row).to_bytes(LENGTH_BYTES) + row)
             head = entry.head
+        copy_beside(store, scratch / BESIDE)
     return head
 
 
@@ -234,7 +235,7 @@ def _check(home: Home, manifest: Manifest, name: str) -> None:
 
 def _restore_ledger(home: Home, manifest: Manifest, name: str) -> None:
     """Fill the ledger at agent.toml's address, or find the same one there, whole."""
-    source = home.path / ENTRIES
+    source, beside = home.path / ENTRIES, home.path / BESIDE
     if not source.exists():
         return
     federation = home.config().federation
@@ -250,6 +251,9 @@ def _restore_ledger(home: Home, manifest: Manifest, name: str) -> None:
                 raise BackupError(f"{name}: its ledger does not fit {store.address}: {error}") from None
             if (replica.head.size, replica.head.hash.hex()) != (manifest.entries, manifest.head):
                 raise BackupError(f"{name}: altered: its ledger ends elsewhere than its manifest says")
+        if beside.exists():  # backups of earlier versions have none
+            restore_beside(store, beside, name)
+            beside.unlink()
     source.unlink()
 
 

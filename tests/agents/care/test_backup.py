@@ -19,16 +19,18 @@ from hypothesis import strategies as st
 from hansa.agents.care import archive
 from hansa.agents.care.archive import ENTRIES, MANIFEST, ArchiveWriter, Manifest
 from hansa.agents.care.backup import make_backup, restore_backup
+from hansa.agents.care.beside import BESIDE
 from hansa.agents.care.doctor import Patient, examine
 from hansa.agents.care.sealing import CHUNK_BYTES, MAGIC, SealedReader, SealedWriter
 from hansa.agents.cli import main
 from hansa.agents.cli.backup import _size
 from hansa.agents.cli.doctor import CHECKS
-from hansa.agents.core.journal import RESTORED, Changes, SqliteJournal, mark_restored, unpack_row
+from hansa.agents.core.journal import RESTORED, Changes, SqliteJournal, mark_restored, pack_row, unpack_row
 from hansa.agents.errors import BackupError, ConfigError, JournalError
 from hansa.agents.home import JOURNAL, Home
 from hansa.broker import Identity
-from hansa.ledger import LedgerError, LedgerStore, Replica
+from hansa.ledger import Checkpoint, LedgerError, LedgerStore, Note, Replica
+from hansa.ledger.checkpoints import sign_checkpoint
 from tests import postgres
 from tests.agents.federations import found, specification
 
@@ -400,6 +402,70 @@ def test_a_backup_of_two_agents_at_once_is_refused(backup: Path, tmp_path: Path)
     assert "of south, with the agent.toml of north" in refused(renamed, tmp_path)
     keyless = repacked(backup, lambda m: retold(m, "identity.key", None))
     assert "identity.key missing in it" in refused(keyless, tmp_path)
+
+
+# --- beside the ledger's entries ------------------------------------------------------------------------
+@pytest.fixture
+def knowing(town: Path, tmp_path: Path) -> Home:
+    """A home whose ledger has a signed head, evidence, and entries that were replaced."""
+    home, _ = moved(town, tmp_path)
+    with closing(home.store()) as store:
+        head = Checkpoint("hansa", bytes(32), 3, bytes(32), 0, "aggregator")
+        store.add_checkpoint(Note(head.text, (sign_checkpoint(home.identity(), head),)))
+        store.add_evidence("fork", b"two heads")
+        store.set_aside(store.head().size - 1)
+    return home
+
+
+def beside(home: Home) -> tuple[object, ...]:
+    with closing(home.stored()) as store:
+        return list(store.checkpoints()), list(store.evidence()), list(store.superseded())
+
+
+def test_what_lies_beside_a_ledger_comes_along(knowing: Home, tmp_path: Path) -> None:
+    before = beside(knowing)
+    assert all(before)
+    make_backup(knowing, tmp_path / "file")
+    restore_backup(tmp_path / "file", tmp_path / "kept")  # where it outlived the home, nothing is there twice
+    assert beside(Home(tmp_path / "kept")) == before
+    for file in tmp_path.glob("elsewhere.sqlite*"):
+        file.unlink()
+    restore_backup(tmp_path / "file", tmp_path / "new")
+    assert beside(Home(tmp_path / "new")) == before
+    assert not (tmp_path / "new" / BESIDE).exists()
+
+
+def test_a_backup_of_an_earlier_version_has_nothing_beside_its_ledger(knowing: Home, tmp_path: Path) -> None:
+    make_backup(knowing, tmp_path / "file")
+    before = said(knowing)
+    for file in tmp_path.glob("elsewhere.sqlite*"):
+        file.unlink()
+    earlier = tmp_path / "earlier"
+    earlier.write_bytes(repacked(tmp_path / "file", lambda m: retold(m, BESIDE, None)))
+    restore_backup(earlier, tmp_path / "new")
+    assert said(Home(tmp_path / "new")) == before
+    assert beside(Home(tmp_path / "new")) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (pack_row("note", b"none"), "a note is a text"),
+        (pack_row("evidence", "gossip", b""), "expected evidence of"),
+        (pack_row("replaced", 1, b"", b"", b"", b"", b""), ""),
+        (pack_row("herring"), "a row of 1 fields"),
+        (b"\x90\x90", "malformed"),
+    ],
+)
+def test_a_row_beside_a_ledger_that_is_none_is_refused(
+    knowing: Home, tmp_path: Path, row: bytes, reason: str
+) -> None:
+    make_backup(knowing, tmp_path / "file")
+    content = len(row).to_bytes(4) + row
+    changed = tmp_path / "changed"
+    changed.write_bytes(repacked(tmp_path / "file", lambda m: retold(m, BESIDE, content)))
+    with pytest.raises(BackupError, match=f"altered: beside its ledger: .*{reason}"):
+        restore_backup(changed, tmp_path / "new")
 
 
 # --- a ledger elsewhere ---------------------------------------------------------------------------------
