@@ -50,7 +50,8 @@ def _summary(report: AuditReport) -> Html:
 def _newest(report: AuditReport) -> Html:
     line = newest_final(report)
     if line is None:
-        return element("p", text("None of them is final."), class_="note")
+        unlisted = f"The newest final head is of {report.final_size:,} entries, and not among these."
+        return element("p", text(unlisted if report.final_size else "None of them is final."), class_="note")
     words = (text(f"Newest final head: {counted(line.size, 'entry', 'entries')}, root "), digits(line.root))
     return element("p", *words, class_="note")
 

@@ -40,10 +40,10 @@ def verdict_section(report: AuditReport, made_at_s: int | None) -> Html:
 
 
 def state_of(report: AuditReport) -> str:
-    """Return "good", "bad", or "concern": it holds, but was not compared with a charter that the auditor knows."""
+    """Return "good", "bad", or "concern": it holds, but under a charter compared with nothing, or unwitnessed."""
     if not is_ledger(report) or not report.holds:
         return "bad"
-    return "good" if report.pinned else "concern"
+    return "good" if report.pinned and report.final_size else "concern"
 
 
 def is_ledger(report: AuditReport) -> bool:
@@ -52,9 +52,9 @@ def is_ledger(report: AuditReport) -> bool:
 
 
 def newest_final(report: AuditReport) -> CheckpointLine | None:
-    """Return the newest final checkpoint, the later epoch's of two."""
-    lines = [line for line in report.checkpoints if line.final and line.size <= report.final_size]
-    return max(lines, key=lambda line: (line.size, line.epoch), default=None)
+    """Return the newest final checkpoint, the later epoch's of two; None if it is not among those in the report."""
+    lines = [line for line in report.checkpoints if line.final and line.size == report.final_size]
+    return max(lines, key=lambda line: line.epoch, default=None)
 
 
 def findings_section(report: AuditReport) -> Html:
@@ -134,26 +134,31 @@ def _charter(report: AuditReport) -> str:
 
 def _finality(report: AuditReport) -> Html:
     line, left = newest_final(report), report.size - report.final_size
-    if line is None:
+    if not report.final_size:
         return text("no checkpoint is final yet, so that the keeper alone vouches for their order.")
+    if line is None:
+        under = text(f"a final checkpoint covers the first {report.final_size:,}")
+        return joined(under, _rest(left))
     cosigners = counted(len(line.cosigners), "member beside its keeper", "members beside its keeper")
     under = joined(
         text(f"the final checkpoint over the first {report.final_size:,} (epoch {line.epoch}, kept by "),
         said(line.keeper, 60),
         text(f") bears the names of {cosigners}"),
     )
+    return joined(under, _rest(left))
+
+
+def _rest(left: int) -> Html:
     if left <= 0:
-        return joined(under, text(", and covers them all."))
-    rest = "the last one is" if left == 1 else f"the last {left:,} are"
-    return joined(under, text(f", and {rest} not final yet."))
+        return text(", and so all of them.")
+    return text(f", and {'the last one is' if left == 1 else f'the last {left:,} are'} not final yet.")
 
 
 def _facts(report: AuditReport) -> Html:
     if not is_ledger(report):
         return NOTHING
     pinned = "as the auditor brought it along" if report.pinned else "compare it with one from another source"
-    line = newest_final(report)
-    final = f"{report.final_size:,} of {report.size:,} entries" if line else "nothing yet"
+    final = f"{report.final_size:,} of {report.size:,} entries" if report.final_size else "nothing yet"
     rows = [
         ("Charter", joined(digits(report.fingerprint), element("span", text(pinned), class_="quiet"))),
         ("Final", text(final)),

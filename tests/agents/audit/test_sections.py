@@ -37,10 +37,25 @@ def test_the_verdict_says_what_holds_of_which_ledger_and_what_is_final() -> None
 
 @pytest.mark.parametrize(
     ("final_size", "expected"),
-    [(1_203, "and the last one is not final yet"), (1_204, "beside its keeper, and covers them all.")],
+    [(1_203, "and the last one is not final yet"), (1_204, "beside its keeper, and so all of them.")],
 )
 def test_the_verdict_counts_what_is_not_final(final_size: int, expected: str) -> None:
     assert expected in lead(final_size=final_size, checkpoints=(reports.checkpoint(final_size),))
+
+
+def test_a_final_head_that_is_not_listed_is_told_all_the_same() -> None:
+    report = replace(reports.good(), final_size=1_100, checkpoints=(reports.checkpoint(50),))
+    assert "a final checkpoint covers the first 1,100, and the last 104 are not final yet." in lead(
+        final_size=1_100, checkpoints=report.checkpoints
+    )
+    assert "The newest final head is of 1,100 entries, and not among these." in words(
+        checkpoints_section(report)
+    )
+
+
+def test_a_ledger_that_nobody_has_witnessed_is_a_concern() -> None:
+    assert state_of(replace(reports.good(), final_size=0)) == "concern"
+    assert "the keeper alone vouches for their order" in lead(final_size=0, checkpoints=())
 
 
 def test_a_charter_compared_with_nothing_is_a_concern() -> None:
@@ -149,7 +164,7 @@ def test_a_checkpoint_says_who_is_missing_and_when_it_was_cosigned() -> None:
 
 def test_checkpoints_that_nobody_cosigned_or_that_are_bad_say_so() -> None:
     lines = (reports.checkpoint(5, cosigners=0), reports.checkpoint(6, valid=False))
-    seen = words(checkpoints_section(replace(reports.good(), checkpoints=lines)))
+    seen = words(checkpoints_section(replace(reports.good(), final_size=0, checkpoints=lines)))
     assert "None of them is final." in seen
     assert "0 of 2 names nobody" in seen
     assert "6 does not hold" in seen
