@@ -95,10 +95,8 @@ class Canvass:
 
     def look(self, now_s: float) -> None:
         """Ask if it is time, and say what is not final."""
-        if not self._clerk.keeps:
-            self._urgent = True  # should we keep it one day
-            return
-        if not self._clerk.standing.founded or self._clerk.catching_up is not None:
+        if not self._keeps():
+            self._urgent = True  # once we do
             return
         self._urgent = self._urgent or self._asked_about()
         self._looked = self._clerk.head.size
@@ -111,7 +109,7 @@ class Canvass:
 
     def next_due(self) -> float | None:
         """When names are told that have come since a head was final, UTC seconds, or None."""
-        return self._tell_at
+        return self._tell_at if self._keeps() else None
 
     def declined(self, sender: str, message: CosignDeclined) -> None:
         """A witness does not put its name to a head of ours, and says why."""
@@ -189,6 +187,10 @@ class Canvass:
         log.warning("%s: the ledger's newest head is not final: %s", self._desk.name, awaited)
         self._warn_at = now_s + self._warn_pause_s
         self._warn_pause_s = min(2 * self._warn_pause_s, MOST_PATIENCE_S)
+
+    def _keeps(self) -> bool:
+        """Whether we keep the ledger, and know all of it."""
+        return self._clerk.keeps and self._clerk.standing.founded and self._clerk.catching_up is None
 
     def _ours(self, checkpoint: Checkpoint) -> bool:
         standing = self._clerk.standing

@@ -7,6 +7,7 @@ from hansa.agents.core.blobs import Chunk, MemoryFiles
 from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row
 from hansa.agents.simulation.weather import Weather
 from hansa.ledger import LedgerStore
+from hansa.ledger.notes import Note
 
 
 class Files(MemoryFiles):
@@ -70,10 +71,12 @@ class Journal(MemoryJournal):
         super().__init__()
         self._weather, self._name = weather, name
         self.most_early = 0  # messages that waited for a start at once
+        self.pledged: list[str] = []  # the heads that its agent put its name to, over all its lives
 
     def commit(self, changes: Changes) -> None:
         self._weather.may_crash(self._name, "before commit")
         super().commit(changes)
+        self.pledged += [value.decode() for space, _, value in changes if space == "pledge" and value]
         self.most_early = max(self.most_early, len(self._spaces.get("early", ())))
         self._weather.may_crash(self._name, "after commit")
 
@@ -107,6 +110,12 @@ class Store:
             for entry in arguments[0]:
                 self._held.setdefault(entry.index, set()).add(entry.hash)
         self._weather.may_crash(self._name, "after append")
+
+    def add_checkpoint(self, note: Note) -> bool:
+        self._weather.may_crash(self._name, "before checkpoint")
+        added = self._store.add_checkpoint(note)
+        self._weather.may_crash(self._name, "after checkpoint")
+        return added
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

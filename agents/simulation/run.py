@@ -32,6 +32,12 @@ class Run:
     trace: tuple[str, ...] = field(repr=False)
     virtual_s: float
     held: dict[int, set[bytes]] = field(repr=False)  # by index, the hashes that any member ever stored
+    pledged: dict[str, list[str]] = field(
+        repr=False
+    )  # by agent, the heads it put its name to, in all its lives
+    final: dict[str, int] = field(
+        repr=False
+    )  # by agent that is up, the size of the newest final head it knows
     points: int  # at which an agent could have been killed
     early: int  # messages that waited for a start: the most at once in one agent
 
@@ -86,6 +92,10 @@ def _what_came_of(world: World) -> Run:
         trace=tuple(world.weather.trace),
         virtual_s=world.weather.now - EPOCH_S,
         held=world.held,
+        pledged={name: seat.journal.pledged for name, seat in world.seats.items()},
+        final={
+            name: final.checkpoint.size for name, agent in up.items() if (final := agent.witness.heads.final)
+        },
         points=world.weather.points,
         early=max(seat.journal.most_early for seat in world.seats.values()),
     )

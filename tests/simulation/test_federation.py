@@ -11,6 +11,7 @@ import pytest
 
 from hansa.agents.simulation import CALM, KEEPER, PARTIES, Harm, Run, simulate, specification
 from hansa.ledger import Verifier, read_entry
+from tests.simulation.names import check_names
 
 SEEDS = int(os.environ.get("HANSA_SEEDS", "500"))
 GROUP = 10  # seeds in one test, so that the workers share them evenly
@@ -52,6 +53,7 @@ def test_harm_loses_nothing_doubles_nothing_and_ends_with_the_same_model(first: 
         assert run.digest == calm().digest, context
         assert said(run) == said(calm()), context
         assert not run.refused, context
+        check_names(run)
 
 
 def test_the_seeds_above_kill_at_every_point() -> None:
@@ -109,6 +111,7 @@ def test_power_failures_cost_at_most_the_job_and_everybody_learns_why(first: int
         )
         kinds = Counter(read_entry(entry.signed).kind for entry in copies[0])
         assert kinds["job-finished"] + kinds["job-aborted"] == 1, context
+        check_names(run)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -145,6 +148,7 @@ def test_a_restored_backup_forks_nothing_loses_nothing_and_every_job_ends_with_a
         context = f"seed {seed}, killed {run.crashes}"
         assert {f"{name} restored" for name in names} <= set(run.crashes), context
         said(run)  # every copy verifies, and all are the same
+        check_names(run)
         assert not run.refused.keys() & {"Equivocation", "ForkFound", "BadEntry"}, context
         final = run.entries[KEEPER]
         assert all(hashes == {final[index].hash} for index, hashes in run.held.items()), f"{context}: a fork"
