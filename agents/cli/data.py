@@ -130,7 +130,7 @@ def list_data(home: Home, as_json: bool) -> None:
         )
         commitment = (row["commitment"] or "")[:SHOWN_DIGITS]
         source = printable(row["source"] or "not in agent.toml")
-        click.echo(f"{row['name']:<16}  {says:<40}  {commitment:<{SHOWN_DIGITS}}  {source}")
+        click.echo(f"{row['name']:<16}  {says:<46}  {commitment:<{SHOWN_DIGITS}}  {source}")
 
 
 data.add_command(withdraw)

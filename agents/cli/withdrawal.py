@@ -137,7 +137,7 @@ def _withdraw_rows(name: str, home: Home, ids: tuple[str, ...], reason: str) -> 
         click.echo(f"{name}: {rows} withdrawn; the agent has still to erase what opens their commitments")
     else:
         click.echo(
-            f"{name}: {rows} on their way to the keeper, which has not chained it yet; no job gets them any more"
+            f"{name}: {rows} on the way to the keeper, which has not chained it yet; no job gets them any more"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hansa.agents.config import DataSection
 from hansa.agents.core import withdrawals
 from hansa.agents.core.journal import Changes
 from hansa.agents.core.lending import training_bench
@@ -20,7 +21,7 @@ from hansa.agents.core.messages import JobSpec
 from hansa.agents.core.withdrawals import SPACE, Errand, Withdrawn
 from hansa.agents.data.commitments import ERASED, Opening
 from hansa.agents.data.orders import AddData, WithdrawData, check_free
-from hansa.agents.data.rows import Dataset
+from hansa.agents.data.rows import Dataset, load_dataset
 from hansa.agents.data.salts import SaltFiles
 from hansa.agents.data.withdrawing import ProveRow, WithdrawRows
 from hansa.agents.errors import DataError, JobAborted, JobError
@@ -32,7 +33,7 @@ from hansa.agents.local import AGGREGATOR, LocalFederation, Member
 from hansa.agents.service.offers import offer
 from hansa.agents.service.office import Office
 from hansa.agents.service.orders import read_order, write_order
-from hansa.ledger import read_entry
+from hansa.ledger import DatasetRegistered, read_entry
 from hansa.protocols import ModelRegistry
 from tests.agents import harbour
 from tests.agents.data.test_orders import Registering
@@ -237,6 +238,33 @@ def test_of_a_data_set_that_is_withdrawn_all_salts_go(local: LocalFederation, ca
     withdraw(local, *rows("east").ids, name="east", dataset="rows")
     with pytest.raises(DataError, match="party east without 60 withdrawn rows: data set 'rows' has no other"):
         local.agents["east"].register(rows("east"))
+
+
+def test_a_data_set_of_an_earlier_version_is_still_known_by_its_one_salt(
+    local: LocalFederation, cards: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = office(local, "north")
+    north = Office(at.home, at.agent, at.transport, Registering(local=local))
+    WithdrawData(cards, "to be registered as of old").carry_out(north)
+    local.settle()
+    agent, salt = local.agents["north"], b"s" * 32
+    dataset = load_dataset(cards, DataSection(**SECTION), at.home.path)
+
+    def register() -> None:
+        agent._desk.changes.put("salt", cards.encode(), salt)
+        agent.write(DatasetRegistered(cards, 40, dataset.columns, "label", dataset.commitment(salt)))
+
+    agent.ask(register).result(30)
+    local.settle()
+    offer(agent, cards, lambda: dataset)
+    assert "has changed" not in caplog.text
+    offer(agent, cards, lambda: replace(dataset, numbers=dataset.numbers + 1))
+    assert f"{cards} has changed" in caplog.text
+    with pytest.raises(DataError, match="registered by an earlier version"):
+        withdraw(local, "n-3", dataset=cards)
+    WithdrawData(cards, "enough").carry_out(north)
+    local.settle()
+    assert cards.encode() not in agent._journal.load("salt")
 
 
 def test_a_disk_that_fails_is_tried_again(
