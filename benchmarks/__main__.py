@@ -38,11 +38,13 @@ SUITES = (
     "vertical",
     "vertical_accuracy",
     "growth",
+    "contribution",
 )
 SUITE = "suite"
 AREAS = {
     "ledger": ("ledger", "merkle"),
     "vertical": ("paillier", "alignment", "vertical", "vertical_accuracy", "growth"),
+    "contribution": ("contribution",),
 }
 
 Suite = Callable[[bool], list[Row] | Section]

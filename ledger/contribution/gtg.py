@@ -28,15 +28,17 @@ class Guided:
 
     Attributes:
         cycles: at most so many a round, of as many orders as it has players.
-        between: a round is skipped if its gain is less than this part of all rounds' gains, signs aside.
+        between: a round is skipped if its gain is less than this part of all rounds' gains, signs aside; 0 skips
+            none. A round that gained nothing may be one in which much was done and undone: what a poisoner spoils
+            there, and the others make good, is then never counted. So it is 0 unless a job says otherwise.
         within: a walk ends where less than this part of the round's gain is missing.
         enough: a round has enough cycles once every standard error is at most this part of its gain; 0 walks
             through all.
     """
 
     name: ClassVar[str] = "gtg"
-    cycles: int = 8
-    between: float = 0.01
+    cycles: int = 6
+    between: float = 0.0
     within: float = 0.05
     enough: float = 0.0
 

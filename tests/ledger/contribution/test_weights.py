@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.ledger import largest_remainder
@@ -12,6 +12,7 @@ from hansa.ledger.contribution import WEIGHT_SCALE, weights
 SHARES = st.dictionaries(st.text("abcd", min_size=1, max_size=2), st.fractions(), min_size=1, max_size=8)
 
 
+@settings(max_examples=50)
 @given(SHARES)
 def test_weights_are_whole_sum_to_the_scale_and_keep_the_ratios(shares: dict[str, Fraction]) -> None:
     found = weights(shares)
