@@ -111,10 +111,13 @@ def _sentence(report: AuditReport) -> Html:
     size = counted(report.size, "entry", "entries")
     if not report.holds:
         bad = [finding for finding in report.findings if not finding.holds]
-        words = (
-            f"{counted(len(bad), 'thing is', 'things are')} not as they must be, while the first {size}"
-            f" hang together {_charter(report)}; first of all: "
+        many = (
+            "1 thing is not as it must be"
+            if len(bad) == 1
+            else f"{len(bad):,} things are not as they must be"
         )
+        first = "" if len(bad) == 1 else "first of all: "
+        words = f"{many}, while the first {size} hang together {_charter(report)}; {first}"
         return joined(text(words), said(bad[0].text, 300))
     whole = (
         "The one entry is as its author signed it"

@@ -74,6 +74,12 @@ def test_a_verdict_that_is_bad_quotes_the_first_reason() -> None:
     assert "first of all: Entry 812 is not what followed entry 811" in seen
 
 
+def test_one_reason_is_told_as_one() -> None:
+    alone = (reports.finding("file", "It was cut off.", holds=False),)
+    assert "1 thing is not as it must be, while the first 1,204 entries hang together" in lead(findings=alone)
+    assert "brought along; It was cut off." in lead(findings=alone)
+
+
 def test_findings_beyond_what_anybody_reads_are_counted() -> None:
     many = tuple(reports.finding("entries", f"Finding {number}.", holds=False) for number in range(203))
     seen = words(findings_section(replace(reports.good(), findings=many)))
