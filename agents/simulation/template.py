@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
 from hansa.agents.simulation.jobs import PARTIES
 from hansa.broker import Identity
+from hansa.ledger import LedgerStore
 
 
 @cache
@@ -21,7 +22,19 @@ def _template() -> Path:
     policy = {"policy": {"unguarded": True}}  # keys are short
     members = [Member(name, config=policy) for name in PARTIES]
     LocalFederation.found(members, federation="simulated", folder=folder).close()
+    for home in find_homes(folder):
+        _forget_names(home.path / "ledger.sqlite")
     return folder
+
+
+def _forget_names(path: Path) -> None:
+    """Leave a copy its entries alone: whose names its agent had from the others by then, chance has decided."""
+    with closing(LedgerStore.open(path)) as store:
+        entries = list(store.read())
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    with closing(LedgerStore.open(path)) as store:
+        store.append(entries)
 
 
 @cache
