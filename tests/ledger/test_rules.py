@@ -17,6 +17,7 @@ from hansa.ledger import (
     JobAccepted,
     JobFinished,
     JobRefused,
+    KeeperChanged,
     KeyRevoked,
     KeyRotated,
     MemberLeft,
@@ -28,6 +29,7 @@ from hansa.ledger import (
     PayoutSettled,
     RoundClosed,
     RowsAligned,
+    RowsWithdrawn,
     RuleBroken,
     Standing,
     UnknownBody,
@@ -275,6 +277,18 @@ REFUSED: dict[str, tuple[Callable[[], Books], str, Body, str]] = {
         DatasetWithdrawn("catch", ""),
         "danzig has not registered catch",
     ),
+    "withdrawing rows of another's data": (
+        lambda: joined().write("bremen", CATCH),
+        "danzig",
+        RowsWithdrawn("catch", (0,)),
+        "danzig has not registered catch",
+    ),
+    "taking over without a certificate": (
+        joined,
+        "bremen",
+        KeeperChanged(b""),
+        "bremen can't take over: a note is",
+    ),
     "proposing a job's name again": (proposed, "bremen", PROPOSAL, "was proposed already"),
     "proposing to a stranger": (
         joined,
@@ -464,6 +478,19 @@ def test_a_data_set_can_be_withdrawn_and_registered_anew() -> None:
     assert books.standing.datasets == {}
     books.write("bremen", replace(CATCH, rows=10))
     assert books.standing.datasets["bremen", "catch"].registered_at == books.size - 1
+
+
+def test_a_job_on_other_data_is_not_marked_by_rows_withdrawn() -> None:
+    books = (
+        joined()
+        .write("bremen", CATCH)
+        .write("lubeck", PROPOSAL, replace(PROPOSAL, job="salt", dataset="salt"))
+    )
+    for job in ("herring", "salt"):
+        books.write("bremen", JobAccepted(job))
+    books.write("bremen", RowsWithdrawn("catch", (1, 2)))
+    assert books.standing.jobs["herring"].withdrawn == {"bremen": 2}
+    assert books.standing.jobs["salt"].withdrawn == {}
 
 
 def test_rotated_keys_are_the_members_from_then_on() -> None:
