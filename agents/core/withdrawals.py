@@ -95,7 +95,6 @@ class Errand:
         if opening is None:
             return None
         salts.write(self.root, opening.erased(self.leaves))
-        salts.drop_others(self.dataset, self.root)  # which could still hold the same rows' salts
         return {leaf: opening.tag(leaf) for leaf in self.leaves}
 
 
@@ -199,6 +198,16 @@ class Withdrawals:
                 self._task = (errand, task)
                 task.add_done_callback(lambda _: self._wake())
 
+    def tidy(self, dataset: str, root: bytes) -> None:
+        """Drop what opens roots of a data set that never came to the ledger, while this one is registered.
+
+        Raises:
+            DataError: a file can't be removed.
+        """
+        shown = self._clerk.standing.datasets.get((self._desk.name, dataset))
+        if shown is not None and shown.commitment == root:  # else another may be on its way there
+            self._salts.drop_others(dataset, root)
+
     def _due(self) -> Iterator[Errand]:
         datasets = self._clerk.standing.datasets
         for dataset, known in self._held.items():
@@ -215,6 +224,7 @@ class Withdrawals:
         self._task = None
         try:
             found = task.result()
+            self.tidy(errand.dataset, errand.root)  # other files could still hold the same rows' salts
         except (DataError, CancelledError) as error:
             log.error(
                 "%s: data set %s: salts of withdrawn rows are still here: %s",

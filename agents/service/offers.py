@@ -55,7 +55,7 @@ def offer(agent: Agent, name: str, read: Callable[[], Dataset]) -> None:
             same: bool | None = True
         else:
             same = unchanged(dataset, known, agent.salts.read(name, known.commitment))
-            agent.salts.drop_others(name, known.commitment)  # of registrations that never came to be
+            agent.ask(lambda: agent.withdrawals.tidy(name, known.commitment)).result()
     except (AgentError, ValueError, OSError) as error:
         log.error("%s: data set %s: %s", agent.name, name, error)
         return

@@ -15,6 +15,7 @@ import pytest
 
 from hansa.agents.config import DataSection
 from hansa.agents.core import withdrawals
+from hansa.agents.core.agent import Agent
 from hansa.agents.core.journal import Changes
 from hansa.agents.core.lending import training_bench
 from hansa.agents.core.messages import JobSpec
@@ -23,7 +24,7 @@ from hansa.agents.data.commitments import ERASED, Opening
 from hansa.agents.data.orders import AddData, WithdrawData, check_free
 from hansa.agents.data.rows import Dataset, load_dataset
 from hansa.agents.data.salts import SaltFiles
-from hansa.agents.data.withdrawing import ProveRow, WithdrawRows
+from hansa.agents.data.withdrawing import ProveRow, Shown, WithdrawRows
 from hansa.agents.errors import DataError, JobAborted, JobError
 from hansa.agents.home import SALTS, Home
 from hansa.agents.jobs.orders import Submit
@@ -51,14 +52,14 @@ PARTIES = ("east", "north")
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFederation]:
-    names = tuple(f"cards-{number}" for number in range(16))
+    names = tuple(f"cards-{number}" for number in range(20))
     with founded(tmp_path_factory.mktemp("rows") / "homes", names) as federation:
         yield federation
 
 
 @pytest.fixture(scope="module")
 def numbers() -> Iterator[int]:
-    return iter(range(16))
+    return iter(range(20))
 
 
 @pytest.fixture
@@ -284,6 +285,40 @@ def test_a_disk_that_fails_is_tried_again(
     assert withdraw(local, "n-3", dataset=cards)["erased"]
     assert "salts of withdrawn rows are still here: no space left" in caplog.text
     assert opening(local, cards).salt(3) == ERASED
+
+
+def test_salts_of_a_registration_that_never_came_are_dropped(local: LocalFederation, cards: str) -> None:
+    agent, kept = local.agents["north"], opening(local, cards)
+    other = bytes(32)
+    agent.salts.write(other, kept)
+    local.ask("north", lambda agent: agent.withdrawals.tidy(cards, other))
+    assert agent.salts.read(cards, other) is not None  # perhaps on its way to the ledger
+    withdraw(local, "n-3", dataset=cards)
+    assert agent.salts.read(cards, other) is None
+    agent.salts.write(other, kept)
+    offer(agent, cards, lambda: Home(local.folder / "north").dataset(cards))
+    assert agent.salts.read(cards, other) is None
+
+
+def test_a_data_set_that_changes_while_its_rows_are_looked_for_is_said(
+    local: LocalFederation, cards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Shown] = []
+
+    def shown(agent: Agent, name: str) -> Shown:
+        seen.append(Shown(len(seen), opening_root, frozenset()))
+        return seen[-1]
+
+    opening_root = opening(local, cards).root()
+    monkeypatch.setattr("hansa.agents.data.withdrawing._shown", shown)
+    with pytest.raises(DataError, match="has changed on the ledger at this very moment; try again"):
+        withdraw(local, "n-3", dataset=cards)
+
+
+def test_data_sets_without_their_withdrawn_rows_are_as_many_as_with_them(local: LocalFederation) -> None:
+    agent = local.agents["north"]
+    assert set(agent.readers) == set(agent.datasets)
+    assert len(agent.readers) == len(agent.datasets)
 
 
 def test_a_keeper_that_is_slow_is_said(
