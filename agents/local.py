@@ -117,6 +117,8 @@ class LocalFederation:
         folder: Path | None = None,
         aggregator: str = AGGREGATOR,
         purpose: str = "",
+        successor: str = "",
+        cosigners: int = 0,
         journalled: bool = True,
         registry: ModelRegistry | None = None,
     ) -> "LocalFederation":
@@ -125,6 +127,7 @@ class LocalFederation:
         Args:
             folder: where the homes shall lie; None for a temporary folder that goes with this object.
             aggregator: the name of the agent that coordinates jobs and keeps the ledger.
+            successor, cosigners: as in `hansa.ledger.Charter`.
             journalled: False keeps journals and chunks in memory (no restart, no disk writes).
 
         Raises:
@@ -144,9 +147,10 @@ class LocalFederation:
             raise FederationError(f"{folder}: not empty; name another folder")
         keeper = Identity.generate(aggregator)
         founders = {member.name: (Identity.generate(member.name), member) for member in members}
-        charter, entries = _charter(
-            folder, federation, keeper, purpose, [who for who, _ in founders.values()], members
+        written = Charter(
+            federation, keeper.public, purpose=purpose, successor=successor, cosigners=cosigners
         )
+        charter, entries = _charter(folder, keeper, written, [who for who, _ in founders.values()], members)
         homes = [_make_home(folder, keeper, federation, keeper, charter, Member(aggregator), "aggregator")]
         for identity, member in founders.values():
             homes.append(_make_home(folder, identity, federation, keeper, charter, member, "party"))
@@ -340,9 +344,8 @@ def _make_home(
 
 def _charter(
     folder: Path,
-    federation: str,
     keeper: Identity,
-    purpose: str,
+    charter: Charter,
     identities: Sequence[Identity],
     members: Sequence[Member],
 ) -> tuple[bytes, list[Any]]:
@@ -350,9 +353,9 @@ def _charter(
     home = folder / keeper.name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = LedgerStore.open(f"sqlite:///{(home / 'ledger.sqlite').resolve()}", create=True)
+    federation = charter.federation
     writer = Keeper(keeper, federation, store)
     now = time.time()
-    charter = Charter(federation, keeper.public, purpose=purpose)
     writer.found(charter, int(now * 1000))
     admissions = [
         sign_entry(

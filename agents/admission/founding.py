@@ -24,6 +24,8 @@ def found(
     *,
     purpose: str = "",
     ca: str = "",
+    successor: str = "",
+    cosigners: int = 0,
 ) -> str:
     """Found a federation whose ledger this home's agent keeps; return its charter's fingerprint, 64 hex digits.
 
@@ -35,6 +37,8 @@ def found(
         provide: builds the federation's place on the broker, or says how; called before the home is changed.
         purpose: for people; it stands in the charter.
         ca: PEM of who vouches for the broker, if not the system's authorities.
+        successor: who may witness alone, and take over, while it is the only other member; "": nobody.
+        cosigners: how many members beside the keeper make a checkpoint final; 0: more than half of them.
 
     Raises:
         FederationError: the home belongs to a federation, is no aggregator's, or holds another ledger.
@@ -50,19 +54,27 @@ def found(
                 f"{identity.name} is no aggregator: add it to agent.roles, since the founder keeps the ledger"
             )
         account = Account(identity.name, secrets.token_urlsafe(PASSWORD_BYTES), anew=True)
+        charter = Charter(
+            federation,
+            identity.public,
+            organisation=config.agent.organisation,
+            purpose=purpose,
+            successor=successor,
+            cosigners=cosigners,
+        )
         provide(account)
-        charter = _charter(home, identity, federation, config.agent.organisation, purpose)
+        entry = _written(home, identity, charter)
         settle(
             home,
             identity,
-            charter,
+            entry,
             federation=federation,
             keeper=identity.name,
             broker=url,
             password=account.password,
             ca=ca,
         )
-    return charter.hash.hex()
+    return entry.hash.hex()
 
 
 def _check_not_founded(home: Home, identity: Identity, federation: str) -> None:
@@ -88,14 +100,11 @@ def _check_not_founded(home: Home, identity: Identity, federation: str) -> None:
             ) from None
 
 
-def _charter(
-    home: Home, identity: Identity, federation: str, organisation: str, purpose: str
-) -> ChainedEntry:
+def _written(home: Home, identity: Identity, charter: Charter) -> ChainedEntry:
     """Write the charter, or return the one that an earlier attempt wrote."""
     with closing(home.store(create=True)) as store:
         first = next(store.read(0, 1), None)
-        writer = Keeper(identity, federation, store)  # refuses another's ledger
+        writer = Keeper(identity, charter.federation, store)  # refuses another's ledger
         if first is not None:
             return first
-        charter = Charter(federation, identity.public, organisation=organisation, purpose=purpose)
         return writer.found(charter, int(time.time() * 1000))

@@ -176,7 +176,10 @@ def _undecided(attempt: _Attempt) -> str:
         return f"no answer from {keeper}, and the invitation has expired: ask for a new one"
     if attempt.heard:
         return f"{keeper} has not decided yet; the request stands: run the same command again later"
-    return f"no answer from {keeper}: is its agent running? The request waits there; run this again later"
+    return (
+        f"no answer from {keeper}: is its agent running? The request waits there; run this again later,"
+        " or ask for a new invitation if another member keeps the ledger by now"
+    )
 
 
 def _read(attempt: _Attempt, frame: bytes) -> JoinAnswer | None:

@@ -290,6 +290,16 @@ class Registrar:
         else:
             self._hear(invitation, request)
 
+    def hand_over(self, keeper: str) -> None:
+        """Another keeps the ledger from here on: our invitations hold no longer, and who asks is told so."""
+        reason = (
+            f"{keeper} keeps the ledger now, and our invitation holds no longer: ask {keeper} for a new one"
+        )
+        for each in list(self._invitations.values()):
+            if each.status in ("open", "waiting") or each.number in self._owed:
+                self._owed.discard(each.number)
+                self._close(each, "withdrawn", reason)
+
     def declined(self, door: str, reason: str) -> None:
         """The chain did not take an admission after all: whoever asked is turned away."""
         for each in list(self._invitations.values()):

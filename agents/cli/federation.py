@@ -59,6 +59,15 @@ federation.add_command(revoke_key)
     "--ca", type=click.Path(path_type=Path, dir_okay=False), help="PEM of who vouches for the broker."
 )
 @click.option("--purpose", default="", help="What it is for; stands in the charter.")
+@click.option(
+    "--successor", default="", metavar="NAME", help="May take over while it is the only other member."
+)
+@click.option(
+    "--cosigners",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How many others make a head of the ledger final; 0: more than half.",
+)
 @administrator_option
 @management_options
 def create(
@@ -67,6 +76,8 @@ def create(
     broker: str,
     ca: Path | None,
     purpose: str,
+    successor: str,
+    cosigners: int,
     administrator: str,
     management: Management | None,
 ) -> None:
@@ -84,7 +95,17 @@ def create(
             _print(commands(name, [account], administrator, owner))
 
     try:
-        fingerprint = found(home, identity, name, broker, provide, purpose=purpose, ca=read_ca(ca))
+        fingerprint = found(
+            home,
+            identity,
+            name,
+            broker,
+            provide,
+            purpose=purpose,
+            ca=read_ca(ca),
+            successor=successor,
+            cosigners=cosigners,
+        )
     except ValueError as error:
         raise FederationError(str(error)) from None
     if management is None:

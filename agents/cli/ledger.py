@@ -13,6 +13,7 @@ from hansa.agents.care.keeping import GoOn
 from hansa.agents.cli.audit import audit, check, export, prove
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.options import folder_argument, home_option
+from hansa.agents.cli.takeover import takeover
 from hansa.agents.cli.witness import checkpoints, evidence
 from hansa.agents.core.clerk import seen_head
 from hansa.agents.errors import AgentError
@@ -32,6 +33,7 @@ for command in (prove, check, export, audit):
     ledger.add_command(command)
 ledger.add_command(checkpoints)
 ledger.add_command(evidence)
+ledger.add_command(takeover)
 
 
 @ledger.command()

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hansa.agents.admission.registrar import Registrar
+from hansa.agents.admission.registrar import Registrar, load_invitations
 from hansa.agents.config import AgentConfig
 from hansa.agents.core import coordination, wire
 from hansa.agents.core.belonging import Belonging
@@ -187,7 +187,8 @@ class Agent:
         self.outbox.publish(clock())  # before anything is posted: only what is committed may go out
         self.herald = Herald(identity, self._federation, lookup, transport)
         self.rollcall = RollCall(self._desk, self.herald, transport)
-        self.registrar = self._open_registrar() if self.clerk.keeps else None
+        known = self.clerk.keeps or load_invitations(journal)  # who kept it before still answers
+        self.registrar = self._open_registrar() if known else None
         self._workshop = Workshop(executor, transport.wake, heavy, scratch)
         self.salts = salts or MemorySalts(identity.home_key())
         self.withdrawals = Withdrawals(self._desk, journal, self.clerk, self.salts, executor, transport.wake)
@@ -663,7 +664,11 @@ class Agent:
         keeper, epoch = self.clerk.keeper, self.clerk.standing.epoch
         self._machines.policy = self.config.policy_under(keeper)
         self._appends = []  # their authors send them to whoever keeps the ledger now
-        self.registrar = self._open_registrar() if self.clerk.keeps else None
+        if self.registrar is not None:
+            self.registrar.hand_over(keeper)
+        elif self.clerk.keeps:
+            self.registrar = self._open_registrar()
+            self._housekeeping.registrar = self.registrar
         log.warning("%s: %s keeps the ledger from here on, in epoch %d", self.name, keeper, epoch)
         self._desk.announce("keeper-changed", keeper=keeper, epoch=epoch)
 

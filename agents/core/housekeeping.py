@@ -44,7 +44,7 @@ class Housekeeping:
         self._outbox = outbox
         self._clerk = clerk
         self._machines = machines
-        self._registrar = registrar
+        self.registrar = registrar
         self._former_life = former_life
         self._forgetting = Forgetting(journal)
         self._done_at = desk.clock()
@@ -56,8 +56,8 @@ class Housekeeping:
         self._done_at = now_s
         self._intake.drop_unclaimed(self._desk.changes, now_s)
         self._machines.drop_stale_offers()
-        if self._registrar is not None:
-            self._registrar.tidy()
+        if self.registrar is not None:
+            self.registrar.tidy()
         self._forget_sessions(now_s)
         self._former_life.say_who_is_awaited()
         for gap in self._intake.gaps(now_s, GAP_S):

@@ -23,6 +23,7 @@ from hansa.agents.admission.membership import (
     Suspend,
 )
 from hansa.agents.admission.rekeying import RevokeKey, RotateKeys
+from hansa.agents.admission.succession import ApproveTakeover, ShowTakeover, TakeOver
 from hansa.agents.care.keeping import GoOn
 from hansa.agents.core.rollcall import CallRoll
 from hansa.agents.data.orders import AddData, WithdrawData
@@ -63,6 +64,9 @@ ORDERS: dict[str, type[Order]] = {
     "leave": Leave,
     "rotate-keys": RotateKeys,
     "revoke-key": RevokeKey,
+    "take-over": TakeOver,
+    "show-takeover": ShowTakeover,
+    "approve-takeover": ApproveTakeover,
 }
 
 

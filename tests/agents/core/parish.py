@@ -1,8 +1,10 @@
 """Four members of one federation, stepped by hand on a clock of their own: any may be gone, killed or behind."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.agent import Agent
@@ -16,7 +18,9 @@ from hansa.ledger import (
     Keeper,
     LedgerStore,
     MemberAdmitted,
+    MemberSuspended,
     Replica,
+    read_entry,
     sign_entry,
 )
 
@@ -29,6 +33,32 @@ NOW_S = 1_900_000_000.0
 def dataset(name: str) -> DatasetRegistered:
     """Return an entry that any member may write."""
     return DatasetRegistered(dataset=name, rows=3, columns=("a",), target="y", commitment=bytes(32))
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass(slots=True)
+class Doom:
+    """How many writes a process has left; it is killed before or after the last of them."""
+
+    left: int
+
+    def around(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a write to the disk that may be the last."""
+
+        def mortal(*args: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                raise Killed("before a write")
+            done = write(*args)
+            self.left -= 1
+            if self.left == 0:
+                raise Killed("after a write")
+            return done
+
+        return mortal
 
 
 @dataclass(slots=True)
@@ -99,6 +129,14 @@ class Parish:
         )
         return self.up[name]
 
+    def doom(self, name: str, writes: int) -> None:
+        """Have a member's process die around so many writes from now."""
+        doom, agent = Doom(writes), self.up[name]
+        journal: Any = self.journals[name]
+        journal.commit = doom.around(journal.commit)
+        store: Any = agent.clerk.store
+        store.append, store.set_aside = doom.around(store.append), doom.around(store.set_aside)
+
     def kill(self, *names: str) -> None:
         """Lose processes, and what they had not committed."""
         for name in names:
@@ -106,16 +144,60 @@ class Parish:
             agent.clerk.store.close()
             self.transports[name].close()
 
-    def go(self, seconds: float, *names: str) -> None:
-        """Let time pass, with these members at work; without names, with all that are up."""
+    def go(self, seconds: float, *names: str, back_s: float = 0.0) -> None:
+        """Let time pass, with these members at work; without names, with all that are up.
+
+        Args:
+            back_s: after how long who is killed meanwhile comes back.
+        """
         until = self.now_s + seconds
+        back: dict[str, float] = {}
         while self.now_s < until:
-            happened = any([self.up[name].step() for name in names or tuple(self.up)])
+            happened = False
+            for name in names or tuple(self.up):
+                try:
+                    happened |= self.up[name].step()
+                except Killed:
+                    vars(self.journals[name]).pop("commit", None)
+                    self.kill(name)
+                    back[name] = self.now_s + back_s
+            for name in [each for each, at in back.items() if at <= self.now_s]:
+                del back[name]
+                self.start(name)
             self.now_s += 0.05 if happened else 1.0
 
+    def lose_mail(self, *names: str) -> None:
+        """Have the broker forget what waits for members that are gone."""
+        for name in names:
+            self.broker._mailbox(name).control.clear()
+
+    def ask(self, name: str, request: Callable[[], Any]) -> Any:
+        """Have a member do something, in one step of its own."""
+        future = self.up[name].ask(request)
+        for _ in range(10):
+            self.up[name].step()
+            self.now_s += 0.05
+        return future.result(0)
+
+    def offer(self, name: str) -> None:
+        """Have a member offer itself as keeper."""
+        self.ask(name, lambda: self.up[name].takeover.candidate.begin("it is time"))
+
+    def suspend(self, name: str) -> None:
+        """Have the keeper suspend a member."""
+        self.up["hub"].write(MemberSuspended(name, "for the test"))
+
+    def once(self) -> bool:
+        """Whether no author's number, and no data set, is on the chain twice."""
+        said = [read_entry(each.signed) for each in next(iter(self.up.values())).clerk.store.read()]
+        numbers = [(each.author, each.author_seq) for each in said]
+        bodies = [each.body for each in said if each.kind == "dataset-registered"]
+        return len(set(numbers)) == len(numbers) and len(set(bodies)) == len(bodies)
+
     def write(self, name: str, what: str) -> None:
-        """Have a member write something on the ledger."""
+        """Have a member write something on the ledger; it is journalled."""
         self.up[name].write(dataset(what))
+        self.up[name].step()
 
     def agree(self) -> bool:
         """Whether all that are up hold the same ledger, and wait for nothing."""

@@ -1,11 +1,18 @@
 """Another member keeps the ledger: nothing that was final is lost, and everybody follows."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agents.core.parish import Parish
+from hansa.agents.core.candidate import PATIENCE_S
+from hansa.agents.errors import FederationError
+from hansa.broker import Identity
+from hansa.ledger import MemberAdmitted
+from tests.agents.core.parish import NAMES, Parish
+
+SEEDS = 16  # more of them, by hand: nothing else to see
 
 
 @pytest.fixture
@@ -23,8 +30,236 @@ def test_a_member_takes_over_from_a_keeper_that_is_gone(parish: Parish) -> None:
     parish.write("west", "salt")  # waits for whoever keeps the ledger
     parish.go(5)
     parish.go(2_000)
-    parish.up["north"].ask(lambda: parish.up["north"].takeover.candidate.begin("the hub burnt down"))
+    parish.offer("north")
     parish.go(20)
     assert parish.keepers() == {"north"}
     assert parish.agree()
     assert parish.datasets("east") == {"herring", "salt"}
+    assert parish.up["east"].config.federation.keeper == "hub"  # who founded it
+    assert parish.up["east"]._machines.policy.coordinators == ("north",)
+
+
+def test_nobody_takes_over_from_a_keeper_that_is_heard_unless_people_approve(parish: Parish) -> None:
+    parish.offer("north")
+    parish.go(20)
+    progress = parish.up["north"].takeover.progress()
+    assert progress.candidate
+    assert progress.agreed == ("north",)
+    assert progress.undecided.keys() == {"east", "west"}
+    assert "nobody at east has approved" in progress.undecided["east"]
+    assert parish.up["east"].takeover.progress().offers.keys() == {"north"}
+    parish.write("west", "salt")  # the keeper goes on meanwhile
+    parish.go(10)
+    assert parish.keepers() == {"hub"}
+    parish.ask("west", lambda: parish.up["west"].takeover.approve("north"))
+    parish.go(60)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.datasets("hub") == {"salt"}
+    assert not parish.up["hub"].clerk.keeps
+    parish.write("hub", "tar")  # an ordinary member
+    parish.go(5)
+    assert parish.datasets("north") == {"salt", "tar"}
+
+
+def test_what_the_old_keeper_chained_alone_is_set_aside_and_sent_again(parish: Parish) -> None:
+    parish.write("east", "herring")
+    parish.go(5)
+    parish.write("hub", "tar")
+    parish.write("west", "salt")
+    parish.go(0.2, "west")
+    parish.go(0.2, "hub")  # it has chained them; nobody has heard
+    assert parish.datasets("hub") >= {"tar"}
+    parish.kill("hub")
+    parish.lose_mail("north", "east", "west")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.go(30)
+    parish.start("hub")
+    parish.go(60)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.datasets("north") == {"herring", "tar", "salt"}
+    assert len(list(parish.up["hub"].clerk.store.superseded())) >= 1
+    assert parish.once()
+
+
+def test_a_candidate_gets_entries_that_it_lacks_from_the_witnesses(parish: Parish) -> None:
+    parish.kill("north")
+    parish.write("east", "herring")
+    parish.go(5)
+    parish.kill("hub")
+    parish.lose_mail("north")
+    parish.go(2_000)
+    parish.start("north")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.go(60)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.datasets("north") == {"herring"}
+
+
+def test_a_witness_gets_entries_that_it_lacks_from_the_candidate(parish: Parish) -> None:
+    parish.kill("east")
+    parish.write("north", "herring")
+    parish.go(5)
+    parish.kill("hub")
+    parish.lose_mail("east")
+    parish.start("east")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.go(90)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.datasets("east") == {"herring"}
+
+
+def test_of_two_candidates_one_keeps_the_ledger_and_the_other_follows(parish: Parish) -> None:
+    parish.kill("hub")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.offer("east")
+    parish.go(600)
+    assert len(parish.keepers()) == 1
+    assert parish.agree()
+    assert not any(agent.takeover.candidate.mine for agent in parish.up.values())
+    loser = ({"north", "east"} - parish.keepers()).pop()
+    (keeper,) = parish.keepers()
+    assert parish.up[loser].takeover.progress().ended == f"{keeper} has taken over"
+
+
+def test_a_candidate_gives_up_after_an_hour_and_says_for_whom_it_has_waited(parish: Parish) -> None:
+    parish.kill("west", "east")
+    parish.offer("north")
+    parish.go(PATIENCE_S + 60)
+    assert parish.up["north"].takeover.progress().ended == (
+        "given up after 60 minutes without enough of: east, west"
+    )
+    parish.offer("north")
+    parish.ask("north", lambda: parish.up["north"].takeover.candidate.give_up("we won't"))
+    assert parish.up["north"].takeover.progress().ended == "given up: we won't"
+    parish.start("west")
+    parish.start("east")
+    parish.go(30)
+    assert parish.keepers() == {"hub"}
+    assert parish.agree()
+
+
+def test_a_keeper_renews_its_epoch_with_the_names_of_the_others(parish: Parish) -> None:
+    parish.offer("hub")
+    parish.go(30)
+    assert parish.keepers() == {"hub"}
+    assert {agent.clerk.standing.epoch for agent in parish.up.values()} == {1}
+    parish.write("west", "salt")
+    parish.go(5)
+    assert parish.agree()
+
+
+def test_a_name_for_a_later_epoch_keeps_a_witness_from_the_old_keeper_until_that_renews(
+    parish: Parish,
+) -> None:
+    parish.kill("west")
+    parish.ask("east", lambda: parish.up["east"].takeover.approve("north"))
+    parish.kill("east")
+    parish.offer("north")
+    parish.go(5)
+    parish.ask("north", lambda: parish.up["north"].takeover.candidate.give_up("a mistake"))
+    parish.start("east")
+    parish.start("west")
+    parish.go(10)
+    parish.offer("hub")
+    parish.go(120)
+    assert parish.keepers() == {"hub"}
+    assert parish.agree()
+
+
+def test_two_members_need_a_successor_in_the_charter(tmp_path: Path) -> None:
+    for successor, expected in (("", {"hub"}), ("north", {"north"})):
+        folder = tmp_path / (successor or "nobody")
+        folder.mkdir()
+        parish = Parish.found(folder, ("hub", "north"), successor=successor)
+        parish.go(5)
+        parish.kill("hub")
+        if successor:
+            parish.offer("north")
+        else:
+            with pytest.raises(FederationError, match="only if the charter names it as successor"):
+                parish.offer("north")
+        parish.go(10)
+        assert parish.keepers() == expected
+        parish.close()
+
+
+def test_who_is_no_active_member_neither_keeps_the_ledger_nor_is_approved(parish: Parish) -> None:
+    with pytest.raises(FederationError, match="'nobody' is no active member"):
+        parish.ask("east", lambda: parish.up["east"].takeover.approve("nobody"))
+    with pytest.raises(FederationError, match="hansa ledger takeover"):
+        parish.ask("east", lambda: parish.up["east"].takeover.approve("east"))
+    parish.suspend("north")
+    parish.go(5)
+    with pytest.raises(FederationError, match="north is suspended: only an active member"):
+        parish.offer("north")
+
+
+def test_invitations_of_the_former_keeper_hold_no_longer(parish: Parish) -> None:
+    hub = parish.up["hub"]
+    assert hub.registrar is not None
+    registrar = hub.registrar
+    parish.ask("hub", lambda: registrar.invite("south", 1.0, automatic=False, broker="amqp://127.0.0.1"))
+    parish.ask("east", lambda: parish.up["east"].takeover.approve("north"))
+    parish.ask("west", lambda: parish.up["west"].takeover.approve("north"))
+    parish.offer("north")
+    parish.go(30)
+    (invitation,) = registrar._invitations.values()
+    assert invitation.status == "withdrawn"
+    assert invitation.reason == (
+        "north keeps the ledger now, and our invitation holds no longer: ask north for a new one"
+    )
+    parish.kill("hub")
+    parish.start("hub")
+    assert parish.up["hub"].registrar is not None  # who comes with one is told so
+    south = Identity.generate("south").public
+    admitted = MemberAdmitted("south", south.verify_key, south.seal_key, "")
+    parish.up["north"].write(admitted)
+    parish.go(5)
+    assert "south" in parish.up["east"].clerk.standing.members
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_kills_at_any_commit_only_delay_a_takeover(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    parish = Parish.found(tmp_path, silence_s=60)
+    parish.go(3)
+    for number in range(3):
+        parish.write(chance.choice(NAMES), f"before-{number}")
+    parish.go(chance.uniform(0.0, 0.5))
+    mortal = chance.sample(("north", "east", "west"), 2)
+    old = chance.choice(("gone", "back", "alive"))
+    if old != "alive":
+        parish.kill("hub")
+        parish.go(120)
+    for name in ("east", "west"):
+        if old == "alive":
+            parish.ask(name, lambda name=name: parish.up[name].takeover.approve("north"))  # type: ignore[misc]
+    parish.write("east", "meanwhile")
+    parish.offer("north")
+    for name in mortal:
+        parish.doom(name, chance.randint(1, 25))
+    final = {name: agent.witness.heads.final for name, agent in parish.up.items()}
+    parish.go(400, back_s=chance.uniform(0, 40))
+    if old == "back":
+        parish.start("hub")
+    parish.write("west", "after")
+    parish.go(300)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.once()
+    expected = {"before-0", "before-1", "before-2", "meanwhile", "after"}
+    if old == "gone":  # what nobody but the dead keeper had is lost
+        expected -= {f"before-{n}" for n in range(3)} - parish.datasets("north")
+    assert parish.datasets("north") == expected
+    tree = parish.up["east"].clerk.store.tree()
+    for each in final.values():
+        assert each is None or tree.root(each.checkpoint.size) == each.checkpoint.root
+    parish.close()

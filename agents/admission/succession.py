@@ -1,0 +1,39 @@
+"""What may be asked of an agent about a change of keepers? Orders to who wants to keep it, and to witnesses."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hansa.agents.service.office import Office
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Offer this agent as keeper of the ledger; it goes on by itself, over restarts too."""
+
+    reason: str = ""
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        """Return how it stands; FederationError if this agent can't keep the ledger."""
+        office.ask(lambda: office.agent.takeover.candidate.begin(self.reason))
+        return ShowTakeover().carry_out(office)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTakeover:
+    """Tell how it stands with a change of keepers."""
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        """Return the fields of `hansa.agents.core.takeover.Progress`."""
+        return asdict(office.ask(office.agent.takeover.progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveTakeover:
+    """A person here agrees that a member keeps the ledger from now on (to a witness)."""
+
+    member: str
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        """Return how it stands; FederationError if it is no active member."""
+        office.ask(lambda: office.agent.takeover.approve(self.member))
+        return ShowTakeover().carry_out(office)
