@@ -138,10 +138,17 @@ def write_export(store: LedgerStore, file: BinaryIO) -> EndFrame:
         raise BadExport(f"{store.address} ended at {head} and now ends at {found}; export once more")
     for _, alike in groupby(_checkpoints(store, head.size), key=lambda found: found[0]):
         for _, note in sorted(alike, key=lambda found: found[1].text):
-            writer.frame("note", note.encoded())
+            writer.frame("note", _encoded(note))
     for kind, content in islice(store.evidence(), MOST_EVIDENCE):
         writer.frame("evidence", kind, content)
     return writer.end()
+
+
+def _encoded(note: Note) -> bytes:
+    try:
+        return note.encoded()
+    except UnicodeEncodeError:  # a damaged cell, as a driver gives it
+        raise BadExport(f"a stored checkpoint is no text: {note.text!r:.80}") from None
 
 
 def _checkpoints(store: LedgerStore, size: int) -> Iterator[tuple[tuple[int, int], Note]]:

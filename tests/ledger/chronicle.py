@@ -131,18 +131,20 @@ def exported(
     return file.getvalue()
 
 
-def founded(purpose: str = "salt and herring") -> Chronicle:
-    """Found a federation of four."""
+def founded(
+    purpose: str = "salt and herring", members: tuple[Identity, ...] = (BREMEN, DANZIG, WISMAR)
+) -> Chronicle:
+    """Found a federation, of four if nothing else is said."""
     made = Chronicle()
     made.write(LUBECK, Charter(FEDERATION, LUBECK.public, organisation="City of Lübeck", purpose=purpose))
-    made.write(LUBECK, *(admission(member) for member in (BREMEN, DANZIG, WISMAR)))
+    made.write(LUBECK, *(admission(member) for member in members))
     made.checkpoint(BREMEN, DANZIG)
     return made
 
 
-def told() -> Chronicle:
-    """Return a ledger of two epochs and 19 entries, the newest of which are not final."""
-    made = founded()
+def told(purpose: str = "salt and herring") -> Chronicle:
+    """Return a ledger of two epochs and 18 entries, the newest of which are not final."""
+    made = founded(purpose)
     made.write(BREMEN, DatasetRegistered("catch", 700, ("length", "weight"), "fresh", DIGEST))
     made.write(DANZIG, DatasetRegistered("catch", 300, ("length", "weight"), "fresh", DIGEST))
     made.write(LUBECK, PROPOSAL)

@@ -222,8 +222,9 @@ def test_a_cut_at_any_byte_is_found() -> None:
 
 
 def test_a_flip_of_any_byte_is_found() -> None:
-    for at in range(len(CONTENT)):
-        changed = bytearray(CONTENT)
+    content = founded(members=()).exported()
+    for at in range(len(content)):
+        changed = bytearray(content)
         changed[at] ^= 1 << at % 8
         with pytest.raises(BadExport):
             frames(bytes(changed))
