@@ -172,7 +172,7 @@ def _leave(code: int) -> None:
 def describe(told: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of `hansa agent status`."""
     whose = f" ({printable(told['organisation'])})" if told["organisation"] else ""
-    since = datetime.fromtimestamp(told["started"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+    since = _utc(told["started"])
     broker = told["broker"]
     trouble = f": {printable(broker['trouble'])}" if broker["trouble"] else ""
     yield f"{told['name']}{whose}: {', '.join(told['roles'])} of {told['federation']}"
@@ -180,6 +180,7 @@ def describe(told: dict[str, Any]) -> Iterator[str]:
     yield f"  broker    {broker['state']}{trouble}"
     ledger = told["ledger"]
     yield f"  ledger    {ledger['entries']} entries, head {ledger['head'][:16]}, kept by {told['keeper']}"
+    yield from _checkpoint(told["checkpoint"])
     if told["awaited"]:
         waits = "restored from a backup; chains nothing before it knows what is held by"
         yield f"  keeping   {waits} {', '.join(told['awaited'])}"
@@ -194,3 +195,21 @@ def describe(told: dict[str, Any]) -> Iterator[str]:
     if told["unroutable"]:
         yield f"  no queue  {', '.join(told['unroutable'])}: not provisioned on the broker"
     yield f"  health    {told['health_url']}/health"
+
+
+def _checkpoint(told: dict[str, Any]) -> Iterator[str]:
+    """Yield what is to be said of the heads that the members put their names to."""
+    if told["evidence"]:
+        yield f"  FORKED    {told['evidence']} proofs that a keeper has signed two histories: hansa ledger evidence"
+    if told["final"] is not None:
+        final = f"the first {told['final']} entries, since {_utc(told['since_s'])} UTC"
+        yield f"  final     {final}{'; not yet the newest: ' if told['lacks'] else ''}{printable(told['lacks'])}"
+    elif told["lacks"]:
+        yield f"  final     nothing yet: {printable(told['lacks'])}"
+    if told["abstains"]:
+        whom = ", ".join(told["abstains"])
+        yield f"  abstains  restored from a backup; cosigns nothing before it is told what {whom} know"
+
+
+def _utc(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from hansa.agents.care import doctor_home, doctor_ledger, doctor_town
+from hansa.agents.care import doctor_heads, doctor_home, doctor_ledger, doctor_town
 from hansa.agents.care.doctor import TIMEOUT_S, Check, Finding, Patient, examine
 from hansa.agents.home import Home
 from hansa.agents.service.logs import printable
@@ -23,6 +23,7 @@ CHECKS = (
     Check("journal", doctor_home.journal),
     Check("data", doctor_home.data, ("agent.toml",)),
     Check("ledger", doctor_ledger.ledger, ("federation",)),
+    Check("checkpoints", doctor_heads.checkpoints, ("ledger",)),
     Check("clock", doctor_ledger.clock),
     Check("membership", doctor_ledger.membership, ("keys", "federation")),
     Check("broker", doctor_town.broker, ("federation",), 3 * TIMEOUT_S),

@@ -52,10 +52,10 @@ class Cosigning:
         evidence: how many proofs that somebody has signed two histories.
     """
 
-    final: Final | None
-    awaited: Awaited | None
-    abstains: tuple[str, ...]
-    evidence: int
+    final: Final | None = None
+    awaited: Awaited | None = None
+    abstains: tuple[str, ...] = ()
+    evidence: int = 0
 
 
 @dataclass(slots=True)

@@ -75,6 +75,7 @@ def _of_messages(vitals: Vitals) -> Iterator[str]:
 def _of_work(vitals: Vitals) -> Iterator[str]:
     yield from _metric("hansa_journal_bytes", "gauge", "Size of the journal.", [({}, vitals.journal_bytes)])
     yield from _metric("hansa_ledger_entries", "gauge", "Entries of our copy.", [({}, vitals.head[0])])
+    yield from _of_heads(vitals)
     yield from _metric(
         "hansa_jobs",
         "gauge",
@@ -83,6 +84,20 @@ def _of_work(vitals: Vitals) -> Iterator[str]:
     )
     yield from _metric("hansa_rounds", "gauge", "Rounds closed.", [({}, sum(vitals.rounds.values()))])
     yield from _metric("hansa_tasks", "gauge", "Tasks running or waiting.", [({}, vitals.tasks)])
+
+
+def _of_heads(vitals: Vitals) -> Iterator[str]:
+    final, awaited = vitals.cosigning.final, vitals.cosigning.awaited
+    size = 0 if final is None else final.checkpoint.size
+    yield from _metric("hansa_final_entries", "gauge", "Entries that cannot be taken back.", [({}, size)])
+    if final is not None:
+        text = "When the newest final checkpoint became final, UTC."
+        yield from _metric("hansa_final_since_seconds", "gauge", text, [({}, final.since_s)])
+    lacking = 0 if awaited is None else max(0, awaited.needed - len(awaited.named))
+    text = "Names that the newest checkpoint lacks to be final, as its keeper knows."
+    yield from _metric("hansa_checkpoint_names_lacking", "gauge", text, [({}, lacking)])
+    text = "Proofs that a keeper has signed two histories."
+    yield from _metric("hansa_fork_evidence", "gauge", text, [({}, vitals.cosigning.evidence)])
 
 
 def _of_steps(vitals: Vitals) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import hansa
+from hansa.agents.core.witness import Cosigning
 from hansa.agents.service.office import Office
 from hansa.agents.service.vitals import take_vitals
 
@@ -40,6 +41,7 @@ class Status:
             "refused": vitals.refused,
             "last_refusal": vitals.last_refusal,
             "awaited": list(vitals.awaited),
+            "checkpoint": _checkpoint(vitals.cosigning),
         }
 
 
@@ -60,6 +62,17 @@ class Reload:
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return what was taken from it; ConfigError if it is not valid."""
         return {"taken": office.daemon.reload()}
+
+
+def _checkpoint(cosigning: Cosigning) -> dict[str, Any]:
+    final, awaited = cosigning.final, cosigning.awaited
+    return {
+        "final": None if final is None else final.checkpoint.size,
+        "since_s": None if final is None else final.since_s,
+        "lacks": "" if awaited is None else str(awaited),
+        "abstains": list(cosigning.abstains),
+        "evidence": cosigning.evidence,
+    }
 
 
 def _ending(ended: tuple[str, str] | None) -> dict[str, str]:

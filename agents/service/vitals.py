@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hansa.agents.core.agent import Agent
+from hansa.agents.core.witness import Cosigning
 from hansa.agents.home import JOURNAL, Home
 
 
@@ -26,6 +27,7 @@ class Vitals:
         steps: how many took how long (`tally.STEP_BOUNDS_S`); `step_s` seconds in all.
         journal_bytes: of the journal's files.
         awaited: whom a keeper that was restored from a backup waits for, before it chains anything.
+        cosigning: how it stands with the heads of the ledger.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Vitals:
     step_s: float
     journal_bytes: int
     awaited: tuple[str, ...] = ()
+    cosigning: Cosigning = field(default_factory=Cosigning)
 
     @property
     def jobs_by_status(self) -> dict[str, int]:
@@ -79,6 +82,7 @@ def take_vitals(home: Home, agent: Agent) -> Vitals:
         step_s=agent.tally.step_s,
         journal_bytes=_size(home.path / JOURNAL),
         awaited=agent.clerk.awaits(),
+        cosigning=agent.witness.state(),
     )
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -189,6 +189,13 @@ def test_status_shows_jobs_refusals_and_missing_queues() -> None:
                 "refused": {"BadSignature": 2},
                 "last_refusal": "BadSignature: not signed by south",
                 "awaited": ["west"],
+                "checkpoint": {
+                    "final": 2,
+                    "since_s": 60,
+                    "lacks": "1 of 2 names, waiting for south",
+                    "abstains": ["east"],
+                    "evidence": 1,
+                },
             }
         )
     )
@@ -201,6 +208,29 @@ def test_status_shows_jobs_refusals_and_missing_queues() -> None:
     assert "4 unconfirmed; refused: 2 BadSignature; the last: BadSignature: not signed by south" in lines
     assert "no queue  south" in lines
     assert "chains nothing before it knows what is held by west" in lines
+    assert "FORKED    1 proofs" in lines
+    since = "since 1970-01-01 00:01:00 UTC"
+    assert (
+        f"final     the first 2 entries, {since}; not yet the newest: 1 of 2 names, waiting for south"
+        in lines
+    )
+    assert "cosigns nothing before it is told what east know" in lines
+
+
+def test_status_says_what_nothing_is_final_for() -> None:
+    told: dict[str, Any] = {
+        "final": None,
+        "since_s": None,
+        "lacks": "0 of 2 names, waiting for south",
+        "abstains": [],
+        "evidence": 0,
+    }
+    assert list(commands._checkpoint(told)) == ["  final     nothing yet: 0 of 2 names, waiting for south"]
+    assert list(commands._checkpoint(told | {"lacks": ""})) == []
+    final = told | {"lacks": "", "final": 3, "since_s": 60}
+    assert list(commands._checkpoint(final)) == [
+        "  final     the first 3 entries, since 1970-01-01 00:01:00 UTC"
+    ]
 
 
 def test_run_works_until_it_is_told_to_stop(town: dict[str, Home]) -> None:
