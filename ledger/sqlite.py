@@ -7,6 +7,7 @@ waits `BUSY_S` for another one to commit.
 import os
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hansa.ledger.errors import StoreCorrupt, StoreError
 
 BUSY_S = 30.0  # how long a writer waits for another one to commit
+RETRY_S = 0.005
 
 _MAKING = threading.Lock()
 
@@ -94,9 +96,23 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     _prepare_reading(connection, entry)
-    connection.execute("PRAGMA journal_mode=WAL")
+    switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Have a new file written with a log; SQLite does not wait by itself for others that do the same."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return
 
 
 def _prepare_reading(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

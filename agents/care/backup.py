@@ -2,8 +2,8 @@
 
 In it: keys, agent.toml and the files it names in the home (password, certificates), the journal as of one commit,
 sealed chunks and salts, and the ledger's copy with what lies beside its entries, wherever that is. Rows of data
-sets are not: they have a backup of their own. The journal is copied first and the ledger last, so that the ledger in
-the archive is never behind the head that the journal has seen. An agent at work goes on meanwhile.
+sets are not: they have a backup of their own. The journal is copied first and the ledger last, so that the
+archive's ledger is never behind the head that the journal has seen. An agent at work goes on meanwhile.
 
 A restored home is that of an older self; what follows from this, `hansa.agents.core.restored` says.
 """

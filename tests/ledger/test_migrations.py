@@ -23,7 +23,7 @@ from tests.ledger.places import REFUSALS, Place, Places
 from tests.ledger.town import chain
 
 ROOT = Path(__file__).parents[2]
-MANY = chain(1003)  # more than are filled in at once
+MANY = chain(1001)  # more than are filled in at once
 COLUMNS = "idx, previous, signed, signature, hash, receipt, author, author_seq, kind"
 REVISIONS = "hansa.ledger.migrations.versions"
 
@@ -113,9 +113,44 @@ def test_an_older_ledger_gets_its_tree_and_keeps_its_guards(old: Place) -> None:
         assert list(store.read()) == MANY
         check_tree(store)
         assert missing_guards(store) == ()
-    for attack in ("UPDATE entries SET nodes = hash", "DELETE FROM entries WHERE idx = 1002"):
+    for attack in ("UPDATE entries SET nodes = hash", "DELETE FROM entries WHERE idx = 1000"):
         with old.hand() as hand, pytest.raises(REFUSALS, match="are never"):
             hand.execute(attack)
+
+
+def test_each_revision_leads_on_to_the_next(old: Place) -> None:
+    engine = create_engine(old.url)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        for revision in ("0002_tree", "0003_checkpoints"):
+            import_module(f"{REVISIONS}.{revision}").upgrade()
+    engine.dispose()
+    with old.hand() as hand:
+        hand.execute("UPDATE alembic_version SET version_num = '0003'")
+    with closing(LedgerStore.open_read_only(old.url)) as store:
+        check_tree(store)
+        assert missing_guards(store) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("DELETE FROM entries WHERE idx = 5", "entry 5 is missing: the next one is 6"),
+        ("UPDATE entries SET hash = signature WHERE idx = 7", "entry 7: column hash: expected 32 bytes"),
+    ],
+)
+def test_the_tree_is_not_built_on_damage(old: Place, change: str, reason: str) -> None:
+    old.disarm()
+    with old.hand() as hand:
+        hand.execute(change)
+    engine = create_engine(old.url)
+    upgrade = import_module(f"{REVISIONS}.0002_tree").upgrade
+    with (
+        pytest.raises(StoreCorrupt, match=reason),
+        engine.begin() as connection,
+        Operations.context(MigrationContext.configure(connection)),
+    ):
+        upgrade()
+    engine.dispose()
 
 
 def test_an_older_ledger_is_not_changed_by_looking_at_it(old: Place) -> None:
@@ -130,13 +165,10 @@ def test_an_older_ledger_is_not_changed_by_looking_at_it(old: Place) -> None:
 def test_an_older_ledger_that_was_tampered_with_is_left_as_it_is(old: Place) -> None:
     old.disarm()
     with old.hand() as hand:
-        hand.execute("UPDATE entries SET hash = ? WHERE idx = 1001", (b"short",))
-    with pytest.raises(StoreCorrupt, match="entry 1001: column hash: expected 32 bytes, found b'short'"):
-        LedgerStore.open(old.url)
-    with old.hand() as hand:
         hand.execute("DELETE FROM entries WHERE idx = 5")
-    with pytest.raises(StoreCorrupt, match="entry 5 is missing: the next one is 6"):
-        LedgerStore.open(old.url)
+    for _ in range(2):
+        with pytest.raises(StoreCorrupt, match="entry 5 is missing: the next one is 6"):
+            LedgerStore.open(old.url)
 
 
 KILLED = """

@@ -1,5 +1,6 @@
 """A ledger in an SQLite file: where it may lie, how it is locked, and what its cells may hold."""
 
+import sqlite3
 import stat
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from alembic import command
 from sqlalchemy import create_engine
 
 from hansa.ledger import EMPTY, BadEntry, LedgerStore, StoreCorrupt, StoreError, StoreMissing
+from hansa.ledger.sqlite import switch_to_wal
 from tests.ledger.places import FilePlace, Hand
 from tests.ledger.town import CHAIN
 
@@ -99,6 +101,21 @@ def test_commits_wait_for_the_disk(path: Path) -> None:
     with closing(LedgerStore.open(path)) as store, store._engine.connect() as connection:
         for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_a_new_file_that_somebody_holds_is_waited_for_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = FilePlace(tmp_path / "new.sqlite")
+    with place.hand() as hand, closing(sqlite3.connect(place.path, timeout=0)) as connection:
+        hand.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("hansa.ledger.sqlite.BUSY_S", 0.01)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            switch_to_wal(connection)
+        monkeypatch.undo()
+        monkeypatch.setattr("hansa.ledger.sqlite.time.sleep", lambda _: hand.execute("COMMIT"))
+        switch_to_wal(connection)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 # --- tampered cells -------------------------------------------------------------------------------------
