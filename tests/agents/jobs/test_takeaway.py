@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hansa.agents.core.messages import Setting
+from hansa.agents.data.withdrawing import WithdrawRows
 from hansa.agents.errors import JobError
 from hansa.agents.jobs.takeaway import Export
 from hansa.agents.local import LocalFederation
@@ -47,6 +48,11 @@ def test_a_bank_takes_away_which_of_its_own_customers_are_shared(
     with Path(told["file"]).open() as file:
         ids = [row["id"] for row in csv.DictReader(file)]
     assert ids == list(rows("east").ids)  # they all number their rows alike
+    order(banks, "west", WithdrawRows("rows", ("3",)))
+    with pytest.raises(
+        JobError, match="other rows than when they were compared"
+    ):  # positions say nothing now
+        order(banks, "west", Export("lending", "csv"))
     other = replace(rows("east"), ids=tuple(f"other-{place}" for place in range(60)))
     monkeypatch.setitem(banks.agents["east"].datasets, "rows", lender(other))
     with pytest.raises(JobError, match="data set 'rows' has other rows than when they were compared"):
