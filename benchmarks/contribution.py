@@ -33,6 +33,7 @@ from hansa.ledger.contribution import (
     Question,
     SampledBanzhaf,
     Shapley,
+    Stratified,
     Truncated,
     answered,
     begin,
@@ -54,6 +55,7 @@ CURVES: dict[str, Sequence[Method]] = {
     "permutation, with reverses": [Permutation(count) for count in (4, 8, 16, 32, 64)],
     "truncated": [Truncated(count) for count in (4, 8, 16, 32, 64, 128)],
     "gtg": [Guided(count) for count in (1, 2, 3, 4, 6, 8, 12)],
+    "stratified": [Stratified(*each) for each in ((1, 0), (1, 1), (2, 1), (1, 2), (2, 2), (4, 2))],
     "gtg, rounds under 1 % skipped": [Guided(count, between=0.01) for count in (1, 2, 4, 8, 16)],
 }
 
@@ -103,6 +105,7 @@ def methods(federation: Federation) -> dict[str, Method]:
         "truncated, 40": Truncated(40),
         BARRED: Guided(),
         "gtg, 6 cycles, rounds under 1 % skipped": Guided(between=0.01),
+        "stratified, 2 cycles": Stratified(),
         "banzhaf": Banzhaf(),
         "banzhaf, 256 sampled": SampledBanzhaf(256),
         **({"group": Grouped(rows)} if len(rows) >= 6 else {}),

@@ -15,6 +15,7 @@ from hansa.ledger.contribution.measure import (
 from hansa.ledger.contribution.outcome import Contribution, Method, Outcome
 from hansa.ledger.contribution.properties import PROPERTIES, Properties
 from hansa.ledger.contribution.sampled import Permutation, SampledBanzhaf, Truncated
+from hansa.ledger.contribution.stratified import Stratified
 from hansa.ledger.contribution.stream import SEED_BYTES, Stream
 from hansa.ledger.contribution.weights import WEIGHT_SCALE, Weights, weights
 
@@ -40,6 +41,7 @@ __all__ = [
     "RoundValue",
     "SampledBanzhaf",
     "Shapley",
+    "Stratified",
     "Stream",
     "Truncated",
     "Weights",

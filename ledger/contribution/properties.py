@@ -30,6 +30,7 @@ PROPERTIES: Mapping[str, Properties] = {
     "leave-one-out": Properties(efficiency=False, symmetry=True, null_player=True, linearity=True),
     "shapley": Properties(efficiency=True, symmetry=True, null_player=True, linearity=True),
     "permutation": Properties(efficiency=True, symmetry=False, null_player=True, linearity=True),
+    "stratified": Properties(efficiency=True, symmetry=False, null_player=False, linearity=True),
     "truncated": Properties(efficiency=True, symmetry=False, null_player=True, linearity=False),
     "gtg": Properties(efficiency=False, symmetry=False, null_player=True, linearity=False),
     "banzhaf": Properties(efficiency=False, symmetry=True, null_player=True, linearity=True),

@@ -15,6 +15,7 @@ from hansa.ledger.contribution import (
     Permutation,
     SampledBanzhaf,
     Shapley,
+    Stratified,
     Truncated,
     measure,
 )
@@ -33,6 +34,7 @@ METHODS: tuple[Method, ...] = (
     Permutation(3, paired=False),
     Truncated(4, short=0.3),
     Guided(1, between=0.2, within=0.3),
+    Stratified(2, ends=1),
     SampledBanzhaf(8),
     Grouped(ROWS),
 )

@@ -17,6 +17,7 @@ from hansa.ledger.contribution import (
     Permutation,
     SampledBanzhaf,
     Shapley,
+    Stratified,
     Truncated,
     measure,
     measure_rounds,
@@ -88,7 +89,13 @@ def test_thirteen_players_are_too_many_for_an_exact_value(method: Method) -> Non
 
 @pytest.mark.parametrize(
     "method",
-    [Permutation(400), Permutation(400, paired=False), Truncated(400, short=0.01), Guided(80, within=0.01)],
+    [
+        Permutation(400),
+        Permutation(400, paired=False),
+        Truncated(400, short=0.01),
+        Guided(80, within=0.01),
+        Stratified(80, ends=0),
+    ],
 )
 def test_estimates_come_close_to_shapleys_value_within_their_standard_errors(method: Method) -> None:
     found = measure(method, PLAYERS, UNEVEN.__getitem__, SEED)
@@ -168,6 +175,26 @@ def test_guided_orders_let_everybody_come_first_once_a_cycle() -> None:
     assert len(set(outcome.permutations)) > 10
 
 
+@given(TABLES)
+def test_if_the_ends_are_all_there_is_means_by_size_give_shapleys_value(game: Table) -> None:
+    found = measure(Stratified(ends=2), PLAYERS, game.__getitem__, SEED)
+    assert found.shares == shares(Shapley(), game)
+    assert found.standard_errors == {}
+    assert found.outcomes[0].permutations == ()
+
+
+def test_between_the_ends_everybody_is_in_equally_many_coalitions_of_a_size() -> None:
+    names = [f"p{number}" for number in range(8)]
+    found = measure(Stratified(2, ends=1), names, lambda each: float(len(each) ** 2), SEED)
+    assert found.shares == dict.fromkeys(names, 8)
+    first, second = found.outcomes[0].permutations[:8], found.outcomes[0].permutations[8:]
+    assert all(
+        sorted(order[place] for order in cycle) == names for cycle in (first, second) for place in range(8)
+    )
+    # one size at either end is complete, of five each cycle has eight
+    assert found.evaluations <= 2 * (1 + 8) + 5 * 2 * 8
+
+
 def test_rounds_are_summed_and_parties_that_missed_one_get_nothing_of_it() -> None:
     rounds = {1: PLAYERS, 2: PLAYERS[:2]}
     found = measure_rounds(Shapley(), rounds, lambda number, each: number * len(each), SEED)
@@ -212,6 +239,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Guided(between=1), "between"),
     (lambda: Guided(within=-1), "within"),
     (lambda: Guided(enough=2), "enough"),
+    (lambda: Stratified(0), "cycles"),
+    (lambda: Stratified(ends=-1), "ends"),
     (lambda: SampledBanzhaf(0), "samples"),
     (lambda: SampledBanzhaf(5), "even"),
     (lambda: Grouped(ROWS, least=2), "at least 3 members, not 2"),

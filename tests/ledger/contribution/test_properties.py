@@ -151,7 +151,7 @@ def test_every_claim_that_is_missing_has_its_counterexample() -> None:
     names = ("efficiency", "symmetry", "null_player", "linearity")
     assert {name: sorted({label(each) for each in lacking(name)}) for name in names} == {
         "efficiency": ["banzhaf", "banzhaf-sampled", "gtg", "leave-one-out"],
-        "symmetry": ["banzhaf-sampled", "group", "gtg", "permutation", "truncated", "volume"],
-        "null_player": ["banzhaf-sampled", "group", "volume"],
+        "symmetry": ["banzhaf-sampled", "group", "gtg", "permutation", "stratified", "truncated", "volume"],
+        "null_player": ["banzhaf-sampled", "group", "stratified", "volume"],
         "linearity": ["gtg", "truncated"],
     }
