@@ -5,6 +5,7 @@ A checkpoint stands where the last entry under it stands, by the authors' times.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from hansa.agents.audit.markup import NOTHING, Html, bare, element, joined, left_out, said, table, text
@@ -19,6 +20,7 @@ _PLACES = 120  # where marks can stand: nearer ones would cover each other
 _FEW = 40  # checkpoints, each with a large mark of its own
 _ROW_PX, _BAR_PX = 54, 28
 _WIDEST = 0.02  # of a bar, of the whole width
+_LABELLED = 0.12  # epochs narrower than this have no room for their keeper's name
 
 Place = Callable[[int], float]
 """Where across, 0 … 1, the ledger had so many entries."""
@@ -67,12 +69,29 @@ def place_of(ticks: Sequence[Tick]) -> Place:
     return place
 
 
-def epochs_of(checkpoints: Sequence[CheckpointLine]) -> list[CheckpointLine]:
-    """Return each epoch's first checkpoint, by epoch."""
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Who kept the ledger from which entry on."""
+
+    number: int
+    keeper: str
+    start: int
+
+
+def epochs_of(report: AuditReport) -> list[Epoch]:
+    """Return the epochs of which the report tells: by the entries of takeovers, or else the first checkpoints."""
+    changes = [each.index for each in report.findings if each.subject == "keepers" and each.index is not None]
     first: dict[int, CheckpointLine] = {}
-    for each in sorted(checkpoints, key=lambda line: line.size):
-        first.setdefault(each.epoch, each)
-    return [first[epoch] for epoch in sorted(first)]
+    for each in sorted(report.checkpoints, key=lambda line: line.size):
+        if each.valid:
+            first.setdefault(each.epoch, each)
+    found: list[Epoch] = []
+    for number, line in sorted(first.items()):
+        start = max((change for change in changes if change <= line.size), default=line.size)
+        found.append(Epoch(number, line.keeper, start if found else 0))
+    if changes and found and report.epoch not in first:  # it has begun, and no checkpoint is of it yet
+        found.append(Epoch(report.epoch, report.keeper, max(changes)))
+    return found
 
 
 def _figure(report: AuditReport, ticks: list[Tick], totals: Counter[str]) -> Html:
@@ -139,19 +158,19 @@ def _row(ticks: list[Tick], group: str, row: int) -> list[Html]:
 
 def _epochs(report: AuditReport, place: Place, whole: int) -> list[Html]:
     """Shade every second epoch, name its keeper, and mark where it took over."""
-    firsts = epochs_of(report.checkpoints)[-MOST_TAKEOVERS:]
-    starts = [0.0, *(place(first.size) for first in firsts[1:])]
+    epochs = epochs_of(report)[-MOST_TAKEOVERS:]
+    starts = [place(epoch.start) for epoch in epochs]
     found = []
-    for number, (first, start) in enumerate(zip(firsts, starts, strict=False)):
+    for number, (epoch, start) in enumerate(zip(epochs, starts, strict=True)):
         stop = starts[number + 1] if number + 1 < len(starts) else 1.0
         if number % 2:
             width = across(max(0.0, stop - start))
             found.append(element("rect", class_="epoch", x=across(start), y=0, width=width, height=whole))
-        if number:
+        if epoch.start:
             x = across(start)
             found.append(element("line", class_="takeover", x1=x, x2=x, y1=0, y2=whole))
-        if stop - start > 0.12 or len(firsts) == 1:
-            words = (text(f"epoch {first.epoch} · "), bare(first.keeper, 20))
+        if stop - start > _LABELLED:
+            words = (text(f"epoch {epoch.number} · "), bare(epoch.keeper, 20))
             found.append(element("text", *words, class_="lane", x=across(start), y=whole - 8, dx=4))
     return found
 
@@ -218,7 +237,7 @@ def _legend(report: AuditReport) -> Html:
         for kind in words
         if kind in states
     ]
-    if len({line.epoch for line in report.checkpoints}) > 1:
+    if any(epoch.start for epoch in epochs_of(report)):
         items.append(
             _key(element("line", class_="takeover", x1=8, x2=8, y1=0, y2=16), "another keeper took over")
         )

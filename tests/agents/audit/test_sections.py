@@ -117,9 +117,24 @@ def test_a_checkpoint_stands_where_its_last_entry_stands() -> None:
     assert [place(size) for size in (0, 5, 10, 15, 20, 25)] == [0, 0.125, 0.25, 0.625, 0.75, 1.0]
 
 
-def test_epochs_begin_at_their_first_checkpoints() -> None:
-    lines = [reports.checkpoint(size, epoch) for size, epoch in ((9, 3), (4, 0), (2, 0), (7, 3), (8, 5))]
-    assert [(line.epoch, line.size) for line in epochs_of(lines)] == [(0, 2), (3, 7), (5, 8)]
+def test_epochs_begin_where_another_keeper_took_over() -> None:
+    sizes = ((9, 3), (4, 0), (2, 0), (8, 3), (12, 5))
+    lines = (*(reports.checkpoint(*each) for each in sizes), reports.checkpoint(1, 9, valid=False))
+    plain = replace(reports.good(), checkpoints=lines, findings=(), epoch=5)
+    assert [(epoch.number, epoch.start) for epoch in epochs_of(plain)] == [(0, 0), (3, 8), (5, 12)]
+    found = tuple(reports.finding("keepers", "Another took over.", index=index) for index in (6, 11))
+    told = replace(plain, findings=found)
+    assert [(epoch.number, epoch.start) for epoch in epochs_of(told)] == [(0, 0), (3, 6), (5, 11)]
+
+
+def test_an_epoch_that_has_only_begun_is_marked() -> None:
+    found = (reports.finding("keepers", "north took over.", index=40),)
+    lines = (reports.checkpoint(30),)
+    report = replace(reports.good(), checkpoints=lines, findings=found, epoch=1, keeper="north")
+    assert [(epoch.number, epoch.keeper, epoch.start) for epoch in epochs_of(report)] == [
+        (0, "aggregator", 0),
+        (1, "north", 40),
+    ]
 
 
 def test_the_timeline_marks_takeovers_checkpoints_and_what_is_not_final() -> None:
