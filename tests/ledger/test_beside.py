@@ -1,5 +1,6 @@
 """Checkpoints, evidence and replaced entries are kept as they came, and the database itself keeps them so."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -101,6 +102,27 @@ def test_many_entries_can_be_set_aside(store: LedgerStore, monkeypatch: pytest.M
     assert list(store.superseded()) == many[1:]
 
 
+def test_an_entry_that_another_process_is_just_appending_is_set_aside_with_the_others(
+    store: LedgerStore, place: Place
+) -> None:
+    store.append(CHAIN)
+    last = chain(9)[8]
+    with ThreadPoolExecutor(1) as pool, place.hand() as hand:
+        hand.execute("BEGIN")
+        hand.execute(
+            "INSERT INTO entries SELECT 8, hash, signed, signature, ?, receipt, author, 99, kind, ?"
+            " FROM entries WHERE idx = 7",
+            (last.hash, b""),
+        )
+        moving = pool.submit(store.set_aside, 5)
+        with pytest.raises(TimeoutError):
+            moving.result(0.1)
+        hand.execute("COMMIT")
+        assert moving.result(30) == 4
+    assert store.head() == CHAIN[4].head
+    assert [entry.hash for entry in store.superseded()] == [*(entry.hash for entry in CHAIN[5:]), last.hash]
+
+
 def test_the_charter_is_not_set_aside(store: LedgerStore) -> None:
     store.append(CHAIN)
     with pytest.raises(ValueError, match="the charter stays"):
@@ -159,20 +181,29 @@ def test_an_entry_leaves_only_from_the_end_and_only_if_a_copy_stays(store: Ledge
                 hand.execute(REMOVE.format(index=index))
 
 
-@pytest.mark.parametrize("column", ["previous", "signed", "signature", "hash", "receipt", "kind", "nodes"])
-def test_an_entry_does_not_leave_for_a_copy_that_is_another(
-    store: LedgerStore, place: Place, column: str
-) -> None:
+def test_an_entry_does_not_leave_for_a_copy_that_is_another(store: LedgerStore, place: Place) -> None:
     store.append(CHAIN)
-    other = "'other'" if column == "kind" else "hash" if column == "previous" else "previous"
-    cells = [
-        other if each == column else each
-        for each in "idx previous signed signature hash receipt author author_seq kind nodes".split()
+    columns = [
+        "idx",
+        "previous",
+        "signed",
+        "signature",
+        "hash",
+        "receipt",
+        "author",
+        "author_seq",
+        "kind",
+        "nodes",
     ]
-    with place.hand() as hand:
-        hand.execute(f"INSERT INTO superseded SELECT 0, {', '.join(cells)} FROM entries WHERE idx = 7")
-        with pytest.raises(REFUSALS, match="never"):
-            hand.execute(REMOVE.format(index=7))
+    for number, changed in enumerate(columns):
+        other = {"idx": "6", "previous": "hash", "author_seq": "99", "author": "'x'", "kind": "'x'"}
+        cells = [other.get(each, "previous") if each == changed else each for each in columns]
+        with place.hand() as hand:
+            hand.execute(
+                f"INSERT INTO superseded SELECT {number}, {', '.join(cells)} FROM entries WHERE idx = 7"
+            )
+            with pytest.raises(REFUSALS, match="never"):
+                hand.execute(REMOVE.format(index=7))
 
 
 # --- tampered cells -------------------------------------------------------------------------------------

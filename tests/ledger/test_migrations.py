@@ -37,9 +37,9 @@ def make_first(place: Place) -> None:
     engine.dispose()
 
 
-@pytest.fixture
-def old(places: Places) -> Iterator[Place]:
-    """A ledger as the first version of the tables has it."""
+@pytest.fixture(scope="module")
+def aged(places: Places) -> Iterator[Place]:
+    """A ledger as the first version of the tables has it, to be copied."""
     place = places.nothing()
     make_first(place)
     with place.hand() as hand:
@@ -54,6 +54,14 @@ def old(places: Places) -> Iterator[Place]:
                 (*cells, said.author, said.author_seq, said.kind),
             )
         hand.execute("COMMIT")
+    yield place
+    place.remove()
+
+
+@pytest.fixture
+def old(places: Places, aged: Place) -> Iterator[Place]:
+    """A ledger as the first version of the tables has it."""
+    place = places.copy(aged)
     yield place
     place.remove()
 
