@@ -4,8 +4,8 @@ Under protected aggregation a sum over a group is all there is. Each round the p
 of three or more, once: a second partition of the same updates would give equations that together tell single
 ones. Groups get Shapley's value of the game that they play, and in a group everybody gets its part of the
 rows: the average that makes the model gives it the same part, and what else sets members apart is what nobody
-may see. So a member that spoils the model is paid like its group, and one that adds nothing is paid too, in
-expectation less the more rounds there are.
+may see. So a member that spoils the model is paid like its group, and one that adds nothing is paid too; over
+the rounds groups change, and that evens out in part.
 """
 
 from collections.abc import Mapping, Sequence

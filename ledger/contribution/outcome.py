@@ -73,14 +73,16 @@ class Contribution:
 
     @property
     def standard_errors(self) -> dict[str, float]:
-        """Of each party's contribution, where it was estimated from draws; rounds are drawn independently.
+        """Of each party's contribution, where orders or samples were drawn; rounds are drawn independently.
 
-        Empty if nothing was drawn, or in some round too little to tell.
+        Rounds of which all coalitions were asked, or which were skipped, add nothing. Empty if nothing was drawn
+        in any round, or in some round too little to tell.
         """
-        drawn = [each for each in self.outcomes if not each.skipped]
-        if not all(each.variances for each in drawn):
+        drawn = [each for each in self.outcomes if each.permutations or each.samples]
+        if not drawn or not all(each.variances for each in drawn):
             return {}
-        return {name: sqrt(each) for name, each in _summed(outcome.variances for outcome in drawn).items()}
+        variances = {name: Fraction(0) for name in self.shares} | _summed(each.variances for each in drawn)
+        return {name: sqrt(each) for name, each in variances.items()}
 
     @property
     def gain(self) -> Fraction:

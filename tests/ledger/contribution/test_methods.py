@@ -195,6 +195,17 @@ def test_between_the_ends_everybody_is_in_equally_many_coalitions_of_a_size() ->
     assert found.evaluations <= 2 * (1 + 8) + 5 * 2 * 8
 
 
+def test_rounds_that_were_asked_about_completely_add_nothing_to_the_standard_errors() -> None:
+    rounds = {1: PLAYERS, 2: ("bremen", "visborg")}
+    found = measure_rounds(Stratified(2, ends=1), rounds, lambda _, each: UNEVEN[each & {*PLAYERS}], SEED)
+    drawn, whole = found.outcomes
+    assert whole.variances == {}
+    assert found.standard_errors == {
+        **{name: sqrt(each) for name, each in drawn.variances.items()},
+        "visborg": 0,
+    }
+
+
 def test_rounds_are_summed_and_parties_that_missed_one_get_nothing_of_it() -> None:
     rounds = {1: PLAYERS, 2: PLAYERS[:2]}
     found = measure_rounds(Shapley(), rounds, lambda number, each: number * len(each), SEED)
