@@ -8,13 +8,23 @@ from hansa.agents.service.office import Office
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Offer this agent as keeper of the ledger; it goes on by itself, over restarts too."""
+    """Offer this agent as keeper of the ledger; it goes on by itself, over restarts too.
+
+    Args:
+        renew: though it keeps the ledger already, in a new epoch: some have put their names to a later one.
+    """
 
     reason: str = ""
+    renew: bool = False
 
     def carry_out(self, office: Office) -> dict[str, Any]:
         """Return how it stands; FederationError if this agent can't keep the ledger."""
-        office.ask(lambda: office.agent.takeover.candidate.begin(self.reason))
+
+        def begin() -> None:
+            if self.renew or not office.agent.clerk.keeps:
+                office.agent.takeover.candidate.begin(self.reason)
+
+        office.ask(begin)
         return ShowTakeover().carry_out(office)
 
 

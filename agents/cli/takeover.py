@@ -19,8 +19,9 @@ POLL_S = 0.5
 @home_option
 @click.option("--reason", default="", help="For the people at the other members.")
 @click.option("--approve", metavar="NAME", help="As a witness: agree that NAME keeps the ledger.")
+@click.option("--renew", is_flag=True, help="Begin a new epoch, though this agent keeps the ledger already.")
 @click.option("--status", "only_show", is_flag=True, help="Only say how it stands.")
-def takeover(home: Home, reason: str, approve: str | None, only_show: bool) -> None:
+def takeover(home: Home, reason: str, approve: str | None, renew: bool, only_show: bool) -> None:
     """Offer this agent as keeper of the ledger, in place of one that is gone or has forked it.
 
     Says who is waited for, until it is done; after Ctrl-C it goes on in the running agent. The others agree by
@@ -36,7 +37,7 @@ def takeover(home: Home, reason: str, approve: str | None, only_show: bool) -> N
         elif only_show:
             _say(name, ask(ShowTakeover()))
         else:
-            _follow(name, ask, ask(TakeOver(reason)))
+            _follow(name, ask, ask(TakeOver(reason, renew)))
 
 
 def _follow(name: str, ask: Ask, told: dict[str, Any]) -> None:

@@ -73,6 +73,7 @@ class Parish:
     up: dict[str, Agent] = field(default_factory=dict)
     transports: dict[str, MemoryTransport] = field(default_factory=dict)
     silence_s: int = 1_800
+    dooms: list[Doom] = field(default_factory=list)
 
     @classmethod
     def found(
@@ -132,10 +133,16 @@ class Parish:
     def doom(self, name: str, writes: int) -> None:
         """Have a member's process die around so many writes from now."""
         doom, agent = Doom(writes), self.up[name]
+        self.dooms.append(doom)
         journal: Any = self.journals[name]
         journal.commit = doom.around(journal.commit)
         store: Any = agent.clerk.store
         store.append, store.set_aside = doom.around(store.append), doom.around(store.set_aside)
+
+    def spare(self) -> None:
+        """Let those live who have not died yet."""
+        for doom in self.dooms:
+            doom.left = 0
 
     def kill(self, *names: str) -> None:
         """Lose processes, and what they had not committed."""

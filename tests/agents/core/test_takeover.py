@@ -248,6 +248,7 @@ def test_kills_at_any_commit_only_delay_a_takeover(tmp_path: Path, seed: int) ->
         parish.doom(name, chance.randint(1, 25))
     final = {name: agent.witness.heads.final for name, agent in parish.up.items()}
     parish.go(400, back_s=chance.uniform(0, 40))
+    parish.spare()
     if old == "back":
         parish.start("hub")
     parish.write("west", "after")
