@@ -93,19 +93,18 @@ class World:
         return sign_entry(author, federation=FEDERATION, author_seq=number, body=body, time_ms=TIME_MS)
 
     def write(self, who: Person) -> None:
-        """Whoever believes to keep the ledger chains something of its own."""
-        if who.keeps:
-            self.names += 1
-            body = replace(CATCH, dataset=f"d{self.names}")
-            number = who.replica.standing.next_author_seq(who.identity.name)
-            keeper = Keeper.of(who.identity, FEDERATION, who.store, who.replica.verifier)
-            keeper.append([self.said(who.identity, number, body)], NOW_S)
-            who.replica.accept(list(who.store.read(who.replica.head.size)))
+        """A keeper chains something of its own."""
+        self.names += 1
+        body = replace(CATCH, dataset=f"d{self.names}")
+        number = who.replica.standing.next_author_seq(who.identity.name)
+        keeper = Keeper.of(who.identity, FEDERATION, who.store, who.replica.verifier)
+        keeper.append([self.said(who.identity, number, body)], NOW_S)
+        who.replica.accept(list(who.store.read(who.replica.head.size)))
 
     def cosign(self, who: Person, others: list[Person]) -> None:
-        """A keeper asks for names under its head, and keeps them if they are enough."""
-        if not who.keeps:
-            return
+        """A keeper sends what others lack, asks for their names under its head, and keeps them if enough."""
+        for each in others:
+            each.hear(list(who.store.read()))
         head = who.replica.standing.head_checkpoint()
         names = [each.identity for each in others if each is not who and each.sign(head)]
         note = signed_note(head, who.identity, *names)
@@ -171,14 +170,15 @@ def test_what_is_final_outlives_every_change_of_keepers(
     with world(files) as there:
         for what, number, numbers in events:
             who, others = there.people[number], [there.people[each] for each in numbers]
+            keepers = [each for each in there.people if each.keeps]  # as they believe
             match what:
                 case "write":
-                    there.write(who)
+                    there.write(keepers[number % len(keepers)])
                 case "tell":
                     for each in others:
                         each.hear(list(who.store.read()))
                 case "cosign":
-                    there.cosign(who, others)
+                    there.cosign(keepers[number % len(keepers)], others)
                 case _:
                     there.take_over(who, others)
         there.reunite()
