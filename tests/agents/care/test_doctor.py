@@ -18,6 +18,7 @@ from hansa.agents.care import doctor, doctor_home, doctor_ledger, doctor_town
 from hansa.agents.care.doctor import Check, Finding, Patient, examine
 from hansa.agents.cli import main
 from hansa.agents.cli.doctor import CHECKS
+from hansa.agents.core.agent import Agent
 from hansa.agents.core.clerk import note_head
 from hansa.agents.core.journal import Changes
 from hansa.agents.errors import AgentError
@@ -48,8 +49,15 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Home
         federation.coordinator.write(MemberSuspended("south", "not paid"))
         heads = [agent.clerk for agent in federation.agents.values()]
         until(lambda: len({clerk.head for clerk in heads}) == 1 and heads[0].head.size == 7, "a level ledger")
+        names = (federation.keeper, "east", "north", "west")
+        until(lambda: {federation.ask(name, final_entries) for name in names} == {7}, "a final ledger")
     yield homes
     raze_town(node, homes)
+
+
+def final_entries(agent: Agent) -> int:
+    final = agent.witness.heads.final
+    return 0 if final is None else final.checkpoint.size
 
 
 @pytest.fixture
