@@ -138,7 +138,7 @@ def founded(
     made = Chronicle()
     made.write(LUBECK, Charter(FEDERATION, LUBECK.public, organisation="City of Lübeck", purpose=purpose))
     made.write(LUBECK, *(admission(member) for member in members))
-    made.checkpoint(BREMEN, DANZIG)
+    made.checkpoint(*members[:2])
     return made
 
 

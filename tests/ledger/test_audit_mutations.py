@@ -43,6 +43,7 @@ EVERYBODY = (LUBECK, BREMEN, DANZIG, NEW_DANZIG, WISMAR, STRANGER)
 TOLD = told()
 OTHER = told("salt alone")  # the same story under another charter
 SMALL = founded(members=(BREMEN, DANZIG))
+LEAST = founded(members=())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,6 +98,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
     return Auditor(tmp_path_factory.mktemp("small") / "ledger.export", SMALL)
 
 
+@pytest.fixture(scope="module")
+def least(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
+    return Auditor(tmp_path_factory.mktemp("least") / "ledger.export", LEAST)
+
+
 # --- each byte --------------------------------------------------------------------------------------------
 def spans(content: bytes) -> list[tuple[int, int]]:
     """Return where the frames' contents lie, the closing one left out."""
@@ -117,22 +123,31 @@ def closed(content: bytes) -> bytes:
     return content[:start] + len(frame).to_bytes(4, "big") + frame
 
 
-def test_a_flip_of_any_byte_is_found_though_the_file_is_closed_anew(small: Auditor) -> None:
-    assert closed(small.good) == small.good
-    for start, stop in spans(small.good):
-        for at in range(start, stop):
-            changed = bytearray(small.good)
-            changed[at] ^= 1 << at % 8
-            assert small.finds(closed(bytes(changed))), at
+def finds_flips(auditor: Auditor, positions: range) -> None:
+    """Flip one bit of each of these bytes, each of the eight in turn."""
+    for at in positions:
+        changed = bytearray(auditor.good)
+        changed[at] ^= 1 << at % 8
+        assert auditor.finds(closed(bytes(changed))), at
 
 
-def test_a_flip_of_any_byte_of_lengths_and_of_the_end_is_found(small: Auditor) -> None:
-    inside = {at for span in spans(small.good) for at in range(*span)}
-    for at in set(range(len(small.good))) - inside:
+def test_a_flip_of_any_byte_is_found_though_the_file_is_closed_anew(least: Auditor, small: Auditor) -> None:
+    assert closed(least.good) == least.good
+    for span in spans(least.good):
+        finds_flips(least, range(*span))
+    *entries, note = spans(small.good)
+    for start, stop in entries[1:]:
+        finds_flips(small, range(start, stop, 5))
+    finds_flips(small, range(*note))  # the keeper's name under it, and two others
+
+
+def test_a_flip_of_any_byte_of_lengths_and_of_the_end_is_found(least: Auditor) -> None:
+    inside = {at for span in spans(least.good) for at in range(*span)}
+    for at in set(range(len(least.good))) - inside:
         for bit in range(8):
-            changed = bytearray(small.good)
+            changed = bytearray(least.good)
             changed[at] ^= 1 << bit
-            assert small.finds(bytes(changed)), at
+            assert least.finds(bytes(changed)), at
 
 
 # --- mutations of a whole ledger ----------------------------------------------------------------------------
