@@ -29,6 +29,7 @@ SUITES = (
     "envelope",
     "ledger",
     "merkle",
+    "audit",
     "broker",
     "payloads",
     "network_round",
@@ -42,7 +43,7 @@ SUITES = (
 )
 SUITE = "suite"
 AREAS = {
-    "ledger": ("ledger", "merkle"),
+    "ledger": ("ledger", "merkle", "audit"),
     "vertical": ("paillier", "alignment", "vertical", "vertical_accuracy", "growth"),
     "contribution": ("contribution",),
 }
