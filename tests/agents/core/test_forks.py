@@ -1,0 +1,119 @@
+"""Two histories come out whichever heads of them are shown, in whichever order."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from hansa.agents.core import forks
+from hansa.agents.core.canvass import ASK_PAUSE_S
+from hansa.agents.core.messages import CosignAsked, HeadTold
+from hansa.agents.simulation import KEEPER, PARTIES
+from hansa.agents.simulation.template import keys
+from hansa.ledger import DatasetRegistered
+from hansa.ledger.checkpoints import sign_checkpoint
+from hansa.ledger.evidence import ForkEvidence, read_evidence
+from hansa.ledger.notes import Note
+from tests.agents.village import Village, village
+
+
+def other_head(place: Village, size: int, root: int = 9) -> bytes:
+    """Return a head that the keeper signed and that is of no history of ours."""
+    head = replace(place.keeper.clerk.standing.head_checkpoint(), size=size, root=bytes([root]) * 32)
+    return Note(head.text, (sign_checkpoint(keys(KEEPER)[0], head),)).encoded()
+
+
+def gain(place: Village, entries: int) -> None:
+    """Have the ledger grow by entries that the keeper asks no names for at once."""
+    for number in range(entries):
+        name = f"rows-{place.keeper.clerk.head.size}-{number}"
+        place.keeper.write(DatasetRegistered(name, 3, ("a",), None, bytes(32)))
+    place.go(10)
+
+
+def convinced(place: Village) -> set[str]:
+    return {name for name in PARTIES if place.agents[name].witness.evidence_against(KEEPER)}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_head_that_is_not_in_our_copy_and_no_larger_than_one_we_hold_is_proof(size: int) -> None:
+    with village() as place:
+        place.go()
+        place.north.witness.received("east", HeadTold(other_head(place, size)))
+        place.go()
+        assert convinced(place) == set(PARTIES)
+        [(kind, content)] = place.agents["west"].clerk.store.evidence()
+        found = read_evidence(content)
+        assert kind == "fork"
+        assert isinstance(found, ForkEvidence)
+        origin = place.north.clerk.standing.head_checkpoint().origin
+        words = found.check(origin, {0: keys(KEEPER)[0].public}.get)
+        assert f"one of {size} entries" in words
+
+
+def test_a_head_larger_than_all_we_hold_convinces_us_and_later_everybody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with village() as place:
+        place.go()
+        gain(place, 1)
+        place.north.witness.received(KEEPER, CosignAsked(other_head(place, 5)))
+        place.north.witness.received("east", HeadTold(other_head(place, 5)))
+        place.go()
+        assert "is not in our copy" in "".join(caplog.messages).replace("which ", "")
+        assert convinced(place) == {"north"}
+        assert place.north.witness.state().evidence == 0
+        place.start("north")
+        assert convinced(place) == {"north"}  # it is journalled
+        place.go(ASK_PAUSE_S)
+        assert convinced(place) == set(PARTIES)
+        assert place.north.witness.state().evidence == 1
+        place.start("north")
+        assert convinced(place) == set(PARTIES)
+
+
+def test_a_head_beyond_our_copy_is_judged_once_our_copy_has_come_there() -> None:
+    with village() as place:
+        place.go()
+        place.north.witness.received("east", HeadTold(other_head(place, 6)))
+        place.go()
+        assert convinced(place) == set()
+        gain(place, 1)
+        assert convinced(place) == set()
+        gain(place, 1)
+        assert convinced(place) == {"north"}
+        place.go(ASK_PAUSE_S)
+        assert convinced(place) == set(PARTIES)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([3, 5, 6])))
+def test_several_heads_of_another_history_convict_in_any_order(order: tuple[int, ...]) -> None:
+    with village() as place:
+        place.go()
+        gain(place, 1)
+        for size in order:
+            place.north.witness.received("east", HeadTold(other_head(place, size)))
+            place.go(2)
+        assert convinced(place) == set(PARTIES)
+        place.keeper.write(DatasetRegistered("more", 3, ("a",), None, bytes(32)))
+        place.go(10)
+        assert convinced(place) == set(PARTIES)
+
+
+def test_what_proves_nothing_yet_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "MOST_SHOWN", 2)
+    with village() as place:
+        place.go()
+        gain(place, 1)
+        for root in range(4):
+            place.north.witness.received("east", HeadTold(other_head(place, 5, root)))
+        place.go(1)
+        assert len(place.journals["north"].load("fork-shown")) == 2
+
+
+def test_heads_beyond_our_copy_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hansa.agents.core.witness.MOST_BEYOND", 2)
+    with village() as place:
+        for root in range(4):
+            place.north.witness.received("east", HeadTold(other_head(place, 9, root)))
+        assert len(place.north.witness._beyond) == 2
