@@ -16,12 +16,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 import numpy as np
 
 from hansa.agents.core.clerk import SESSION, Clerk
 from hansa.agents.core.desk import Desk
-from hansa.agents.core.journal import Journal, pack_row, unpack_row
+from hansa.agents.core.journal import Journal
 from hansa.agents.data.commitments import TAG_BYTES, pieces, row_tags
 from hansa.agents.data.rows import Dataset
 from hansa.agents.data.salts import Salts
@@ -33,6 +34,7 @@ log = logging.getLogger("hansa.data")
 
 SPACE = "withdrawn"
 RETRY_S = 60.0  # after our own disk has failed
+LEAF_BYTES = 8  # of a leaf's number, or a count of them, in the journal
 
 Found = dict[int, bytes] | None  # tags by leaf; None: there is no file that could tell
 Reader = Callable[[], Dataset]
@@ -61,16 +63,20 @@ class Withdrawn:
         return self if root == self.root else replace(self, root=root, leaves=frozenset(), erased=0)
 
     def packed(self) -> bytes:
-        """Return it as a row of the journal."""
+        """Return it as a row of the journal; not as messages are encoded, which are held to a size."""
         leaves = np.array(sorted(self.leaves), dtype="<u8").tobytes()
-        return pack_row(self.root, leaves, self.erased, b"".join(sorted(self.tags)), self.ended)
+        short = b"".join(len(root).to_bytes(1) + root for root in (self.root, self.ended))
+        counts = self.erased.to_bytes(LEAF_BYTES) + len(self.leaves).to_bytes(LEAF_BYTES)
+        return short + counts + leaves + b"".join(sorted(self.tags))
 
     @classmethod
     def unpacked(cls, row: bytes) -> "Withdrawn":
         """Read `packed`."""
-        root, leaves, erased, tags, ended = unpack_row(row)
-        numbers = np.frombuffer(leaves, dtype="<u8").tolist()
-        return cls(root, frozenset(numbers), erased, frozenset(pieces(tags, TAG_BYTES)), ended)
+        stream = BytesIO(row)
+        root, ended = (stream.read(stream.read(1)[0]) for _ in range(2))
+        erased, count = (int.from_bytes(stream.read(LEAF_BYTES)) for _ in range(2))
+        leaves = np.frombuffer(stream.read(LEAF_BYTES * count), dtype="<u8").tolist()
+        return cls(root, frozenset(leaves), erased, frozenset(pieces(stream.read(), TAG_BYTES)), ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +248,11 @@ class Withdrawals:
     def _take_note(self, dataset: str, known: Withdrawn, found: Found) -> None:
         """Journal that salts are erased, and of whose rows."""
         shown = self._clerk.standing.datasets.get((self._desk.name, dataset))
-        if found is None and (shown is None or not shown.withdrawn <= known.leaves):
+        if shown is None or shown.commitment != known.root:  # withdrawn as a whole meanwhile, or replaced
+            tags = set() if found is None else set(found.values())
+            self._note(dataset, replace(self.of(dataset), tags=known.tags | tags))
+            return
+        if found is None and not shown.withdrawn <= known.leaves:
             self._lost.add((dataset, known.root))
             log.error(
                 "%s: data set %s: the ledger shows rows as withdrawn, and the file that tells which is not here: "
@@ -253,8 +263,9 @@ class Withdrawals:
         gone = {} if found is None else found
         leaves = known.leaves | gone.keys()
         erased = len(leaves) if found is None else len(gone)
-        tags = known.tags | set(gone.values())
-        self._note(dataset, replace(known, leaves=leaves, erased=erased, tags=tags))
+        self._note(
+            dataset, replace(known, leaves=leaves, erased=erased, tags=known.tags | set(gone.values()))
+        )
         log.info(
             "%s: data set %s: %d rows withdrawn, and their salts erased", self._desk.name, dataset, erased
         )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -53,14 +54,14 @@ PARTIES = ("east", "north")
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFederation]:
-    names = tuple(f"cards-{number}" for number in range(20))
+    names = tuple(f"cards-{number}" for number in range(24))
     with founded(tmp_path_factory.mktemp("rows") / "homes", names) as federation:
         yield federation
 
 
 @pytest.fixture(scope="module")
 def numbers() -> Iterator[int]:
-    return iter(range(20))
+    return iter(range(24))
 
 
 @pytest.fixture
@@ -322,6 +323,21 @@ def test_data_sets_without_their_withdrawn_rows_are_as_many_as_with_them(local: 
     assert len(agent.readers) == len(agent.datasets)
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_rows_of_a_data_set_that_is_replaced_meanwhile_stay_out(
+    local: LocalFederation, cards: str, here: bool
+) -> None:
+    """Their salts were being erased when the registration they were of ended."""
+    agent, kept = local.agents["north"], opening(local, cards)
+    former, done = bytes([7]) * 32, Future[dict[int, bytes] | None]()
+    done.set_result({3: kept.tag(3)} if here else None)
+    errand = Errand(cards, former, whole=False, leaves=frozenset((3,)))
+    local.ask("north", lambda agent: agent.withdrawals._finish(0.0, errand, done))
+    assert ("n-3" in read(local, cards).ids) == (not here)
+    assert agent.withdrawals.of(cards).root == b""
+    assert agent.salts.read(cards, kept.root()) is not None
+
+
 def test_a_keeper_that_is_slow_is_said(
     local: LocalFederation, cards: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,4 +509,6 @@ def test_an_order_to_withdraw_rows_travels_whole_and_tells_no_ids() -> None:
 def test_what_the_journal_has_is_read_back() -> None:
     known = Withdrawn(bytes(32), frozenset((1, 2**40)), 1, frozenset((b"t" * 16, b"u" * 16)), b"r" * 32)
     assert Withdrawn.unpacked(known.packed()) == known
+    many = Withdrawn(b"", frozenset(range(100_000)), 7, frozenset(row.to_bytes(16) for row in range(100_000)))
+    assert Withdrawn.unpacked(many.packed()) == many
     assert known.under(b"other") == replace(known, root=b"other", leaves=frozenset(), erased=0)
