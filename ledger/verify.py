@@ -17,6 +17,7 @@ from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import BadEntry, BadNote, LedgerError
 from hansa.ledger.heads import judge
 from hansa.ledger.merkle import Frontier, leaf_hash
+from hansa.ledger.notes import Note
 from hansa.ledger.row import StoredRow
 from hansa.ledger.standing import Standing
 from hansa.ledger.store import LedgerStore
@@ -73,24 +74,18 @@ def verify_store(
         if row.idx > verifier.head.size:
             raise BadEntry(verifier.head.size, f"missing: the next entry is {row.idx}")
         entry = row.entry()
-        _check_columns(row, verifier.accept(entry))
+        fields = verifier.accept(entry)
         tree, completed = tree.append(leaf_hash(entry.hash))
-        if row.nodes != b"".join(completed):
-            raise BadEntry(row.idx, "column nodes: not what this entry adds to the Merkle tree")
+        _check_columns(row, fields, b"".join(completed))
         heads.reach(verifier.standing)
         if seen is not None and seen.size == verifier.head.size and seen.hash != entry.hash:
             raise BadEntry(row.idx, f"this agent has seen another entry here, with hash {seen.hash.hex()}")
         if progress is not None and verifier.head.size % PROGRESS_ENTRIES == 0:
             progress(verifier.head.size, max(total, verifier.head.size))
-    head = verifier.head
-    if seen is not None and head.size < seen.size:
-        raise BadEntry(head.size, f"missing: this agent has seen {seen.size} entries, {head.size} are left")
-    hidden = store.count(head.size) - head.size
-    if hidden:
-        raise BadEntry(head.size, f"{hidden} more rows stand in the table, under no index of their own")
+    head, standing = verifier.head, verifier.standing
+    _check_end(store, head, seen)
     if progress is not None:
         progress(head.size, head.size)
-    standing = verifier.standing
     active = sum(member.status == "active" for member in standing.members.values())
     return Verified(head, active, len(standing.jobs))
 
@@ -101,27 +96,32 @@ class _Heads:
     def __init__(self, store: LedgerStore) -> None:
         self._store = store
         self._notes = store.checkpoints()
-        self._next = next(self._notes, None)
+        self._next: Note | None = None
+        self._size = 0  # of the next one
+        self._advance()
 
     def reach(self, standing: Standing) -> None:
         """Check those of exactly this size; to be called at every size from 1 on."""
-        while self._next is not None:
+        while self._next is not None and self._size <= standing.tree.size:
             checkpoint = read_checkpoint(self._next.text)
             if checkpoint.size == 0:
                 raise BadNote(f"a checkpoint of {checkpoint}: nobody signs a ledger without a charter")
-            if checkpoint.size > standing.tree.size:
-                return
             problem = judge(self._next, standing).problem
             if problem and not self._on_record(self._next.text.encode()):
                 raise BadNote(f"a checkpoint of {checkpoint}: {problem}")
-            self._next = next(self._notes, None)
+            self._advance()
+
+    def _advance(self) -> None:
+        self._next = next(self._notes, None)
+        if self._next is not None:
+            self._size = read_checkpoint(self._next.text).size
 
     def _on_record(self, head: bytes) -> bool:
         return any(head in content for _, content in self._store.evidence())
 
 
-def _check_columns(row: StoredRow, fields: EntryFields) -> None:
-    """Compare the columns that repeat what was signed."""
+def _check_columns(row: StoredRow, fields: EntryFields, nodes: bytes) -> None:
+    """Compare the columns that repeat what was signed, and the tree's."""
     for column, found, signed in (
         ("author", row.author, fields.author),
         ("author_seq", row.author_seq, fields.author_seq),
@@ -129,6 +129,17 @@ def _check_columns(row: StoredRow, fields: EntryFields) -> None:
     ):
         if type(found) is not type(signed) or found != signed:
             raise BadEntry(row.idx, f"column {column}: expected {signed!r} as signed, found {found!r:.80}")
+    if row.nodes != nodes:
+        raise BadEntry(row.idx, "column nodes: not what this entry adds to the Merkle tree")
+
+
+def _check_end(store: LedgerStore, head: Head, seen: Head | None) -> None:
+    """Look for what stands behind the last entry, or no longer does."""
+    if seen is not None and head.size < seen.size:
+        raise BadEntry(head.size, f"missing: this agent has seen {seen.size} entries, {head.size} are left")
+    hidden = store.count(head.size) - head.size
+    if hidden:
+        raise BadEntry(head.size, f"{hidden} more rows stand in the table, under no index of their own")
 
 
 def _size(store: LedgerStore) -> int:
