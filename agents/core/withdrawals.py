@@ -147,6 +147,15 @@ class Withdrawals:
         """Whether salts are still to be erased that the ledger says are."""
         return self._task is not None or next(self._due(), None) is not None
 
+    def on_their_way(self) -> bool:
+        """Whether the ledger does not show all that was withdrawn here, and may still come to do so."""
+        datasets = self._clerk.standing.datasets
+        shown = ((known, datasets.get((self._desk.name, name))) for name, known in self._held.items())
+        return self._clerk.waiting() and any(
+            held is not None and not known.under(held.commitment).leaves <= held.withdrawn
+            for known, held in shown
+        )
+
     # --- withdrawing --------------------------------------------------------------------------------------
     def begin(self, dataset: str, root: bytes, tags: Mapping[int, bytes], reason: str) -> None:
         """Withdraw rows: keep them from every task, and have the ledger say so.

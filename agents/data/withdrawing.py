@@ -43,16 +43,17 @@ class WithdrawRows:
         """Return how many rows, and whether the ledger says so and the salts are erased by now.
 
         Raises:
-            DataError: the data set is not registered, or by an earlier version; a job is using it; an id is of no
-                row, or of one that is withdrawn already. Nothing is written then.
+            DataError: the data set is not registered, or by an earlier version; a job is using it; other rows are
+                on the way to the keeper; an id is of no row, or of one that is withdrawn already. Nothing is
+                written then.
         """
         agent = office.agent
-        office.ask(lambda: check_free(agent, self.name))  # before a large file is read
+        office.ask(lambda: self._check(agent))  # before a large file is read
         shown = office.ask(lambda: _shown(agent, self.name))
         rows = self._found(agent, _opening(agent, self.name, shown.root), shown)
 
         def begin() -> None:
-            check_free(agent, self.name)
+            self._check(agent)
             if _shown(agent, self.name) != shown:
                 raise DataError(
                     f"data set {self.name!r} has changed on the ledger at this very moment; try again"
@@ -63,6 +64,11 @@ class WithdrawRows:
         chained = until(office, lambda: office.ask(lambda: _is_chained(agent, self.name, shown.root, rows)))
         erased = chained and until(office, lambda: not office.ask(agent.withdrawals.busy))
         return {"name": self.name, "rows": len(rows), "withdrawn": chained, "erased": erased}
+
+    def _check(self, agent: Agent) -> None:
+        check_free(agent, self.name)
+        if agent.withdrawals.on_their_way():  # what waits for the keeper goes to it in one message
+            raise DataError("rows withdrawn before are still on the way to the keeper; try again later")
 
     def _found(self, agent: Agent, opening: Opening, shown: Shown) -> dict[int, bytes]:
         """Return the rows' tags by leaf."""

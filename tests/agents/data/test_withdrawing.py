@@ -349,6 +349,21 @@ def test_a_keeper_that_is_slow_is_said(
     assert gone(local, cards) == {3}
 
 
+def test_while_rows_are_on_their_way_no_others_follow(
+    local: LocalFederation, cards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, kept = local.agents["north"], opening(local, cards)
+    pending = Withdrawn(kept.root(), frozenset((3,)), 0, frozenset((kept.tag(3),)))
+    local.ask("north", lambda agent: agent.withdrawals._note(cards, pending))
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.clerk, "waiting", lambda: True)
+        with pytest.raises(DataError, match="rows withdrawn before are still on the way to the keeper"):
+            withdraw(local, "n-4", dataset=cards)
+        with pytest.raises(DataError, match="row 'n-3' is withdrawn"):
+            order(local, "north", ProveRow(cards, "n-3"))
+    assert withdraw(local, "n-3", "n-4", dataset=cards)["erased"]
+
+
 def test_a_refused_entry_may_be_written_again(local: LocalFederation, cards: str) -> None:
     """Rows kept out for an entry that never came to the chain are withdrawn by the next one."""
     agent, kept = local.agents["north"], opening(local, cards)
