@@ -185,6 +185,13 @@ def ours(sample: Sample) -> float:
     return seconds
 
 
+def peaks(sample: Sample) -> tuple[int, int]:
+    """Return the peak memory of an auditor and of its largest worker, KiB."""
+    command = [sys.executable, "-c", _AUDITOR, str(sample.path), sample.fingerprint.hex()]
+    own, worker = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return int(own), int(worker)
+
+
 def measure(entries: int, turns: int) -> Result:
     """Take turns, and audit once more in a process of its own for its memory."""
     with TemporaryDirectory(prefix="hansa-bench-") as folder:
@@ -193,9 +200,7 @@ def measure(entries: int, turns: int) -> Result:
         for _ in range(turns):
             limit_s.append(limit(sample))
             ours_s.append(ours(sample))
-        command = [sys.executable, "-c", _AUDITOR, str(sample.path), sample.fingerprint.hex()]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        own_kib, worker_kib = map(int, told)
+        own_kib, worker_kib = peaks(sample)
         file_mib = sample.path.stat().st_size / 2**20
         return Result(
             entries,

@@ -107,7 +107,11 @@ class SignaturePool:
     def _hand_over(self) -> None:
         if self._pool is None and self._workers > 1:
             self._pool = ProcessPoolExecutor(
-                self._workers, timeout=IDLE_S, initializer=_ignore_interrupts, env=ENVIRONMENT
+                self._workers,
+                timeout=IDLE_S,
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),  # a person's Ctrl-C is the caller's to hear
+                env=ENVIRONMENT,
             )
         for start in range(0, len(self._checks), BATCH):
             numbers, checks = self._numbers[start : start + BATCH], self._checks[start : start + BATCH]
@@ -150,10 +154,6 @@ class _Batch:
     numbers: list[int]
     checks: list[Check]
     future: "Future[tuple[int, ...]]"
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is the caller's to hear
 
 
 @lru_cache(maxsize=1_024)

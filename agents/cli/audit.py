@@ -171,10 +171,9 @@ def audit(file: Path, charter: bytes | None, html: Path | None, as_json: bool, a
     Exits with 1 if anything does not hold.
     """
     seen = None if at_least is None else _seen(at_least)
-    progress = _Progress() if sys.stderr.isatty() and not as_json else None
+    progress = _Progress(sys.stderr.isatty() and not as_json)
     report = audited(file, charter=charter, at_least=seen, progress=progress)
-    if progress is not None:
-        progress.clear()
+    progress.clear()
     if html is not None:
         from hansa.agents.audit import write_page  # draws with more than most audits need
 
@@ -212,22 +211,24 @@ def _content(path: Path, most: int) -> bytes:
 
 # --- as people read it ----------------------------------------------------------------------------------
 class _Progress:
-    """Says how far an audit is, on one line of the terminal's own."""
+    """Says how far an audit is, on one line of the terminal's own; nothing, unless it is to be shown."""
 
-    def __init__(self, write: Callable[[str], object] | None = None) -> None:
+    def __init__(self, shown: bool, write: Callable[[str], object] | None = None) -> None:
+        self._shown = shown
         self._write = write or sys.stderr.write
         self._told = -1
 
     def __call__(self, done: int, entries: int) -> None:
         percent = 100 * done // max(1, entries)
-        if percent != self._told:
+        if self._shown and percent != self._told:
             self._told = percent
             self._write(f"\r{done:,} of {entries:,} entries followed, {percent} %")
             sys.stderr.flush()
 
     def clear(self) -> None:
         """Leave the line empty."""
-        self._write("\r\x1b[K")
+        if self._shown:
+            self._write("\r\x1b[K")
 
 
 def _show(report: AuditReport) -> None:

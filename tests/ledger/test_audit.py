@@ -19,6 +19,7 @@ from hansa.ledger import (
     JobAccepted,
     KeyRevoked,
     MemberLeft,
+    PayoutProposed,
     SignedEntry,
     link,
     read_checkpoint,
@@ -29,10 +30,12 @@ from hansa.ledger.audit import MOST_POINTS, MOST_TICKS, audit
 from hansa.ledger.checkpoints import Checkpoint, cosign, sign_checkpoint
 from hansa.ledger.clock import ago, moment
 from hansa.ledger.evidence import ForkEvidence, ReceiptEvidence
+from hansa.ledger.merkle import leaf_hash
 from hansa.ledger.notes import Note
 from hansa.ledger.signatures import SignaturePool
 from hansa.ledger.tally import OTHER, Thinned
 from tests.ledger.chronicle import NEW_DANZIG, START_S, WISMAR, Chronicle, exported, founded, told
+from tests.ledger.test_proofs import path_of
 from tests.ledger.town import BREMEN, DANZIG, DIGEST, LUBECK, PROPOSAL, STRANGER
 
 TOLD = told()
@@ -251,6 +254,19 @@ def test_a_file_that_was_cut_off_is_reported_up_to_there(path: Path) -> None:
     assert "holds no evidence" not in report.findings[-1].text
 
 
+def test_payouts_are_told(path: Path) -> None:
+    made = told()
+    leaves = [leaf_hash(entry.hash) for entry in made.entries[:13]]
+    final = made.notes[1].encoded()
+    made.write(
+        LUBECK,
+        PayoutProposed("herring", "EUR", 100, {"bremen": 70, "danzig": 30}, final, path_of(leaves, 12)),
+    )
+    report = audited(made, path)
+    assert report.holds
+    assert "1 payout was proposed for what was final, 0 settled" in report.findings[-3].text
+
+
 # --- heads ------------------------------------------------------------------------------------------------
 def test_an_older_state_is_found_by_a_head_that_was_seen_and_by_nothing_else(path: Path) -> None:
     older = told()
@@ -340,6 +356,15 @@ def test_what_a_former_keeper_signed_after_another_took_over_counts_for_nothing(
     head = replace(head, epoch=0, keeper="wismar")
     made.notes[-1] = Note(head.text, (sign_checkpoint(WISMAR, head),))
     assert not audited(made, path).holds
+
+
+def test_a_head_of_an_epoch_that_nobody_kept_does_not_hold(path: Path) -> None:
+    made = founded()
+    made.epoch = 1  # some had promised themselves to an epoch 1 that never came
+    made.take_over(BREMEN, DANZIG)
+    head = replace(made.head(), epoch=1)
+    made.notes.append(Note(head.text, (sign_checkpoint(BREMEN, head),)))
+    assert "there was no epoch 1 of bremen" in wrong(audited(made, path))[0].text
 
 
 def test_an_offer_to_take_over_is_a_head_too(path: Path) -> None:

@@ -134,7 +134,9 @@ def test_lines_that_do_not_count_and_heads_that_do_not_hold_are_left_out(tmp_pat
     made = founded()
     note = made.note(BREMEN, DANZIG, STRANGER, LUBECK)
     made.notes = [note]
-    elsewhere = founded("another history").note(BREMEN, DANZIG)
+    other = founded("another history")
+    other.write(BREMEN, MemberLeft("bremen"))
+    elsewhere = other.note(DANZIG, WISMAR)
     made.write(BREMEN, MemberLeft("bremen"))
     bad = made.note(DANZIG, WISMAR)
     made.notes += [elsewhere, replace(bad, signatures=(replace(bad.signatures[0], signature=bytes(64)),))]
@@ -412,6 +414,7 @@ def test_a_file_of_another_form_is_refused_in_words(store: LedgerStore) -> None:
         proof.encoded().replace(b"index 15", b"index 015"): "expected the line 'index 15'",
         proof.encoded().replace(b"index 15", b"index 14"): "expected the line 'index 15'",
         proof.encoded().replace(b"extra g", b"extra !"): "no base64",
+        proof.encoded()[:23] + b"extra gB==\nindex 15\n\n": "base64 in another form than its own",
         file({}): "not as it should be",
         file({**plain, "more": 1}): "not as it should be",
         file(

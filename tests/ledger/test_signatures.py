@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from hansa.ledger import signatures
 from hansa.ledger.signatures import BATCH, BATCH_BYTES, SignaturePool, is_right, wrong
 from tests.ledger.town import BREMEN, LUBECK
 
@@ -42,6 +43,13 @@ def test_a_pool_names_the_least_number_that_is_wrong(workers: int, patience: int
         pool.check(7, KEY, SIGNATURE, b"salt")
         assert pool.settle() == 7
         assert pool.first_wrong == 7
+
+
+def test_no_more_batches_wait_than_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures, "AHEAD", 0)
+    with SignaturePool(2, patience=1) as pool:
+        pool.check(9, KEY, SIGNATURE, b"salt")
+        assert pool.first_wrong == 9
 
 
 def test_a_pool_that_was_given_nothing_has_found_nothing() -> None:

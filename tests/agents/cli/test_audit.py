@@ -185,9 +185,9 @@ def test_a_head_that_is_not_final_is_told(folder: Path, monkeypatch: pytest.Monk
     assert "the head of 20 entries is not final: too few members have cosigned it" in result.stderr
 
 
-def test_progress_is_one_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_one_line_that_goes_away() -> None:
     written: list[str] = []
-    progress = commands._Progress(written.append)
+    progress = commands._Progress(True, written.append)
     for done in (0, 1, 500, 1000):
         progress(done, 1000)
     progress.clear()
