@@ -48,6 +48,8 @@ class Invite:
         password: of the door's user.
         secret: (32,) shared with the keeper alone.
         expires_ms: milliseconds since 1970 UTC; no request counts from then on.
+        inviter: who keeps the ledger and invites, if that is no longer whom the charter names. The joiner believes
+            it as far as this file; what it is told of the ledger afterwards is checked against the charter.
         signature: (64,) the keeper's, over everything above.
 
     Raises:
@@ -63,6 +65,7 @@ class Invite:
     password: str = field(repr=False)
     secret: bytes = field(repr=False)
     expires_ms: int
+    inviter: PublicIdentity | None = None
     signature: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
@@ -88,11 +91,15 @@ class Invite:
         return self.charter.hash.hex()
 
     def keeper(self) -> PublicIdentity:
-        """Return who keeps the ledger, as the charter says.
+        """Return who keeps the ledger and invites.
 
         Raises:
             LedgerError: that is no charter of this federation.
         """
+        return self.founder() if self.inviter is None else self.inviter
+
+    def founder(self) -> PublicIdentity:
+        """Return whom the charter names as keeper; errors as `keeper`."""
         return self._charter().keeper
 
     def _charter(self) -> Charter:
@@ -112,15 +119,17 @@ class Invite:
         return replace(self, signature=keeper.sign(self._to_sign()))
 
     def check(self) -> None:
-        """Raise InviteError unless the charter's keeper signed exactly this."""
+        """Raise InviteError unless the keeper signed exactly this."""
         try:
+            self.founder()
             keeper = self.keeper()
             keeper.verify(self.signature, self._to_sign())
         except (LedgerError, BadSignature) as error:
             raise InviteError(f"it was changed after it was written, or forged: {error}") from None
 
     def _to_sign(self) -> bytes:
-        charter = self.charter
+        charter, inviter = self.charter, self.inviter
+        new = () if inviter is None else (inviter.name, inviter.verify_key, inviter.seal_key)
         return pack_fields(
             FORMAT,
             self.federation,
@@ -137,6 +146,7 @@ class Invite:
             self.password,
             self.secret,
             self.expires_ms,
+            *new,
         )
 
 
@@ -191,6 +201,12 @@ def dump_invite(invite: Invite) -> str:
         },
         "signature": invite.signature.hex(),
     }
+    if invite.inviter is not None:
+        content["keeper"] = {
+            "name": invite.inviter.name,
+            "verify_key": invite.inviter.verify_key.hex(),
+            "seal_key": invite.inviter.seal_key.hex(),
+        }
     # A table ends where the next begins, so plain values come first.
     plain = {name: value for name, value in content.items() if not isinstance(value, dict)}
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
@@ -262,11 +278,19 @@ def _read(told: dict[str, Any]) -> Invite:
         password=_text(told["broker"]["password"]),
         secret=bytes.fromhex(told["secret"]),
         expires_ms=int(told["expires_ms"]),
+        inviter=_inviter(told.get("keeper")),
         signature=bytes.fromhex(told["signature"]),
     )
     if len(invite.signature) != SIGNATURE_BYTES:
         raise ValueError("a signature of another length")
     return invite
+
+
+def _inviter(told: dict[str, Any] | None) -> PublicIdentity | None:
+    if told is None:
+        return None
+    keys = bytes.fromhex(told["verify_key"]), bytes.fromhex(told["seal_key"])
+    return PublicIdentity(_text(told["name"]), *keys)
 
 
 def _text(value: object) -> str:

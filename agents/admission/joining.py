@@ -228,6 +228,7 @@ def _settle(attempt: _Attempt, home: Home, answer: JoinAnswer) -> None:
         broker=broker_url(invite.broker, user(invite.federation, name), invite.federation),
         password=answer.password,
         ca=invite.ca,
+        introduced=invite.inviter,
     )
 
 

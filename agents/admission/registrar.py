@@ -199,6 +199,9 @@ class Registrar:
             password=secrets.token_urlsafe(PASSWORD_BYTES),
             secret=invitation.secret,
             expires_ms=invitation.expires_ms,
+            inviter=None
+            if self._standing().charter.keeper == self._identity.public
+            else self._identity.public,
         ).signed_by(self._identity)
         return Issued(invite, invitation.password, bool(pending), invitation.again)
 

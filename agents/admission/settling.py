@@ -10,11 +10,11 @@ from typing import Any
 
 import tomlkit
 
-from hansa.agents.core.clerk import note_head
+from hansa.agents.core.clerk import note_head, note_introduced
 from hansa.agents.core.journal import Changes
 from hansa.agents.errors import FederationError
 from hansa.agents.home import PASSWORD, Home, write_whole
-from hansa.broker import Identity
+from hansa.broker import Identity, PublicIdentity
 from hansa.ledger import ChainedEntry, Head, Replica, StoreMissing
 
 CA = "broker-ca.pem"
@@ -51,12 +51,14 @@ def settle(
     broker: str,
     password: str,
     ca: str = "",
+    introduced: PublicIdentity | None = None,
 ) -> None:
     """Write everything that makes this home one of the federation's.
 
     Args:
         broker: URL with the agent's user, without its password.
         ca: PEM of who vouches for the broker, if not the system's authorities.
+        introduced: who keeps the ledger now, if that is not whom the charter names.
 
     Raises:
         AgentError, LedgerError, OSError: something could not be written; to begin anew is fine.
@@ -69,7 +71,7 @@ def settle(
     with closing(home.store(create=True)) as store:
         if identity.name != keeper:
             Replica(store, charter.hash, federation).accept([charter])
-    remember_head(home, identity, charter.head)
+    remember_head(home, identity, charter.head, introduced)
     membership = {"id": federation, "keeper": keeper, "charter": charter.hash.hex()}
 
     def change(document: tomlkit.TOMLDocument) -> None:
@@ -79,10 +81,18 @@ def settle(
     home.edit(change)
 
 
-def remember_head(home: Home, identity: Identity, head: Head) -> None:
-    """Note in the journal that the ledger has come this far, so that a copy cut shorter is found out."""
+def remember_head(
+    home: Home, identity: Identity, head: Head, introduced: PublicIdentity | None = None
+) -> None:
+    """Note in the journal that the ledger has come this far, so that a copy cut shorter is found out.
+
+    Args:
+        introduced: a member that our copy does not show yet, and from whom it will come.
+    """
     changes = Changes()
     note_head(changes, head)
+    if introduced is not None:
+        note_introduced(changes, introduced)
     with closing(home.journal(identity)) as journal:
         journal.commit(changes)
 

@@ -161,7 +161,7 @@ def invite(
                 withdraw(management, name, member)  # mail to the keys it had before
             accounts = [door, Account(member, told["member_password"])]
             if management is not None:
-                owner = load_invite(told["file"]).keeper().fingerprint
+                owner = load_invite(told["file"]).founder().fingerprint
                 provision(management, name, accounts, owner)
             else:
                 _print(member_commands(name, accounts))

@@ -22,9 +22,9 @@ from hansa.agents.core import coordination, wire
 from hansa.agents.core.belonging import Belonging
 from hansa.agents.core.blobs import BlobStore, ChunkFiles
 from hansa.agents.core.clerk import SESSION as LEDGER_SESSION
-from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome, chained_entries
+from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome
 from hansa.agents.core.coordination import Over
-from hansa.agents.core.deliveries import Mail
+from hansa.agents.core.deliveries import Mail, chained_entries
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.doubts import Doubts
 from hansa.agents.core.former_life import FormerLife

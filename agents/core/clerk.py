@@ -15,7 +15,7 @@ sent, and asks for it again, together with the entries it has chained since (`ha
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hansa.agents.core.deliveries import Deliveries, Mail
+from hansa.agents.core.deliveries import Deliveries, Mail, chained_entries
 from hansa.agents.core.journal import Changes, Journal, pack_row, unpack_row
 from hansa.agents.core.messages import LedgerAppend, LedgerEntries, LedgerRefused, SignedRow
 from hansa.agents.core.restored import CatchingUp
@@ -122,6 +122,7 @@ class Clerk:
         self._seen = self.head
         self._unconfirmed = unconfirmed
         self._deliveries = Deliveries(identity.name, store, journal, lambda: self.standing, unconfirmed)
+        self._introduced = _introduced(meta.get(b"introduced"))
         self._epoch = int.from_bytes(meta.get(b"epoch", b""))  # as of which everything here is settled
         self._set_aside = int.from_bytes(meta.get(b"set-aside", b""))  # how many we have looked at
         self.catching_up: CatchingUp | None = None  # a restored keeper chains nothing meanwhile
@@ -166,6 +167,8 @@ class Clerk:
             SuspendedSender: the member is suspended.
         """
         member = self.standing.members.get(name)
+        if member is None and self._introduced is not None and name == self._introduced.name:
+            return self._introduced
         if member is None or member.status == "left":
             raise UnknownSender(f"{name!r} is no member of {self._federation}")
         if member.status != "active":
@@ -255,12 +258,9 @@ class Clerk:
     # --- as keeper -------------------------------------------------------------------------------------
     def due_drafts(self) -> tuple[SignedEntry, ...]:
         """Return our own entries of earlier, committed steps, which a keeper chains now; a member sends its own."""
-        if not self.keeps:
-            return ()
+        due = ((number, each) for number, each in self._awaited.items() if self.keeps)
         return tuple(
-            each.entry
-            for number, each in self._awaited.items()
-            if number not in self._fresh and each.session != TAKING_OVER
+            each.entry for number, each in due if number not in self._fresh and each.session != TAKING_OVER
         )
 
     def chain(
@@ -363,8 +363,7 @@ class Clerk:
     def withdraw(self, changes: Changes) -> None:
         """Drop the entry by which we would have taken over; if it was chained, it is there all the same."""
         for number in [key for key, each in self._awaited.items() if each.session == TAKING_OVER]:
-            del self._awaited[number]
-            changes.drop("awaited", number.to_bytes(8))
+            self._forget(changes, number)
 
     def take_sides(self, changes: Changes) -> bool:
         """Keep the ledger, or follow who keeps it now; return whether that has changed since the last step.
@@ -416,8 +415,7 @@ class Clerk:
         for number, each in list(self._awaited.items()):
             if number >= least:
                 continue
-            del self._awaited[number]
-            changes.drop("awaited", number.to_bytes(8))
+            self._forget(changes, number)
             fields = read_entry(each.entry.signed)
             body = decode_body(fields.kind, fields.schema, fields.body)
             if (
@@ -436,17 +434,19 @@ class Clerk:
     def _settled(self, changes: Changes, entry: ChainedEntry) -> Iterator[Outcome]:
         fields = read_entry(entry.signed)
         if fields.author == self._identity.name:
-            awaited = self._awaited.pop(fields.author_seq, None)
-            changes.drop("awaited", fields.author_seq.to_bytes(8))
+            awaited = self._forget(changes, fields.author_seq)
             if awaited is not None:
                 yield Chained(awaited.session, awaited.kind)
 
     def _declined(self, changes: Changes, number: int, reason: str) -> Iterator[Outcome]:
-        awaited = self._awaited.pop(number, None)
+        awaited = self._forget(changes, number)
         if awaited is None:
             return  # no entry of ours, or one that is settled
-        changes.drop("awaited", number.to_bytes(8))
         yield Declined(awaited.session, awaited.kind, reason)
+
+    def _forget(self, changes: Changes, number: int) -> _Awaited | None:
+        changes.drop("awaited", number.to_bytes(8))
+        return self._awaited.pop(number, None)
 
     def _note_head(self, changes: Changes) -> None:
         """Remember the newest head, so that a copy cut short afterwards is found out."""
@@ -474,6 +474,15 @@ def note_head(changes: Changes, head: Head) -> None:
     changes.put("meta", b"seen-head", pack_row(head.size, head.hash))
 
 
+def note_introduced(changes: Changes, public: PublicIdentity) -> None:
+    """Remember the keys of who keeps the ledger, while our copy does not show it: from it the entries come."""
+    changes.put("meta", b"introduced", pack_row(public.name, public.verify_key, public.seal_key))
+
+
+def _introduced(row: bytes | None) -> PublicIdentity | None:
+    return None if row is None else PublicIdentity(*unpack_row(row))
+
+
 def seen_head(journal: Journal) -> Head | None:
     """Return the newest head an agent has journalled, or None if it never saw one."""
     value = journal.load("meta").get(b"seen-head")
@@ -481,14 +490,6 @@ def seen_head(journal: Journal) -> Head | None:
         return None
     size, digest = unpack_row(value)
     return Head(size, digest)
-
-
-def chained_entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
-    """Return the entries that a message brings."""
-    return tuple(
-        ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
-        for row in message.rows
-    )
 
 
 def _author_seq(entry: SignedEntry) -> int:

@@ -16,7 +16,7 @@ from hansa.agents.core.messages import (
     LedgerHeld,
     LedgerRefused,
 )
-from hansa.ledger import LedgerStore, Standing
+from hansa.ledger import ChainedEntry, LedgerStore, Standing
 
 PUSH_ENTRIES = 256  # in one message
 PUSH_DELAY_S = 0.5  # for entries that nobody waits for
@@ -199,3 +199,11 @@ class Deliveries:
                 )
             )
         return tuple(rows)
+
+
+def chained_entries(message: LedgerEntries) -> tuple[ChainedEntry, ...]:
+    """Return the entries that a message brings."""
+    return tuple(
+        ChainedEntry(row.index, row.previous, row.signed, row.signature, row.hash, row.receipt)
+        for row in message.rows
+    )

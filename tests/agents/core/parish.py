@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hansa.agents.admission.invite import Invite
 from hansa.agents.config import AgentConfig
 from hansa.agents.core.agent import Agent
 from hansa.agents.core.blobs import MemoryFiles
-from hansa.agents.core.journal import MemoryJournal
+from hansa.agents.core.clerk import note_introduced
+from hansa.agents.core.journal import Changes, MemoryJournal
 from hansa.broker import Identity, MemoryBroker, MemoryTransport
 from hansa.ledger import (
     ChainedEntry,
@@ -26,7 +28,7 @@ from hansa.ledger import (
 
 PARISH = "parish"
 NAMES = ("hub", "north", "east", "west")
-IDENTITIES = {name: Identity.generate(name) for name in NAMES}
+IDENTITIES = {name: Identity.generate(name) for name in (*NAMES, "south")}
 NOW_S = 1_900_000_000.0
 
 
@@ -107,6 +109,19 @@ class Parish:
             parish.journals[name] = MemoryJournal()
             parish.start(name)
         return parish
+
+    def arrive(self, name: str, invite: Invite) -> Agent:
+        """Start somebody that was admitted, as `hansa join` leaves it."""
+        store = LedgerStore.open(f"sqlite:///{self.folder / name}.sqlite")
+        Replica(store, self.charter, PARISH).accept([invite.charter])
+        store.close()
+        self.journals[name] = MemoryJournal()
+        changes = Changes()
+        assert invite.inviter is not None
+        note_introduced(changes, invite.inviter)
+        self.journals[name].commit(changes)
+        self.broker.declare(name)
+        return self.start(name)
 
     def start(self, name: str) -> Agent:
         """Start a member, on what it has on its disk."""

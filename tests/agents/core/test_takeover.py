@@ -2,15 +2,16 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hansa.agents.admission.invite import dump_invite, load_invite
 from hansa.agents.core.candidate import PATIENCE_S
-from hansa.agents.errors import FederationError
-from hansa.broker import Identity
+from hansa.agents.errors import FederationError, InviteError
 from hansa.ledger import MemberAdmitted
-from tests.agents.core.parish import NAMES, Parish
+from tests.agents.core.parish import IDENTITIES, NAMES, Parish
 
 SEEDS = 16  # more of them, by hand: nothing else to see
 
@@ -219,11 +220,36 @@ def test_invitations_of_the_former_keeper_hold_no_longer(parish: Parish) -> None
     parish.kill("hub")
     parish.start("hub")
     assert parish.up["hub"].registrar is not None  # who comes with one is told so
-    south = Identity.generate("south").public
-    admitted = MemberAdmitted("south", south.verify_key, south.seal_key, "")
-    parish.up["north"].write(admitted)
+
+
+def test_the_new_keeper_invites_and_who_joins_follows_the_ledger_from_its_charter(parish: Parish) -> None:
+    parish.kill("hub")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.go(30)
+    registrar = parish.up["north"].registrar
+    assert registrar is not None
+    issued = parish.ask(
+        "north", lambda: registrar.invite("south", 1.0, automatic=False, broker="amqp://127.0.0.1")
+    )
+    invite = load_invite(dump_invite(issued.invite))
+    assert invite == issued.invite
+    assert invite.keeper() == IDENTITIES["north"].public
+    assert invite.founder() == IDENTITIES["hub"].public
+    with pytest.raises(InviteError, match="changed after it was written"):
+        replace(invite, inviter=IDENTITIES["west"].public).check()
+    text = dump_invite(invite)
+    with pytest.raises(InviteError, match="a seal key has 1216 bytes, not 1"):
+        load_invite(text[: text.index("seal_key")] + 'seal_key = "00"\n')
+    south = IDENTITIES["south"].public
+    parish.up["north"].write(MemberAdmitted("south", south.verify_key, south.seal_key, ""))
     parish.go(5)
-    assert "south" in parish.up["east"].clerk.standing.members
+    parish.arrive("south", invite)
+    parish.go(10)
+    parish.write("south", "amber")
+    parish.go(10)
+    assert parish.agree()
+    assert parish.datasets("south") == {"amber"}
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
