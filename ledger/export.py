@@ -21,7 +21,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from hansa.broker.codec import Plain, decode, encode
+from hansa.broker.codec import Limits, Plain, decode, encode
 from hansa.broker.errors import Refused
 from hansa.ledger.chain import EMPTY, ChainedEntry
 from hansa.ledger.checkpoints import read_checkpoint
@@ -30,11 +30,12 @@ from hansa.ledger.notes import Note
 from hansa.ledger.store import LedgerStore
 
 MAGIC = b"hansa-ledger-export-1\n"
-MOST_FRAME_BYTES = 2**20  # two notes and a proof, as evidence has them, fit
+MOST_FRAME_BYTES = 2**21  # evidence may hold a whole envelope, of 2^20 bytes
 MOST_EVIDENCE = 10_000  # pieces in one file
 ORDER = ("entry", "note", "evidence", "end")
 
 _LENGTH_BYTES = 4
+_LIMITS = Limits(message_bytes=MOST_FRAME_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Framed:
     def read(self) -> Frame:
         """Return what it says; BadExport if it says it otherwise than `write_export` would."""
         try:
-            plain = decode(self.content)
+            plain = decode(self.content, _LIMITS)
         except Refused as error:
             raise BadExport(f"byte {self.at}: not a frame: {error}") from None
         match plain:

@@ -209,6 +209,11 @@ def test_a_frame_that_no_reader_would_take_is_not_written() -> None:
         ExportWriter(io.BytesIO()).frame("note", bytes(MOST_FRAME_BYTES))
 
 
+def test_evidence_may_hold_a_whole_envelope() -> None:
+    evidence = ("equivocation", bytes(2**20))
+    assert frames(exported([], [], [evidence]))[0] == EvidenceFrame(*evidence)
+
+
 def test_there_is_a_bound_on_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "MOST_EVIDENCE", 2)
     with pytest.raises(BadExport, match="more than 2 pieces of evidence"):
