@@ -167,7 +167,6 @@ class Canvass:
             self._declined.clear()
         note = Note(checkpoint.text, (sign_checkpoint(self._identity, checkpoint),))
         self._heads.keep(SignedHead(checkpoint, note, ()))
-        self._heads.store()
         for name in sorted(roster.witnesses):
             self._desk.post(SESSION, name, CosignAsked(note.encoded()))
 
@@ -179,10 +178,11 @@ class Canvass:
                 self._desk.post(SESSION, name, HeadTold(note.encoded()))
 
     def _warn(self, now_s: float) -> None:
-        awaited = self.awaited() if now_s >= self._warn_at else None
-        if awaited is None or now_s < self._unnamed_since + PATIENCE_S:
-            if now_s >= self._warn_at:
-                self._warn_pause_s = PATIENCE_S
+        if now_s < max(self._warn_at, self._unnamed_since + PATIENCE_S):
+            return
+        awaited = self.awaited()
+        if awaited is None:
+            self._warn_pause_s = PATIENCE_S
             return
         log.warning("%s: the ledger's newest head is not final: %s", self._desk.name, awaited)
         self._warn_at = now_s + self._warn_pause_s

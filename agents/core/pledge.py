@@ -133,6 +133,8 @@ class Pledge:
             )
         if tree.root(checkpoint.size) != checkpoint.root:
             raise Unwilling(f"the first {checkpoint.size} entries of our copy have another root")
+        if checkpoint.epoch < self._standing().epoch:
+            raise Unwilling(f"epoch {self._standing().epoch} has begun on our copy of the ledger")
 
     def _check_epoch(self, checkpoint: Checkpoint, newest: Checkpoint) -> None:
         if checkpoint.origin != newest.origin:

@@ -234,7 +234,7 @@ class Witness:
     def _answer(self, now_s: float) -> None:
         """Put our name to the newest head that we were asked about, once our copy has it."""
         offer = self._offer
-        if offer is None or offer.head.checkpoint.size > self._clerk.head.size:
+        if offer is None or self.heads.place(offer.head.checkpoint) == "beyond":
             return
         checkpoint = offer.head.checkpoint
         if self.evidence_against(checkpoint.keeper):
@@ -283,7 +283,7 @@ class Witness:
         offer = self._offer
         if offer is not None and not offer.missed and now_s >= offer.since_s + LATE_S:
             offer.missed = True
-            if offer.head.checkpoint.size > self._clerk.head.size:
+            if self.heads.place(offer.head.checkpoint) == "beyond":
                 self._overdue.missed()
 
     def _ask_what_we_signed(self) -> None:

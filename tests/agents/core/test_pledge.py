@@ -130,6 +130,13 @@ def test_a_takeover_above_what_it_signed_must_continue_it() -> None:
     give(kept, journal, head(TREE, 8, 1, "carol"))
 
 
+def test_a_keeper_that_another_has_succeeded_gets_no_name() -> None:
+    ledger = standing((5, 1, "carol"))
+    ledger.epoch = 1
+    with pytest.raises(Unwilling, match="epoch 1 has begun"):
+        pledge(MemoryJournal(), ledger).give(Changes(), head(TREE, 4), 0, TREE)
+
+
 # --- restored -------------------------------------------------------------------------------------------
 def test_a_restored_agent_abstains_until_most_of_the_others_have_told_it_a_head() -> None:
     journal = restored_journal()

@@ -5,18 +5,32 @@ from dataclasses import replace
 
 import pytest
 
+from hansa.agents.core import canvass
+from hansa.agents.core.agent import Agent
+from hansa.agents.core.blobs import MemoryFiles
 from hansa.agents.core.canvass import ASK_PAUSE_S, PATIENCE_S
-from hansa.agents.core.journal import RESTORED, Changes, pack_row
+from hansa.agents.core.heads import place_of
+from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row
 from hansa.agents.core.messages import CosignAsked, CosignDeclined, ForkTold, HeadTold
 from hansa.agents.core.witness import DRAINED_S, LATE_S
 from hansa.agents.simulation import KEEPER, PARTIES
 from hansa.agents.simulation.template import keys
-from hansa.broker import Equivocation, Identity
+from hansa.broker import Equivocation, Identity, MemoryBroker
 from hansa.broker.inbox import LOOSE_S
-from hansa.ledger import BadNote, BadProof, DatasetRegistered, SignedEntry, link, sign_entry
+from hansa.ledger import (
+    BadNote,
+    BadProof,
+    DatasetRegistered,
+    LedgerError,
+    LedgerStore,
+    SignedEntry,
+    link,
+    sign_entry,
+)
 from hansa.ledger.checkpoints import sign_checkpoint
 from hansa.ledger.notes import Note, read_note
 from hansa.protocols import PeerError
+from tests.agents.core.witnessing import head, history, standing
 from tests.agents.village import NOW_S, Village, note_of, village
 
 
@@ -168,6 +182,80 @@ def test_why_a_witness_declines_stands_beside_its_name() -> None:
         assert str(place.keeper.witness.state().awaited) == (
             "1 of 2 names, waiting for north (we have put our name to epoch 2), west"
         )
+
+
+def test_a_keeper_of_an_epoch_that_has_ended_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with village() as place:
+        said: list[tuple[str, str, object]] = []
+        monkeypatch.setattr(place.north.witness._desk, "post", lambda *words: said.append(words))
+        stale = note_of(place.keeper).encoded()
+        monkeypatch.setattr(place.north.clerk.standing, "epoch", 1)
+        place.north.witness.received(KEEPER, CosignAsked(stale))
+        monkeypatch.undo()
+        assert said == [("ledger", KEEPER, CosignDeclined(4, 1, "epoch 1 of aggregator has begun"))]
+
+
+def test_a_head_of_an_epoch_that_has_not_come_to_us_waits() -> None:
+    with village() as place:
+        later = replace(place.keeper.clerk.standing.head_checkpoint(), epoch=1, keeper="east")
+        note = Note(later.text, (sign_checkpoint(keys("east")[0], later),)).encoded()
+        place.north.witness.received("east", CosignAsked(note))
+        place.north.step()
+        assert place.north.witness.heads.place(later) == "beyond"
+        assert place.north.pledge.newest is None
+        assert place.north.next_due() == place.now_s + LATE_S
+
+
+def test_what_another_keeper_has_replaced_contradicts_nothing() -> None:
+    ledger, ours = standing((5, 1, "carol")), history(8)
+    ledger.epoch = 1
+    given_up = history(8, "b", common=5)
+    assert place_of(head(given_up, 7), ledger, ours) == "superseded"
+    assert place_of(head(given_up, 5), ledger, ours) == "held"
+    assert place_of(head(given_up, 7, 1, "carol"), ledger, ours) == "contradicts"
+    assert place_of(head(ours, 7, 1, "carol"), ledger, ours) == "held"
+    assert place_of(head(ours, 7, 2, "dora"), ledger, ours) == "beyond"
+
+
+def test_two_members_alone_need_a_successor() -> None:
+    with village() as place:
+        for name in ("east", "west"):
+            place.turn_out(name)
+        place.go()
+        awaited = place.keeper.witness.state().awaited
+        assert str(awaited) == "1 members beside the keeper, and 2 are needed"
+
+
+def test_a_long_ledger_is_asked_about_without_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvass, "MOST_READ", 1)
+    with village() as place:
+        place.go()
+        for name in ("rows-2", "rows-3"):
+            place.keeper.write(DatasetRegistered(name, 3, ("a",), None, bytes(32)))
+        place.go()
+        assert place.final() == 6
+
+
+def test_an_agent_whose_copy_is_empty_has_nothing_to_say() -> None:
+    with village() as place:
+        (place.folder / "south").mkdir()
+        store = LedgerStore.open(place.folder / "south" / "ledger.sqlite")
+        identity, config = keys("north")
+        agent = Agent(
+            identity=identity,
+            config=config,
+            journal=MemoryJournal(),
+            files=MemoryFiles(),
+            store=store,
+            transport=MemoryBroker("other").connect("north"),
+            executor=place.executor,
+        )
+        agent.step()
+        assert agent.witness.heads.final is None
+        assert agent.witness.state().awaited is None
+        with pytest.raises(LedgerError):
+            agent.witness.received(KEEPER, HeadTold(note_of(place.keeper).encoded()))
+        agent.close()
 
 
 # --- signs of life --------------------------------------------------------------------------------------
