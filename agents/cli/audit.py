@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from hansa.agents.cli.options import folder_argument
-from hansa.agents.home import Home, find_homes, write_whole
+from hansa.agents.cli.options import first_whole, folder_argument
+from hansa.agents.home import write_whole
 from hansa.agents.service.logs import printable
 from hansa.broker import to_plain
 from hansa.ledger import (
@@ -68,7 +68,7 @@ def prove(index: int, folder: Path, out: Path | None) -> None:
 
     Whoever knows the charter's fingerprint checks it with `hansa ledger check-proof`, and needs nothing else.
     """
-    with closing(_first_whole(folder).stored()) as store:
+    with closing(first_whole(folder).stored()) as store:
         proof, final = proven(store, index)
     content = proof.encoded()
     size = read_checkpoint(proof.note.text).size
@@ -141,7 +141,7 @@ def export(file: Path, folder: Path) -> None:
 
     The agent may go on meanwhile: what it had when this began is written.
     """
-    with closing(_first_whole(folder).stored()) as store:
+    with closing(first_whole(folder).stored()) as store:
         end = export_to(store, file)
         fingerprint = next((entry.hash.hex() for entry in store.read(stop=1)), "")
     click.echo(f"{file}: {end}")
@@ -185,11 +185,6 @@ def audit(file: Path, charter: bytes | None, html: Path | None, as_json: bool, a
         if html is not None:
             click.echo(f"{html}: the report as a page")
     sys.exit(0 if report.holds else 1)
-
-
-def _first_whole(folder: Path) -> Home:
-    homes = find_homes(folder)
-    return next((home for home in homes if not home.missing()), homes[0])
 
 
 def _seen(path: Path) -> Note:

@@ -12,7 +12,7 @@ import click
 from hansa.agents.care.keeping import GoOn
 from hansa.agents.cli.audit import audit, check, export, prove
 from hansa.agents.cli.lines import one_line
-from hansa.agents.cli.options import folder_argument, home_option
+from hansa.agents.cli.options import first_whole, folder_argument, home_option
 from hansa.agents.cli.takeover import takeover
 from hansa.agents.cli.witness import checkpoints, evidence
 from hansa.agents.core.clerk import seen_head
@@ -43,8 +43,7 @@ ledger.add_command(takeover)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> None:
     """List the entries of the ledger in FOLDER (the first whole home's copy if there are several)."""
-    homes = find_homes(folder)
-    home = next((home for home in homes if not home.missing()), homes[0])
+    home = first_whole(folder)
     store = home.stored()
     try:
         start = max(0, store.head().size - last) if last is not None else 0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from hansa.agents.errors import HomeError
-from hansa.agents.home import Home
+from hansa.agents.home import Home, find_homes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +40,12 @@ def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, home=find_home(home), **options)
 
     return with_home
+
+
+def first_whole(folder: Path) -> Home:
+    """Return the first home in a folder, or one level below, that lacks nothing; HomeError if there is none."""
+    homes = find_homes(folder)
+    return next((home for home in homes if not home.missing()), homes[0])
 
 
 def find_home(folder: Path) -> Home:

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from hansa.agents.care.checkpoints import HeadLine, head_lines, not_final_since
-from hansa.agents.cli.options import folder_argument
-from hansa.agents.home import Home, find_homes
+from hansa.agents.cli.options import first_whole, folder_argument
+from hansa.agents.home import Home
 from hansa.agents.service.logs import printable
 from hansa.broker import BrokerError, decode
 from hansa.broker.codec import Limits
@@ -31,11 +31,6 @@ from hansa.ledger import (
 from hansa.ledger.evidence import Evidence, ForkEvidence, read_evidence
 
 
-def _first_whole(folder: Path) -> Home:
-    homes = find_homes(folder)
-    return next((home for home in homes if not home.missing()), homes[0])
-
-
 def _standing(home: Home, store: LedgerStore) -> Standing:
     """Return what a copy amounts to; BadEntry if it does not hold together."""
     federation = home.config().federation
@@ -51,7 +46,7 @@ def _standing(home: Home, store: LedgerStore) -> Standing:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def checkpoints(folder: Path, as_json: bool) -> None:
     """List who cosigned which head of the ledger in FOLDER, and when; the newest last."""
-    home = _first_whole(folder)
+    home = first_whole(folder)
     with closing(home.stored()) as store:
         lines = list(head_lines(store, _standing(home, store)))
         final = max((each for each in lines if each.final_s is not None), key=_size, default=None)
@@ -141,7 +136,7 @@ def evidence(folder: Path, as_json: bool) -> None:
 
     Exits with 1 if there is any.
     """
-    home = _first_whole(folder)
+    home = first_whole(folder)
     with closing(home.stored()) as store:
         pieces = list(_pieces(store, _standing(home, store)))
     for piece in pieces:
