@@ -1,6 +1,7 @@
 """The tree is stored with the entries, and proves them, however they came in."""
 
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,7 +50,7 @@ def test_every_entry_and_every_earlier_tree_can_be_proved(store: LedgerStore) ->
 def test_the_tree_does_not_depend_on_the_batches_that_entries_came_in(cuts: set[int], forgets: bool) -> None:
     with closing(LedgerStore.open("sqlite://")) as store, closing(LedgerStore.open("sqlite://")) as other:
         edges = [0, *sorted(cuts), 33]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             writer = LedgerStore(store._engine) if forgets else store  # a new one has no frontier in memory
             writer.append(MANY[start:stop])
         other.append(MANY)
