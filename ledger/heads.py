@@ -175,7 +175,9 @@ class Heads:
                 self._take(judge(self._next, standing))
             self._advance()
         if self._seen_size == size and self._seen is not None:
-            self.seen_found = judge(self._seen, standing).problem
+            judged = judge(self._seen, standing)
+            replaced = "its keeper signed it after another had taken over, and its entries were replaced"
+            self.seen_found = judged.problem or (replaced if judged.left else "")
 
     def certified(self, certificate: bytes, standing: Standing) -> None:
         """Take in the head at which another keeper takes over, which is final by the names under it.

@@ -293,6 +293,13 @@ def test_a_head_of_another_ledger_that_was_seen_is_told(path: Path) -> None:
     assert "does not stand in this ledger: it is of hansa/hansa/" in wrong(report)[0].text
 
 
+def test_a_head_that_was_seen_and_replaced_is_told_as_such(path: Path) -> None:
+    now = TOLD.head()
+    head = Checkpoint(now.federation, now.fingerprint, 17, DIGEST, 0, "lubeck")
+    report = audited(TOLD, path, at_least=Note(head.text, (sign_checkpoint(LUBECK, head),)))
+    assert "after another had taken over, and its entries were replaced" in wrong(report)[0].text
+
+
 def test_what_was_seen_must_be_a_checkpoint(path: Path) -> None:
     with pytest.raises(BadNote):
         audited(TOLD, path, at_least=Note("no checkpoint\n", TOLD.notes[0].signatures))
