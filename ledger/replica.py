@@ -207,10 +207,12 @@ class Replica:
         # Without the keeper's signature it is noise; with it, evidence.
         check_hash(other)
         now = self.standing.roster_at(other.index + 1)
-        if 0 <= _epoch_of(other) <= now.epoch:
+        if (
+            0 <= _epoch_of(other) <= self.standing.epoch
+        ):  # perhaps a takeover that another one did not know of
             return StaleEpoch(
-                f"entry {other.index} begins epoch {_epoch_of(other)}; there {now.keeper.name} keeps the ledger,"
-                f" in epoch {now.epoch}"
+                f"entry {other.index} begins epoch {_epoch_of(other)}; by now {self.standing.keeper.name} keeps"
+                f" the ledger, in epoch {self.standing.epoch}"
             )
         federation = self.standing.charter.federation
         for keeper, epoch in _keepers(self.standing, now.epoch):

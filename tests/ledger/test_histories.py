@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hansa.broker.identity import Identity
@@ -162,6 +162,15 @@ EVENTS = st.lists(
 )
 
 
+TWO_AT_ONCE = [
+    ("write", 0, []),
+    ("take over", 1, [0, 1, 2, 3]),
+    ("write", 0, []),  # by whom they have succeeded, unheard
+    ("take over", 0, [0, 2, 3, 4]),
+]
+
+
+@example(events=TWO_AT_ONCE)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS)
 def test_what_is_final_outlives_every_change_of_keepers(

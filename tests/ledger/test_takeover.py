@@ -383,7 +383,7 @@ def test_an_ended_epochs_keeper_is_heard_no_more(league: League) -> None:
 def test_the_higher_of_two_takeovers_counts(league: League) -> None:
     taken_over(league.bremen, epoch=1)
     keeper = taken_over(league.danzig, epoch=2)
-    with pytest.raises(StaleEpoch, match="entry 3 begins epoch 1; there danzig keeps the ledger, in epoch 2"):
+    with pytest.raises(StaleEpoch, match="entry 3 begins epoch 1; by now danzig keeps the ledger, in epoch 2"):
         league.danzig.replica.accept(league.bremen.entries())
     bremen = Keeper(BREMEN, FEDERATION, league.bremen.store)
     assert bremen.adopt(league.danzig.entries()) == keeper.head
