@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,9 @@ from hansa.agents.core.messages import HeadTold
 from hansa.agents.simulation import KEEPER
 from hansa.agents.simulation.template import keys
 from hansa.broker import Equivocation
-from hansa.ledger import link
+from hansa.ledger import SignedEntry, link
+from hansa.ledger.checkpoints import sign_checkpoint
+from hansa.ledger.notes import Note
 from tests.agents.core.test_forks import gain, other_head
 from tests.agents.core.test_witness import other_entry
 from tests.agents.village import NOW_S, Village, village
@@ -121,6 +124,27 @@ def test_evidence_of_receipts_and_of_messages_and_what_is_none(place: Village) -
     assert "not as this version keeps it" in lines
     notes = [each for each in told(place) if each.verdict == "note"]
     assert "3 members' messages" in notes[0].text
+
+
+def test_a_note_that_no_keeper_signed_is_left_out_and_one_that_contradicts_is_passed_over(
+    place: Village,
+) -> None:
+    gain(place, 1)
+    head = replace(place.north.clerk.standing.head_checkpoint(), root=bytes(32))
+    place.north.clerk.store.add_checkpoint(Note(head.text, (sign_checkpoint(keys("east")[0], head),)))
+    place.north.witness.received("east", HeadTold(other_head(place, 5)))
+    place.go(1)
+    lines = run(place, "checkpoints").output.splitlines()
+    assert len(lines) == 4
+    assert "NOT IN OUR COPY" in lines[2]
+    assert told(place)[-1].text.startswith("the newest final checkpoint is ")
+
+
+def test_a_receipt_for_what_is_no_entry_is_evidence_too(place: Village) -> None:
+    before = next(place.north.clerk.store.read(2, 3))
+    shown = link(keys(KEEPER)[0], "simulated", before.head, SignedEntry(b"junk", bytes(64)), 0)
+    place.north.witness.forks.receipts([shown], 3)
+    assert "entry 3: no entry of ours" in run(place, "evidence").output
 
 
 def test_evidence_that_no_longer_holds_is_shown_as_none(place: Village) -> None:

@@ -117,3 +117,17 @@ def test_heads_beyond_our_copy_are_kept_up_to_a_limit(monkeypatch: pytest.Monkey
         for root in range(4):
             place.north.witness.received("east", HeadTold(other_head(place, 9, root)))
         assert len(place.north.witness._beyond) == 2
+
+
+def test_a_note_that_no_keeper_signed_proves_nothing_and_stands_in_no_proofs_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hansa.agents.core.heads.MOST_KNOWN", 0)
+    with village() as place:
+        place.go()
+        head = place.north.clerk.standing.head_checkpoint()
+        unsigned = Note(head.text, (sign_checkpoint(keys("east")[0], replace(head, root=bytes(32))),))
+        place.north.clerk.store.add_checkpoint(Note(replace(head, root=bytes(32)).text, unsigned.signatures))
+        place.north.witness.received("east", HeadTold(other_head(place, 4)))
+        place.go()
+        assert convinced(place) == set(PARTIES)

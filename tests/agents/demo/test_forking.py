@@ -17,8 +17,8 @@ from hansa.agents.simulation.disks import Journal
 from hansa.agents.simulation.network import Network, Wire
 from hansa.agents.simulation.template import copied_federation, keys
 from hansa.agents.simulation.weather import Weather
-from hansa.broker import Identity
-from hansa.broker.transport import Transport
+from hansa.broker import Disconnected, Identity, MemoryBroker
+from hansa.broker.transport import Outcome, Transport
 from hansa.ledger import LedgerStore, MemberAdmitted
 from hansa.ledger.checkpoints import read_checkpoint
 from hansa.ledger.evidence import read_evidence
@@ -163,3 +163,38 @@ def test_a_member_that_is_started_again_still_knows() -> None:
         assert "west" in split.convinced()
         assert split.members["west"].witness.state().evidence == told
         assert len(list(split.members["west"].clerk.store.evidence())) == told
+
+
+def test_the_faces_share_one_connection_and_hear_their_own_audience() -> None:
+    broker = MemoryBroker("town")
+    for name in ("keeper", "east", "west"):
+        broker.declare(name)
+    both = TwoFaces(broker.connect("keeper"), ["west"])
+    east, west = broker.connect("east"), broker.connect("west")
+    assert both.left.name == "keeper"
+    assert both.left.online
+    assert both.left.room() > 0
+    both.left.publish("keeper.east.control", b"left", 3)
+    both.left.publish("keeper.west.control", b"never sent", 4)
+    both.right.publish("keeper.west.control", b"right", 5)
+    [sent] = east.deliveries(9)
+    assert sent.body == b"left"
+    east.acknowledge([sent.tag])
+    [sent] = west.deliveries(9)
+    assert sent.body == b"right"
+    west.acknowledge([sent.tag])
+    assert both.left.wait(0)
+    assert both.left.outcomes() == [Outcome(4, "confirmed"), Outcome(3, "confirmed")]
+    assert both.right.outcomes() == [Outcome(5, "confirmed")]
+    west.publish("west.keeper.control", b"hello", 1)
+    assert both.left.deliveries(9) == []
+    [heard] = both.right.deliveries(9)
+    both.right.reject([heard.tag])
+    both.left.subscribe("#")
+    both.left.wake()
+    assert both.left.wait(1.0)
+    assert not both.left.wait(0.0)
+    for face in (both.left, both.left, both.right):
+        face.close()
+    with pytest.raises(Disconnected):
+        both.transport.room()
