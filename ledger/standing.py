@@ -51,6 +51,7 @@ from hansa.ledger.money import (
     PayoutSettled,
 )
 from hansa.ledger.roster import Roster
+from hansa.ledger.witnesses import History, Keys, Witnesses
 
 _OF_MEMBERS = (Charter, KeeperChanged, MemberAdmitted, MemberSuspended, MemberLeft, KeyRotated, KeyRevoked)
 
@@ -169,8 +170,10 @@ class Standing:
     """
 
     __slots__ = (
+        "_active",
         "_charter",
         "_fingerprint",
+        "_histories",
         "_keeper",
         "_next_seq",
         "datasets",
@@ -191,6 +194,8 @@ class Standing:
         self._fingerprint = b""
         self._keeper = ""
         self._next_seq: dict[str, int] = {}
+        self._histories: dict[str, History] = {}  # of the members' keys; rosters look into it
+        self._active = 0  # members
         self.epoch = 0
         self.tree = Frontier()
         self.rosters: tuple[tuple[int, Roster], ...] = ()
@@ -266,6 +271,8 @@ class Standing:
         twin.tree = self.tree
         twin.rosters = self.rosters
         twin._next_seq = self._next_seq.copy()
+        twin._histories = self._histories.copy()
+        twin._active = self._active
         twin.revoked_keys = self.revoked_keys
         twin.members = self.members.copy()
         twin.datasets = self.datasets.copy()
@@ -293,15 +300,22 @@ class Standing:
         if isinstance(body, JobFinished | ContributionMeasured):
             self.jobs[body.job] = replace(self.jobs[body.job], rests_at=index, rests_on=digest)
         if isinstance(body, _OF_MEMBERS):
-            self.rosters = (*self.rosters, (index + 1, self._roster()))
+            if not isinstance(body, KeeperChanged):
+                self._note_keys(index + 1, body.keeper.name if isinstance(body, Charter) else body.name)
+            self.rosters = (*self.rosters, (index + 1, self._roster(index + 1)))
 
-    def _roster(self) -> Roster:
+    def _note_keys(self, size: int, name: str) -> None:
+        """Note whether a member is active from this size on, and under which keys."""
+        member, history = self.members[name], self._histories.get(name, ())
+        keys: Keys = ()
+        if member.status == "active":
+            keys = (member.public,) if member.former is None else (member.public, member.former)
+        self._active += bool(keys) - bool(history and history[-1][1])
+        self._histories[name] = (*history, (size, keys))
+
+    def _roster(self, size: int) -> Roster:
         charter = self.charter
-        witnesses = {
-            name: (member.public,) if member.former is None else (member.public, member.former)
-            for name, member in self.members.items()
-            if member.status == "active" and name != self._keeper
-        }
+        witnesses = Witnesses(self._histories, size, self._keeper, self._active - 1)
         origin = self.head_checkpoint().origin
         # Of two members, whichever does not keep the ledger is the other's successor.
         successor = charter.keeper.name if self._keeper == charter.successor else charter.successor

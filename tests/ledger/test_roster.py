@@ -1,5 +1,6 @@
 """Whose names make a head final, how many of them, and that no two sets of them are strangers to each other."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import combinations
 
@@ -208,6 +209,37 @@ def test_every_size_has_the_roster_that_it_had() -> None:
     assert witnesses(books, 8) == witnesses(books, 9) == {}
     assert books.standing.roster == books.standing.roster_at(8)
     assert {each.keeper for _, each in books.standing.rosters} == {LUBECK.public}
+
+
+def test_the_rosters_of_a_copy_are_its_own() -> None:
+    books = joined()
+    before = books.standing
+    twins = [before.copy(), before.copy()]
+    for twin, last in zip(twins, (MemberSuspended("bremen", ""), MemberSuspended("danzig", "")), strict=True):
+        twin.apply(books.size, bytes(32), books.fields("lubeck", last), last)
+    assert [set(twin.roster.witnesses) for twin in twins] == [{"danzig"}, {"bremen"}]
+    assert set(before.roster.witnesses) == set(twins[0].roster_at(3).witnesses) == {"bremen", "danzig"}
+    assert [len(each.roster.witnesses) for each in (*twins, before)] == [1, 1, 2]
+    assert repr(before.roster.witnesses) == "Witnesses(bremen, danzig)"
+    assert "lubeck" not in before.roster.witnesses
+
+
+def test_many_changes_of_members_take_little_memory() -> None:
+    books = founded()
+    tracemalloc.start()
+    for number in range(300):
+        body = replace(admission(BREMEN), name=f"m{number}")
+        books.standing.apply(books.size, bytes(32), books.fields("lubeck", body), body)
+        books.digests.append(bytes(32))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 1_500_000  # about 2 KiB each; a list for each change would take 10 more
+    assert len(books.standing.roster.witnesses) == 300
+    assert (
+        len(books.standing.roster_at(100).witnesses)
+        == len(list(books.standing.roster_at(100).witnesses))
+        == 99
+    )
 
 
 def test_nobody_keeps_what_is_not_founded() -> None:
