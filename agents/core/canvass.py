@@ -34,6 +34,7 @@ ASKED_ABOUT = frozenset(
         "key-revoked",
         "job-finished",
         "job-aborted",
+        "contribution-measured",
         "payout-proposed",
         "payout-approved",
         "payout-settled",
