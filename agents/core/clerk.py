@@ -445,8 +445,10 @@ class Clerk:
         yield Declined(awaited.session, awaited.kind, reason)
 
     def _forget(self, changes: Changes, number: int) -> _Awaited | None:
-        changes.drop("awaited", number.to_bytes(8))
-        return self._awaited.pop(number, None)
+        awaited = self._awaited.pop(number, None)
+        if awaited is not None:  # a number of ours, and no other that a keeper may name
+            changes.drop("awaited", number.to_bytes(8))
+        return awaited
 
     def _note_head(self, changes: Changes) -> None:
         """Remember the newest head, so that a copy cut short afterwards is found out."""
