@@ -32,13 +32,13 @@ class RotateKeys:
         """Return whether the entry has come back from the chain, and the agent works with its new keys.
 
         Raises:
-            FederationError: the keeper's keys are the charter's; or jobs are under way.
+            FederationError: the keeper's keys stay as they are; or jobs are under way.
             HomeError: there are no keys to come.
         """
         agent = office.agent
         if agent.clerk.keeps:
             raise FederationError(
-                f"{agent.name} keeps the ledger, with the charter's keys: they cannot change"
+                f"{agent.name} keeps the ledger: its keys cannot change before another member has taken over"
             )
         fresh = keys_to_come(office.home, agent.identity)
         if fresh is None:

@@ -26,19 +26,21 @@ class Overdue:
         self._desk = desk
         self._clerk = clerk
         self._missed = ""  # whom we ask
+        self._missed_from: int | None = None  # from where on, if not from our end
         self._asked_at = -ASK_PAUSE_S
         self._oldest: int | None = None  # of our awaited entries, at the last look
         self._pause_s = RESEND_S
         self._resend_at = 0.0
 
-    def missed(self, sender: str = "") -> None:
+    def missed(self, sender: str = "", start: int | None = None) -> None:
         """Something of the ledger is lost, or came before what it follows.
 
         Args:
             sender: who sent that, and so has what comes before; the keeper otherwise.
+            start: from where on we lack it, if not from our end: a new keeper's chain parts from ours there, or later.
         """
         if not self._clerk.keeps:
-            self._missed = sender or self._clerk.keeper
+            self._missed, self._missed_from = sender or self._clerk.keeper, start
 
     def reinstated(self, now_s: float) -> None:
         """We are heard again: what was said meanwhile was refused."""
@@ -55,8 +57,9 @@ class Overdue:
             unconfirmed: messages to the keeper that have not left yet; while there are any, they come first.
         """
         if self._missed and now_s >= self._asked_at + ASK_PAUSE_S:
-            whom, self._missed, self._asked_at = self._missed, "", now_s
-            self._desk.post(SESSION, whom, LedgerFetch(self._clerk.head.size))
+            whom, start = self._missed, self._missed_from
+            self._missed, self._missed_from, self._asked_at = "", None, now_s
+            self._desk.post(SESSION, whom, LedgerFetch(self._clerk.head.size if start is None else start))
         oldest = self._clerk.oldest_awaited()
         if oldest != self._oldest:
             self._oldest, self._pause_s, self._resend_at = oldest, RESEND_S, now_s + RESEND_S

@@ -1,5 +1,7 @@
 """Four members of one federation, stepped by hand on a clock of their own: any may be gone, killed or behind."""
 
+import copy
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +14,9 @@ from hansa.agents.core.agent import Agent
 from hansa.agents.core.blobs import MemoryFiles
 from hansa.agents.core.clerk import note_introduced
 from hansa.agents.core.journal import Changes, MemoryJournal
-from hansa.broker import Identity, MemoryBroker, MemoryTransport
+from hansa.agents.demo.forking import TwoFaces
+from hansa.broker import Identity, MemoryBroker
+from hansa.broker.transport import Transport
 from hansa.ledger import (
     ChainedEntry,
     Charter,
@@ -73,7 +77,7 @@ class Parish:
     now_s: float = NOW_S
     journals: dict[str, MemoryJournal] = field(default_factory=dict)
     up: dict[str, Agent] = field(default_factory=dict)
-    transports: dict[str, MemoryTransport] = field(default_factory=dict)
+    transports: dict[str, Transport] = field(default_factory=dict)
     silence_s: int = 1_800
     dooms: list[Doom] = field(default_factory=list)
 
@@ -123,8 +127,14 @@ class Parish:
         self.broker.declare(name)
         return self.start(name)
 
-    def start(self, name: str) -> Agent:
-        """Start a member, on what it has on its disk."""
+    def start(self, name: str, transport: Transport | None = None, place: str = "") -> Agent:
+        """Start a member, on what it has on its disk.
+
+        Args:
+            transport: its connection, if not one of its own.
+            place: whose disk that is, if it is not its own.
+        """
+        place = place or name
         config = AgentConfig.model_validate(
             {
                 "agent": {"name": name, "roles": ["aggregator", "party"]},
@@ -132,18 +142,27 @@ class Parish:
                 "policy": {"keeper_silence_s": self.silence_s},
             }
         )
-        self.transports[name] = self.broker.connect(name)
-        self.up[name] = Agent(
+        self.transports[place] = transport or self.broker.connect(name)
+        self.up[place] = Agent(
             identity=IDENTITIES[name],
             config=config,
-            journal=self.journals[name],
+            journal=self.journals[place],
             files=MemoryFiles(),
-            store=LedgerStore.open(f"sqlite:///{self.folder / name}.sqlite"),
-            transport=self.transports[name],
+            store=LedgerStore.open(f"sqlite:///{self.folder / place}.sqlite"),
+            transport=self.transports[place],
             executor=ThreadPoolExecutor(1),
             clock=lambda: self.now_s,
         )
-        return self.up[name]
+        return self.up[place]
+
+    def split(self, *right: str) -> None:
+        """Give the keeper a second face, "other", for these members: two agents that know nothing of each other."""
+        self.kill("hub")
+        shutil.copy(self.folder / "hub.sqlite", self.folder / "other.sqlite")
+        self.journals["other"] = copy.deepcopy(self.journals["hub"])
+        both = TwoFaces(self.broker.connect("hub"), right)
+        self.start("hub", both.left)
+        self.start("hub", both.right, "other")
 
     def doom(self, name: str, writes: int) -> None:
         """Have a member's process die around so many writes from now."""
