@@ -177,12 +177,17 @@ class Replica:
     def _check_parting(self, offered: Sequence[ChainedEntry]) -> None:
         """Of entries that don't continue what we hold: raise Behind if a takeover explains that.
 
-        Where the chains part we can't tell. What is final here they have in common.
+        Where the chains part we can't tell. What is final here they have in common. Members whom the former keeper
+        admitted on our chain alone must not keep us from following: once we have what lies before, `_adopt` counts
+        those who were members where the chains part.
         """
         first, change, final = offered[0], self._takeover_in(offered), self.final
         start = 1 if final is None else final.size
         if change is not None and start < first.index:
-            _check_agreed(self.standing.roster_at(first.index), change)
+            try:
+                _check_agreed(self.standing.roster_at(first.index), change)
+            except BadEntry:
+                _check_agreed(self.standing.roster_at(start), change)
             raise Behind(start, first.index)
 
     def _replace(

@@ -602,10 +602,12 @@ class Agent:
             if keeps or error.expected_index < self.clerk.head.size:
                 self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
             self.overdue.missed(sender)
-        except ForkFound as error:
-            log.critical("%s: the keeper has signed two histories: %s", self.name, error)
-            self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
-            self.witness.forks.receipts(chained_entries(message), error.index)
+        except LedgerError as error:
+            self.takeover.candidate.parted(sender)
+            if isinstance(error, ForkFound):
+                log.critical("%s: the keeper has signed two histories: %s", self.name, error)
+                self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
+                self.witness.forks.receipts(chained_entries(message), error.index)
             raise
 
     def _heed_own_standing(self) -> None:

@@ -55,6 +55,7 @@ class Candidate:
         self.mine = candidacy.load(journal)
         self.ended = ""
         self._ask_at = 0.0  # after a restart: at once
+        self._grown = (-1, 0.0)  # the size of our copy, and since when
         self._yield_until = 0.0
 
     def begin(self, reason: str) -> None:
@@ -68,6 +69,7 @@ class Candidate:
         self._check_eligible()
         self.ended = ""
         now_s = self._desk.clock()
+        self._grown = (-1, now_s)
         epoch = max(self._clerk.standing.epoch, self._pledge_epoch()) + 1
         self.mine = Candidacy(epoch, int(now_s * 1000), reason[:REASON_CHARS])
         self.mine.save(self._desk.changes)
@@ -172,6 +174,12 @@ class Candidate:
         mine.held[sender] = size
         mine.save(self._desk.changes)
 
+    def parted(self, sender: str) -> None:
+        """What a witness has sent does not continue our copy: don't wait for what else it says that it holds."""
+        if self.mine is not None and sender in self.mine.held:
+            self.mine.held[sender] = min(self.mine.held[sender], self._clerk.head.size)
+            self.mine.save(self._desk.changes)
+
     def _propose(self, mine: Candidacy, now_s: float) -> None:
         """Propose our head, once enough have told what they hold and we hold all of that."""
         standing, size = self._clerk.standing, self._clerk.head.size
@@ -179,8 +187,10 @@ class Candidate:
         answered = mine.held.keys() & roster.witnesses.keys()
         if len(answered | ({self._desk.name} & roster.witnesses.keys())) < roster.needed_to_succeed:
             return
-        if any(mine.held[name] > size for name in answered):
-            return  # its entries are on their way, or it is asked again
+        if size != self._grown[0]:
+            self._grown = (size, now_s)
+        if any(mine.held[name] > size for name in answered) and now_s < self._grown[1] + AGAIN_S:
+            return  # its entries are on their way; but whoever only says that it has some must not hold us up
         head = standing.head_checkpoint()
         checkpoint = Checkpoint(
             head.federation, head.fingerprint, size, head.root, mine.epoch, self._desk.name

@@ -121,6 +121,17 @@ def test_a_witness_gets_entries_that_it_lacks_from_the_candidate(parish: Parish)
     assert parish.datasets("east") == {"herring"}
 
 
+def test_a_witness_that_only_says_that_it_holds_more_delays_a_takeover_and_no_longer(parish: Parish) -> None:
+    parish.kill("hub", "west")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.ask("north", lambda: parish.up["north"].takeover.candidate.held("west", 0, 10**9))
+    parish.go(20)
+    assert parish.keepers() == {"hub"}  # its entries may be on their way
+    parish.go(20)
+    assert parish.keepers() == {"north"}
+
+
 def test_of_two_candidates_one_keeps_the_ledger_and_the_other_follows(parish: Parish) -> None:
     parish.kill("hub")
     parish.go(2_000)

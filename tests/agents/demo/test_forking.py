@@ -19,7 +19,7 @@ from hansa.agents.simulation.template import copied_federation, keys
 from hansa.agents.simulation.weather import Weather
 from hansa.broker import Disconnected, Identity, MemoryBroker
 from hansa.broker.transport import Outcome, Transport
-from hansa.ledger import LedgerStore, MemberAdmitted
+from hansa.ledger import DatasetRegistered, LedgerStore, MemberAdmitted
 from hansa.ledger.checkpoints import read_checkpoint
 from hansa.ledger.evidence import read_evidence
 
@@ -48,6 +48,7 @@ class Schism:
         self.members = {
             name: self.agent(name, folder / name, Wire(self.network, name), name) for name in PARTIES
         }
+        self.faces = [self.left, self.right]  # those at work
 
     def agent(self, name: str, home: Path, transport: Transport, place: str) -> Agent:
         identity, config = keys(name)
@@ -71,9 +72,9 @@ class Schism:
     def go(self, seconds: float) -> None:
         """Let time pass, and everybody act in random order."""
         until = self.weather.now + seconds
-        agents = [self.left, self.right, *self.members.values()]
         while self.weather.now < until:
             self.network.tell_reports()
+            agents = [*self.faces, *self.members.values()]
             acted = [each.step() for each in self.weather.random.sample(agents, len(agents))]
             self.weather.now += 0.05 if any(acted) else 1.0
 
@@ -198,3 +199,22 @@ def test_the_faces_share_one_connection_and_hear_their_own_audience() -> None:
         face.close()
     with pytest.raises(Disconnected):
         both.transport.room()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_was_shown_a_longer_history_does_not_hold_up_another_keeper(seed: int) -> None:
+    with schism(Harm(seed=seed, lose=0.0, duplicate=0.0, delay_s=0.5)) as split:
+        split.go(10.0)
+        split.left.write(DatasetRegistered("herring", 3, ("a",), "", bytes(32)))
+        for name in ("dan", "eve"):
+            split.right.write(admission(name))
+        split.go(700.0)  # a keeper asks for names every ten minutes, whatever it has chained
+        assert split.convinced() == set(PARTIES)
+        split.faces = []
+        north, west = split.members["north"], split.members[RIGHT]
+        assert west.clerk.head.size > north.clerk.head.size
+        north.ask(lambda: north.takeover.candidate.begin("for the test"))
+        split.go(25.0)
+        assert {each.clerk.keeper for each in split.members.values()} == {"north"}
+        assert {each.clerk.head for each in split.members.values()} == {north.clerk.head}
+        assert [each.index for each in west.clerk.store.superseded()]  # what the right face had chained
