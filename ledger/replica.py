@@ -87,6 +87,23 @@ class Replica:
         """
         return self._set_aside
 
+    def takes_over(self, offered: Sequence[ChainedEntry]) -> bool:
+        """Whether somebody takes over among these entries, in a later epoch than ours."""
+        return self._takeover_in(offered) is not None
+
+    def parting_of(self, offered: Sequence[ChainedEntry]) -> int | None:
+        """Return from where on to ask for what leads to these entries; None: what lies before them we hold.
+
+        Where the chains part we can't tell. What is final here they have in common.
+        """
+        first = offered[0]
+        held = self._store.read(first.index - 1, first.index) if 0 < first.index <= self.head.size else ()
+        if any(each.hash == first.previous for each in held):
+            return None
+        final = self.final
+        start = 1 if final is None else final.size
+        return start if start < min(first.index, self.head.size) else None
+
     def accept(self, entries: Sequence[ChainedEntry]) -> Head:
         """Verify and store what was sent to us; what is held already is compared and skipped.
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,10 +21,11 @@ from hansa.agents.config import AgentConfig
 from hansa.agents.core import coordination, wire
 from hansa.agents.core.belonging import Belonging
 from hansa.agents.core.blobs import BlobStore, ChunkFiles
+from hansa.agents.core.books import Books
 from hansa.agents.core.clerk import SESSION as LEDGER_SESSION
-from hansa.agents.core.clerk import Chained, Clerk, Declined, Outcome
+from hansa.agents.core.clerk import Clerk
 from hansa.agents.core.coordination import Over
-from hansa.agents.core.deliveries import Mail, chained_entries
+from hansa.agents.core.deliveries import Mail
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.doubts import Doubts
 from hansa.agents.core.former_life import FormerLife
@@ -81,17 +82,14 @@ from hansa.broker import (
 from hansa.broker.chunks import DETACH_BYTES
 from hansa.broker.transport import Delivery, Transport
 from hansa.ledger import (
-    Behind,
     Body,
     DatasetRegistered,
-    ForkFound,
     LedgerError,
     LedgerStore,
-    SignedEntry,
     StoreError,
     sign_entry,
 )
-from hansa.protocols import Awaited, ModelRegistry, PeerError, ProtocolError
+from hansa.protocols import Awaited, ModelRegistry, ProtocolError
 
 log = logging.getLogger("hansa.agent")
 
@@ -216,10 +214,20 @@ class Agent:
             lambda: self.config.written_policy.keeper_silence_s,
             journal,
         )
+        self.books = Books(
+            self._desk,
+            self.clerk,
+            self._belonging,
+            self._machines,
+            self.former_life,
+            self.overdue,
+            self.witness,
+            self.takeover,
+            lambda: self.registrar,
+        )
         self._patience = Patience()
         self._requests = Requests(identity.name, transport.wake)
         self.tally = Tally()
-        self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
         self._step_whole = True
         self._to_acknowledge: list[int] = []
         self._to_reject: list[int] = []
@@ -458,7 +466,7 @@ class Agent:
             self._machines.fire_timers(now)
         self.takeover.look(now)
         self._heed_keeper()
-        self._chain()
+        self.books.chain()
         self.overdue.look(now, self.outbox.unconfirmed(self.clerk.keeper))
         for mail in self.clerk.mail(self._desk.changes, now):
             self._send_entries(now, mail)
@@ -561,26 +569,8 @@ class Agent:
 
     def _act_on(self, session: str, sender: str, message: object) -> None:
         match message:
-            case LedgerAppend(rows):
-                if not self.clerk.keeps:
-                    self._require_founding(f"{sender} sent entries to us")
-                self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
-            case LedgerEntries():
-                self._accept_entries(sender, message)
-            case LedgerHeld(size) if self.clerk.keeps:
-                self.clerk.held(self._desk.changes, sender, size)
-            case LedgerHeld():
-                if sender == self.clerk.keeper:
-                    self.former_life.settle()
-            case LedgerRefused():
-                if sender != self.clerk.keeper:
-                    self._require_founding(f"{sender} refused an entry")
-                else:
-                    self._note(self.clerk.declined(self._desk.changes, message))
-            case LedgerFetch(start) if self.takeover.under_way and not self.clerk.keeps:
-                self.clerk.tell(sender, start)
-            case LedgerFetch(start):
-                self.clerk.fetch(self._desk.changes, sender, start)
+            case LedgerAppend() | LedgerEntries() | LedgerHeld() | LedgerRefused() | LedgerFetch():
+                self.books.received(sender, message)
             case SuccessionAsked() | SuccessionHeld() | SuccessionProposed() | SuccessionAnswered():
                 self.takeover.received(sender, message)
             case CosignAsked() | CosignDeclined() | HeadTold() | ForkTold():
@@ -591,33 +581,6 @@ class Agent:
                 self._machines.offered(session, sender, spec)
             case _:
                 self._machines.received(session, sender, message)
-
-    def _accept_entries(self, sender: str, message: LedgerEntries) -> None:
-        keeps = self.clerk.keeps
-        try:
-            self._note((self.clerk.adopt if keeps else self.clerk.accept)(self._desk.changes, message))
-            self._heed_own_standing()
-        except Behind as error:
-            # A restored backup, or a new keeper's chain that parts from ours earlier: ask for what lies before.
-            if keeps or error.expected_index < self.clerk.head.size:
-                self._post(LEDGER_SESSION, sender, LedgerFetch(error.expected_index))
-            self.overdue.missed(sender)
-        except LedgerError as error:
-            self.takeover.candidate.parted(sender)
-            if isinstance(error, ForkFound):
-                log.critical("%s: the keeper has signed two histories: %s", self.name, error)
-                self._desk.announce("fork-found", index=error.index, ours=error.ours, theirs=error.theirs)
-                self.witness.forks.receipts(chained_entries(message), error.index)
-            raise
-
-    def _heed_own_standing(self) -> None:
-        """Leave every job once the ledger says that we take part no more."""
-        objection = self._belonging.news()
-        if objection == "":
-            self.overdue.reinstated(self._desk.clock())
-        if objection:
-            for job in self.open_jobs():
-                self._machines.tell_job(job, coordination.Cancel(objection))
 
     def _reservation(self) -> str | None:
         unknown = self.clerk.standing.unknown_kinds
@@ -653,19 +616,13 @@ class Agent:
         reader = self.clerk.reader(mail.recipient)
         self.outbox.post_to(self._desk.changes, now, LEDGER_SESSION, reader, mail.recipient, mail.message)
 
-    def _require_founding(self, what: str) -> None:
-        """Pass over what is only late, where the keeper has changed; PeerError where it never did."""
-        if self.clerk.standing.epoch == 0:
-            raise PeerError(f"{what}, but {self.clerk.keeper} keeps the ledger")
-        log.info("%s: %s, but %s keeps the ledger now", self.name, what, self.clerk.keeper)
-
     def _heed_keeper(self) -> None:
         """Where another keeps the ledger from here on: take our side, go by our policy, shut our door."""
         if not self.clerk.take_sides(self._desk.changes):
             return
         keeper, epoch = self.clerk.keeper, self.clerk.standing.epoch
         self._machines.policy = self.config.policy_under(keeper)
-        self._appends = []  # their authors send them to whoever keeps the ledger now
+        self.books.begin_anew()
         if self.registrar is not None:
             self.registrar.hand_over(keeper)
         elif self.clerk.keeps:
@@ -688,34 +645,6 @@ class Agent:
     # --- the ledger ---------------------------------------------------------------------------------------
     def _write(self, session: str, body: Body) -> None:
         self.clerk.write(self._desk.changes, self._desk.clock(), session, body)
-
-    def _chain(self) -> None:
-        """As keeper: chain what members sent, and our own entries of earlier, committed steps."""
-        if self.clerk.catching_up is not None:
-            return  # on top of what we have forgotten, it would be a second history
-        batch = [*((self.name, entry) for entry in self.clerk.due_drafts()), *self._appends]
-        self._appends = []
-        if not batch:
-            return
-        senders, entries = zip(*batch, strict=True)
-        for outcome in self.clerk.chain(self._desk.changes, self._desk.clock(), entries, senders):
-            if isinstance(outcome, Mail):
-                self._post(LEDGER_SESSION, outcome.recipient, outcome.message)
-            else:
-                self._note([outcome])
-
-    def _note(self, outcomes: Iterable[Outcome]) -> None:
-        """Tell a job what became of the entries that were written about it."""
-        for outcome in outcomes:
-            match outcome:
-                case Chained(session, kind):
-                    self._desk.announce("entry-chained", entry=kind)
-                    self._machines.tell_job(session, coordination.Receipted(kind))
-                case Declined(session, kind, reason):
-                    log.error("%s: the keeper refused our %s entry: %s", self.name, kind, reason)
-                    if self.registrar is not None:
-                        self.registrar.declined(session, reason)
-                    self._machines.tell_job(session, coordination.EntryRefused(kind, reason))
 
 
 def _columns(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ Authors keep what they sign until it comes back: a keeper that was restored from
 sent, and asks for it again, together with the entries it has chained since (`hansa.agents.core.restored`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hansa.agents.core.deliveries import Deliveries, Mail, chained_entries
+from hansa.agents.core.deliveries import Deliveries, Mail
 from hansa.agents.core.journal import Changes, Journal, pack_row, unpack_row
-from hansa.agents.core.messages import LedgerAppend, LedgerEntries, LedgerRefused, SignedRow
+from hansa.agents.core.messages import LedgerAppend, LedgerRefused, SignedRow
 from hansa.agents.core.restored import CatchingUp
 from hansa.broker import Identity, PublicIdentity, SuspendedSender, UnknownSender
 from hansa.ledger import (
@@ -305,9 +305,8 @@ class Clerk:
             self._deliveries.ask(member, max(start, 0))
 
     # --- as keeper, restored ---------------------------------------------------------------------------
-    def adopt(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
+    def adopt(self, changes: Changes, entries: Sequence[ChainedEntry]) -> Iterator[Outcome]:
         """Take back what a member holds of our chain; errors and outcomes as `accept`."""
-        entries = chained_entries(message)
         self._as_keeper().adopt(entries)
         yield from self._taken_in(changes, entries)
 
@@ -319,14 +318,13 @@ class Clerk:
             self.catching_up.answered.add(member)
 
     # --- as member -------------------------------------------------------------------------------------
-    def accept(self, changes: Changes, message: LedgerEntries) -> Iterator[Outcome]:
-        """Verify and store what the keeper sent; yield which of our own entries are in it.
+    def accept(self, changes: Changes, entries: Sequence[ChainedEntry]) -> Iterator[Outcome]:
+        """Verify and store entries; yield which of our own are among them.
 
         Raises:
             LedgerError: it doesn't continue our copy, or breaks a rule: nothing of it is stored.
         """
-        entries = chained_entries(message)
-        self._as_member().accept(entries)
+        self.replica.accept(entries)
         yield from self._taken_in(changes, entries)
 
     def declined(self, changes: Changes, message: LedgerRefused) -> Iterator[Outcome]:
@@ -465,7 +463,9 @@ class Clerk:
             raise RuntimeError("only the keeper chains, and takes entries back")
         return self._side
 
-    def _as_member(self) -> Replica:
+    @property
+    def replica(self) -> Replica:
+        """Our copy, as a member's; RuntimeError if we keep the ledger."""
         if isinstance(self._side, Keeper):
             raise RuntimeError("the keeper has no replica")
         return self._side

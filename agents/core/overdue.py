@@ -37,7 +37,7 @@ class Overdue:
 
         Args:
             sender: who sent that, and so has what comes before; the keeper otherwise.
-            start: from where on we lack it, if not from our end: a new keeper's chain parts from ours there, or later.
+            start: from where on we lack it, if not from our end: another keeper's chain may part there.
         """
         if not self._clerk.keeps:
             self._missed, self._missed_from = sender or self._clerk.keeper, start

@@ -140,7 +140,7 @@ def leave(hall: Hall) -> None:
     entry = sign_entry(
         NORTH, federation=TOWN, author_seq=number, body=MemberLeft("north"), time_ms=int(NOW_S * 1000)
     )
-    hall.agent._appends.append(("north", entry))
+    hall.agent.books._appends.append(("north", entry))
     hall.settle()
 
 

@@ -8,7 +8,7 @@ from tests.agents.core.parish import Parish
 
 
 def forked(folder: Path, left: int, right: int) -> Parish:
-    """Return a parish whose keeper has shown west one history and the others another one, of so many entries each."""
+    """Return a parish whose keeper has shown west one history and the others another, of so many entries."""
     parish = Parish.found(folder)
     parish.go(60)
     parish.split("west")
