@@ -39,7 +39,8 @@ class Overdue:
             sender: who sent that, and so has what comes before; the keeper otherwise.
             start: from where on we lack it, if not from our end: another keeper's chain may part there.
         """
-        if not self._clerk.keeps:
+        more = self._missed_from is not None and start is None  # is to be asked for already
+        if not self._clerk.keeps and not more:
             self._missed, self._missed_from = sender or self._clerk.keeper, start
 
     def reinstated(self, now_s: float) -> None:

@@ -28,8 +28,9 @@ class Parting:
 
     def expect(self, sender: str, start: int) -> None:
         """We have asked somebody for entries from before our end."""
-        self._sender, self._start = sender, start
-        self._clear()
+        if (sender, start) != (self._sender, self._start):  # or it is under way
+            self._sender, self._start = sender, start
+            self._clear()
 
     def join(self, sender: str, entries: tuple[ChainedEntry, ...]) -> tuple[ChainedEntry, ...]:
         """Return what is to be judged now: these entries, with those before them; none: more are to come."""
@@ -47,8 +48,8 @@ class Parting:
         return self.rest(sender)
 
     def rest(self, sender: str) -> tuple[ChainedEntry, ...]:
-        """Return what has come of somebody, for nothing else will; nothing is expected any more."""
-        if sender != self._sender:
+        """Return what has come of somebody, who says that it was all; if it was anything, no more is expected."""
+        if sender != self._sender or not self._entries:
             return ()
         rest = tuple(self._entries)
         self._sender = ""

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hansa.agents.core.parting import Parting
+from hansa.broker.inbox import LOOSE_S
+from hansa.ledger import ChainedEntry
 from tests.agents.core.parish import Parish
 
 
@@ -43,3 +46,76 @@ def test_who_was_shown_another_history_follows_who_takes_over(tmp_path: Path, le
     assert heads.final.checkpoint.size == parish.up["north"].clerk.head.size
     assert "west" in {each.member for each in heads.cosigned(heads.final.checkpoint)}
     parish.close()
+
+
+def test_a_long_chain_comes_in_many_messages_and_is_followed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hansa.agents.core.deliveries.PUSH_ENTRIES", 2)
+    parish = forked(tmp_path, 5, 3)
+    parish.go(700)
+    parish.kill("hub", "other")
+    parish.offer("north")
+    parish.go(200)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert len(parish.datasets("west")) == 8
+    parish.close()
+
+
+@pytest.mark.parametrize("right", [1, 4])
+def test_who_missed_the_takeover_asks_for_what_lies_before_what_comes(tmp_path: Path, right: int) -> None:
+    parish = forked(tmp_path, 2, right)
+    parish.go(700)
+    parish.kill("hub", "other")
+    parish.kill("west")
+    parish.offer("north")
+    parish.go(100)
+    assert parish.keepers() == {"north"}
+    parish.lose_mail("west")
+    parish.start("west")
+    parish.write("north", "after")
+    parish.go(40)  # it comes behind what is lost
+    parish.now_s += LOOSE_S  # which is passed over
+    parish.write("north", "later")
+    parish.go(200)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert len(parish.datasets("west")) == 4 + right
+    parish.close()
+
+
+def entry(index: int, size: int = 10) -> ChainedEntry:
+    return ChainedEntry(index, bytes(32), bytes(size), bytes(64), bytes(32), bytes(64))
+
+
+def entries(*indices: int) -> tuple[ChainedEntry, ...]:
+    return tuple(entry(index) for index in indices)
+
+
+def test_what_was_asked_for_is_judged_with_the_takeover_or_when_no_more_will_come() -> None:
+    parting = Parting(lambda offered: offered[-1].index == 9)
+    assert parting.join("north", entries(7, 8)) == entries(7, 8)  # nobody has asked
+    parting.expect("north", 3)
+    assert parting.join("north", ()) == ()
+    assert parting.join("east", entries(3)) == entries(3)
+    assert parting.join("north", entries(3, 4)) == ()
+    assert parting.join("north", entries(8)) == entries(8)  # sent for another reason
+    assert parting.join("north", entries(3, 4, 5)) == ()  # once more from the beginning
+    parting.expect("north", 3)  # asked again meanwhile
+    assert parting.rest("east") == ()
+    assert parting.join("north", entries(6, 7, 8, 9)) == entries(*range(3, 10))
+    assert parting.join("north", entries(10)) == entries(10)
+    parting.expect("north", 1)
+    assert parting.rest("north") == ()  # the end of what was asked for earlier
+    assert parting.join("north", entries(1, 2)) == ()
+    assert parting.rest("north") == entries(1, 2)
+    assert parting.rest("north") == ()
+
+
+def test_more_than_a_copy_of_the_memory_allows_is_judged_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hansa.agents.core.parting.MOST_BYTES", 25)
+    parting = Parting(lambda offered: False)
+    parting.expect("north", 3)
+    assert parting.join("north", entries(3, 4)) == ()
+    assert parting.join("north", entries(5)) == entries(3, 4, 5)
