@@ -20,6 +20,7 @@ from hansa.broker import Identity
 from hansa.ledger import BadNote, KeeperChanged, LedgerError, NotFinal
 from hansa.ledger.checkpoints import Checkpoint, check_cosigned, read_checkpoint, sign_checkpoint
 from hansa.ledger.notes import Note, read_note
+from hansa.protocols import PeerError
 
 AGAIN_S = 30.0  # after which those that have not answered are asked again
 SPREAD_S = 10.0  # and so much later at the most, by name: two candidates should not keep step
@@ -28,6 +29,15 @@ YIELD_S = 90.0  # one that has given its name to another waits so long with its 
 REASON_CHARS = 400
 
 log = logging.getLogger("hansa.agent")
+
+
+def newest_epoch(now_s: float) -> int:
+    """Return the highest epoch that a witness gives its name to: one for each second since 1970, UTC.
+
+    Epochs rise by one with every round, and a round takes longer. Without a bound that a single member can't use
+    up, it could have the others put their names to the last epoch of all, after which nobody could keep the ledger.
+    """
+    return int(now_s)
 
 
 class Candidate:
@@ -165,12 +175,18 @@ class Candidate:
                 )
 
     def held(self, sender: str, epoch: int, size: int) -> None:
-        """A witness has told how much it holds, and to which epoch it has put its name."""
+        """A witness has told how much it holds, and to which epoch it has put its name.
+
+        Raises:
+            PeerError: an epoch that nobody who follows the rules can have put its name to.
+        """
         mine = self.mine
         if mine is None or mine.note or sender not in self._clerk.standing.roster.witnesses:
             return
-        if epoch >= mine.epoch:
-            mine.begin_round(epoch + 1)
+        if epoch > newest_epoch(self._desk.clock()):
+            raise PeerError(f"{sender} says that it has put its name to epoch {epoch}, which is too high")
+        # What the others hold stays true: who names ever higher epochs shall not have us begin anew each time.
+        mine.epoch = max(mine.epoch, epoch + 1)
         mine.held[sender] = size
         mine.save(self._desk.changes)
 

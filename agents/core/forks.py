@@ -19,7 +19,7 @@ from hansa.agents.core.heads import Heads, SignedHead
 from hansa.agents.core.journal import Journal
 from hansa.agents.core.messages import ForkTold, HeadTold
 from hansa.broker import Equivocation, Plain, encode
-from hansa.ledger import ChainedEntry, LedgerError
+from hansa.ledger import BadNote, ChainedEntry, LedgerError
 from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
 from hansa.ledger.evidence import Evidence, ForkEvidence, ReceiptEvidence, fork_between, read_evidence
 from hansa.ledger.notes import Note, read_note
@@ -113,11 +113,7 @@ class Forks:
     def look(self) -> None:
         """Prove what can be proven by now, and tell everybody what they have not been told."""
         for digest, note in list(self._shown.items()):
-            head = self._heads.read(note)
-            evidence = self._proof(head)
-            if evidence is not None:
-                self._add(evidence)
-            if evidence is not None or self._heads.place(head.checkpoint) != "contradicts":
+            if not self._waits(note):
                 del self._shown[digest]
                 self._desk.changes.drop(_SHOWN, digest)
         for digest, content in self._evidence().items():
@@ -126,6 +122,17 @@ class Forks:
                 self._desk.changes.put(_TOLD, digest, b"")
                 for name in self._others():
                     self._desk.post(SESSION, name, ForkTold(content))
+
+    def _waits(self, note: bytes) -> bool:
+        """Whether a head still contradicts our copy and proves nothing to others; once it does, that is kept."""
+        try:
+            head = self._heads.read(note)
+        except BadNote:  # a takeover that has set aside the one by which its keeper came
+            return False
+        evidence = self._proof(head)
+        if evidence is not None:
+            self._add(evidence)
+        return evidence is None and self._heads.place(head.checkpoint) == "contradicts"
 
     def _proof(self, shown: SignedHead) -> ForkEvidence | None:
         """Return what proves to everybody that a head is not of our copy's history, if we can by now."""

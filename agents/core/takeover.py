@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from hansa.agents.core.candidacy import SPACE
-from hansa.agents.core.candidate import AGAIN_S, REASON_CHARS, Candidate
+from hansa.agents.core.candidate import AGAIN_S, REASON_CHARS, Candidate, newest_epoch
 from hansa.agents.core.clerk import SESSION, Clerk
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.journal import Journal
@@ -232,6 +232,9 @@ class Takeover:
         if checkpoint.epoch <= standing.epoch:
             reason = f"epoch {standing.epoch} of {standing.keeper.name} has begun"
             self._answer(sender, checkpoint, "refused", reason)
+            return
+        if checkpoint.epoch > newest_epoch(self._desk.clock()):
+            self._answer(sender, checkpoint, "refused", f"epoch {checkpoint.epoch} is too high")
             return
         held = self._proposals.get(sender)
         if held is None or held.checkpoint.epoch <= checkpoint.epoch:

@@ -24,12 +24,13 @@ from hansa.agents.core.overdue import Overdue
 from hansa.agents.core.pledge import Pledge
 from hansa.agents.errors import Unwilling
 from hansa.broker import Identity
+from hansa.ledger import BadNote
 from hansa.ledger.chain import EMPTY
 from hansa.ledger.notes import Note
 from hansa.protocols import PeerError
 
 MOST_TOLD = 16  # witnesses that one tells a head to; of more, others each time
-MOST_BEYOND = 64  # heads beyond our copy that we keep in mind
+MOST_BEYOND = 16  # heads beyond our copy that we keep in mind of each member: nobody pushes out another's
 LATE_S = 10.0  # a head whose entries have not come after this: we ask for them
 REASON_CHARS = 500
 HEARD_S = 60.0  # so coarsely it is journalled when the keeper was last heard
@@ -63,7 +64,6 @@ class _Offer:
     """A head that the keeper would have cosigned."""
 
     head: SignedHead
-    encoded: bytes
     since_s: float
     missed: bool = False
     declined: str = ""
@@ -92,7 +92,8 @@ class Witness:
         self.heads = Heads(clerk)
         self.forks = Forks(desk, clerk, self.heads, journal)
         self._canvass = Canvass(identity, desk, clerk, self.heads)
-        self._offer: _Offer | None = None
+        # By who asks: a member that claims to keep a later epoch must not stand in the keeper's way.
+        self._offers: dict[str, _Offer] = {}
         self._beyond: dict[bytes, tuple[str, float]] = {}  # notes, who told them, and when
         self._head = EMPTY  # of our copy at the last look
         self._gossiped = ""  # the newest head that we have told the others
@@ -158,7 +159,8 @@ class Witness:
             self._head = self._clerk.head
             self._compare_again()
         self._ask_what_we_signed()
-        self._answer(now_s)
+        for offer in list(self._offers.values()):
+            self._answer(now_s, offer)
         self._miss(now_s)
         self._canvass.look(now_s)
         for checkpoint in self.heads.store():
@@ -167,8 +169,8 @@ class Witness:
 
     def next_due(self) -> float | None:
         """When something of this becomes due by itself, UTC seconds, or None; signs of life don't count."""
-        late = None if self._offer is None or self._offer.missed else self._offer.since_s + LATE_S
-        times = (self._canvass.next_due(), late)
+        late = (each.since_s + LATE_S for each in self._offers.values() if not each.missed)
+        times = (self._canvass.next_due(), *late)
         return min((at for at in times if at is not None), default=None)
 
     def evidence_against(self, keeper: str) -> bool:
@@ -202,9 +204,9 @@ class Witness:
             told = f"epoch {standing.epoch} of {standing.keeper.name} has begun"
             self._desk.post(SESSION, sender, CosignDeclined(checkpoint.size, standing.epoch, told))
             return
-        held = None if self._offer is None else self._offer.head.checkpoint
-        if held is None or (held.epoch, held.size) <= (checkpoint.epoch, checkpoint.size):
-            self._offer = _Offer(head, encoded, self._desk.clock())
+        held = self._offers.get(sender)
+        if held is None or _age(held.head) <= _age(head):
+            self._offers[sender] = _Offer(head, self._desk.clock())
 
     def _take_in(self, sender: str, encoded: bytes) -> SignedHead:
         """Check a note, compare it with our copy, and keep it."""
@@ -212,10 +214,12 @@ class Witness:
         self._pledge.found(self._desk.changes, head.note)
         match self.heads.place(head.checkpoint):
             case "beyond":
-                self._beyond.pop(encoded, None)
-                self._beyond[encoded] = (sender, self._desk.clock())
-                while len(self._beyond) > MOST_BEYOND:
-                    del self._beyond[next(iter(self._beyond))]
+                sound = head.note.encoded()
+                self._beyond.pop(sound, None)
+                self._beyond[sound] = (sender, self._desk.clock())
+                theirs = [note for note, (who, _) in self._beyond.items() if who == sender]
+                for note in theirs[:-MOST_BEYOND]:
+                    del self._beyond[note]
             case "held":
                 self.heads.keep(head)
             case "contradicts":
@@ -227,16 +231,23 @@ class Witness:
         """Our copy has grown: compare with it what was beyond it."""
         beyond, self._beyond = self._beyond, {}
         for encoded, (sender, since_s) in beyond.items():
-            self._take_in(sender, encoded)
+            try:
+                self._take_in(sender, encoded)
+            except BadNote as error:  # we know more by now: another keeps that epoch, or a name is forged
+                log.warning("%s: a head that %s told us does not hold: %s", self._desk.name, sender, error)
             if encoded in self._beyond:
                 self._beyond[encoded] = (sender, since_s)
 
-    def _answer(self, now_s: float) -> None:
-        """Put our name to the newest head that we were asked about, once our copy has it."""
-        offer = self._offer
-        if offer is None or self.heads.place(offer.head.checkpoint) == "beyond":
-            return
+    def _answer(self, now_s: float, offer: _Offer) -> None:
+        """Put our name to the newest head that a keeper asked us about, once our copy has it."""
         checkpoint = offer.head.checkpoint
+        if self.heads.place(checkpoint) == "beyond":
+            return
+        try:
+            self.heads.read(offer.head.note.encoded())
+        except BadNote:  # another member keeps that epoch, as our copy shows by now
+            del self._offers[checkpoint.keeper]
+            return
         if self.evidence_against(checkpoint.keeper):
             self._decline(offer, self.stops_jobs())
             return
@@ -245,7 +256,7 @@ class Witness:
         except Unwilling as error:
             self._decline(offer, str(error))
             return
-        self._offer = None
+        del self._offers[checkpoint.keeper]
         head = self.heads.read(Note(checkpoint.text, (offer.head.note.signatures[0], line)).encoded())
         self.heads.keep(head)
         told = HeadTold(head.note.encoded())
@@ -268,7 +279,7 @@ class Witness:
                 SESSION, checkpoint.keeper, CosignDeclined(checkpoint.size, epoch, reason[:REASON_CHARS])
             )
         if not self._pledge.abstains():
-            self._offer = None
+            del self._offers[checkpoint.keeper]
 
     def _audience(self, text: str) -> list[str]:
         """Return the other witnesses, or some of them, others for each head."""
@@ -280,11 +291,11 @@ class Witness:
 
     def _miss(self, now_s: float) -> None:
         """Ask for the entries of heads beyond our copy, if they have not come by themselves."""
-        offer = self._offer
-        if offer is not None and not offer.missed and now_s >= offer.since_s + LATE_S:
-            offer.missed = True
-            if self.heads.place(offer.head.checkpoint) == "beyond":
-                self._overdue.missed()
+        for offer in self._offers.values():
+            if not offer.missed and now_s >= offer.since_s + LATE_S:
+                offer.missed = True
+                if self.heads.place(offer.head.checkpoint) == "beyond":
+                    self._overdue.missed()
 
     def _ask_what_we_signed(self) -> None:
         """Restored from a backup: ask the others for the newest head that bears our name."""
@@ -292,3 +303,7 @@ class Witness:
             if name not in self._asked:
                 self._asked.add(name)
                 self._desk.post(SESSION, name, HeadTold(self.heads.newest(self._desk.name), "asked"))
+
+
+def _age(head: SignedHead) -> tuple[int, int]:
+    return head.checkpoint.epoch, head.checkpoint.size

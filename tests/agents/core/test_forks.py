@@ -111,6 +111,17 @@ def test_what_proves_nothing_yet_is_kept_up_to_a_limit(monkeypatch: pytest.Monke
         assert len(place.journals["north"].load("fork-shown")) == 2
 
 
+def test_a_contradiction_of_a_keeper_that_was_set_aside_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    with village() as place:
+        place.go()
+        gain(place, 1)
+        place.north.witness.received("east", HeadTold(other_head(place, 5)))
+        place.go(1)
+        monkeypatch.setattr(place.north.clerk.standing, "rosters", ())
+        place.north.witness.forks.look()
+        assert not place.north.witness.forks._shown
+
+
 def test_heads_beyond_our_copy_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hansa.agents.core.witness.MOST_BEYOND", 2)
     with village() as place:

@@ -10,7 +10,13 @@ import pytest
 
 from hansa.agents.admission.invite import dump_invite, load_invite
 from hansa.agents.core.candidate import PATIENCE_S
-from hansa.agents.core.messages import SuccessionAnswered, SuccessionAsked, SuccessionProposed
+from hansa.agents.core.messages import (
+    CosignAsked,
+    HeadTold,
+    SuccessionAnswered,
+    SuccessionAsked,
+    SuccessionProposed,
+)
 from hansa.agents.errors import FederationError, InviteError
 from hansa.ledger import BadNote, MemberAdmitted
 from hansa.ledger.checkpoints import sign_checkpoint
@@ -373,6 +379,43 @@ def test_a_witness_that_knows_a_later_epoch_has_the_candidate_begin_beyond_it(pa
     assert candidate.mine.held == {"east": 4}
     candidate.held("nobody", 9, 4)
     assert candidate.mine.epoch == 8
+
+
+def test_a_member_that_says_it_keeps_the_epoch_that_another_begins_stops_nobody(
+    parish: Parish, caplog: pytest.LogCaptureFixture
+) -> None:
+    parish.kill("hub")
+    parish.go(2_000)
+    west = parish.up["west"]
+    now = replace(west.clerk.standing.head_checkpoint(), epoch=1, keeper="west")
+    later = replace(now, size=50)
+    for head, message in ((now, CosignAsked), (later, HeadTold)):
+        note = Note(head.text, (sign_checkpoint(IDENTITIES["west"], head),)).encoded()
+        west._post("ledger", "east", message(note))
+    parish.go(1)
+    parish.offer("north")
+    parish.go(20)
+    assert parish.keepers() == {"north"}
+    assert "a head that west told us does not hold: not signed by west as keeper of epoch 1" in caplog.text
+    final = parish.up["north"].witness.heads.final
+    assert final is not None
+    assert final.checkpoint.epoch == 1
+
+
+def test_no_member_uses_up_the_epochs(parish: Parish) -> None:
+    parish.kill("hub")
+    parish.go(2_000)
+    west, north = parish.up["west"], parish.up["north"]
+    last = replace(west.clerk.standing.head_checkpoint(), epoch=2**62, keeper="west")
+    note = Note(last.text, (sign_checkpoint(IDENTITIES["west"], last),)).encoded()
+    west._post("ledger", "north", SuccessionProposed(note))
+    parish.offer("north")
+    for epoch in (2**62, 2**63, int(parish.now_s) + 100):
+        with pytest.raises(PeerError, match="too high"):
+            north.takeover.candidate.held("west", epoch, 4)
+    parish.go(20)
+    assert parish.keepers() == {"north"}
+    assert north.clerk.standing.epoch == 1
 
 
 def test_a_restored_member_does_not_offer_itself_before_it_knows_what_it_signed(parish: Parish) -> None:

@@ -23,11 +23,12 @@ from hansa.ledger import (
     DatasetRegistered,
     LedgerError,
     LedgerStore,
+    MemberAdmitted,
     SignedEntry,
     link,
     sign_entry,
 )
-from hansa.ledger.checkpoints import sign_checkpoint
+from hansa.ledger.checkpoints import cosign, sign_checkpoint
 from hansa.ledger.notes import Note, read_note
 from hansa.protocols import PeerError
 from tests.agents.core.witnessing import head, history, standing
@@ -390,3 +391,50 @@ def test_a_head_beyond_our_copy_is_compared_once_our_copy_has_grown() -> None:
         place.go(20)
         assert place.final("north") == 5
         assert read_note(note).text in {each.text for each in place.north.clerk.store.checkpoints()}
+
+
+# --- members that mean ill ------------------------------------------------------------------------------
+def test_a_member_that_claims_a_later_epoch_does_not_keep_others_from_answering_the_keeper() -> None:
+    with village() as place:
+        place.go()
+        west = place.agents["west"]
+        later = replace(west.clerk.standing.head_checkpoint(), epoch=2**62, keeper="west")
+        note = Note(later.text, (sign_checkpoint(keys("west")[0], later),)).encoded()
+        for name in ("north", "east"):
+            west._post("ledger", name, CosignAsked(note))
+        place.go()
+        place.admit("ada")
+        place.go(LATE_S + 10)
+        assert place.final() == 5
+        assert place.north.witness.next_due() is None
+
+
+def test_a_head_of_whom_the_ledger_does_not_have_keep_its_epoch_gets_no_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with village() as place:
+        place.go()
+        north, west = place.north, place.agents["west"]
+        later = replace(west.clerk.standing.head_checkpoint(), epoch=1, keeper="west")
+        note = Note(later.text, (sign_checkpoint(keys("west")[0], later),)).encoded()
+        north.witness.received("west", CosignAsked(note))
+        monkeypatch.setattr(north.clerk.standing, "epoch", 1)  # another has taken over meanwhile
+        north.witness.look(place.now_s, online=True)
+        assert north.witness.next_due() is None
+        assert north.pledge.newest is not None
+        assert north.pledge.newest.epoch == 0
+
+
+def test_a_name_under_a_head_beyond_our_copy_that_turns_out_forged_stops_nobody() -> None:
+    with village() as place:
+        place.go()
+        ada = Identity.generate("ada")
+        later = replace(place.north.clerk.standing.head_checkpoint(), epoch=1, keeper="west", size=50)
+        good = cosign(ada, later, 5)
+        forged = replace(good, signature=good.signature[:-1] + bytes([good.signature[-1] ^ 1]))
+        note = Note(later.text, (sign_checkpoint(keys("west")[0], later), forged))
+        place.north.witness.received("west", HeadTold(note.encoded()))
+        place.broker.declare("ada")
+        place.keeper.write(MemberAdmitted("ada", ada.public.verify_key, ada.public.seal_key, ""))
+        place.go(20)
+        assert place.final("north") == 5
