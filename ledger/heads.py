@@ -103,10 +103,9 @@ def _check_offer(note: Note, roster: Roster) -> None:
 
 def _judge_former(note: Note, checkpoint: Checkpoint, standing: Standing) -> Judged:
     """Judge a head of an epoch that had ended; BadNote if a signature is wrong."""
-    kept = [roster for _, roster in standing.rosters if roster.epoch == checkpoint.epoch]
-    if not kept:
+    roster = standing.roster_of(checkpoint.epoch)
+    if roster is None:
         raise BadNote(f"there was no epoch {checkpoint.epoch} of {checkpoint.keeper}")
-    roster = kept[-1]
     roster.read(note)
     cosigned = roster.cosignatures(checkpoint, note)
     if len(cosigned) >= roster.needed and checkpoint.root != standing.tree.root:

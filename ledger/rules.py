@@ -344,9 +344,9 @@ def _check_not_keeper(now: Standing, name: str) -> None:
 def _check_key_is_free(now: Standing, name: str, verify_key: bytes) -> None:
     if verify_key in now.revoked_keys:
         raise RuleBroken("this key is revoked")
-    for member in now.members.values():
-        if member.public.name != name and member.public.verify_key == verify_key:
-            raise RuleBroken(f"{member.public.name} has this key already")
+    holder = now.holders.get(verify_key, name)
+    if holder != name:
+        raise RuleBroken(f"{holder} has this key already")
 
 
 def _member(now: Standing, name: str) -> Member:

@@ -4,6 +4,7 @@ Everyone who replays the chain comes to the same standing: no clock, no file, no
 next is for `rules`.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -160,6 +161,7 @@ class Standing:
         tree: over the hashes of the entries so far.
         rosters: (size from which on, roster), a new one at every change of members or their keys.
         members: by name; those who left stay, with that status.
+        holders: members' names by their present verify key.
         datasets: by (owner, name); those withdrawn are gone.
         jobs: by name.
         rounds: the newest round closed, by job.
@@ -179,6 +181,7 @@ class Standing:
         "datasets",
         "epoch",
         "epochs",
+        "holders",
         "jobs",
         "members",
         "payouts",
@@ -201,6 +204,7 @@ class Standing:
         self.rosters: tuple[tuple[int, Roster], ...] = ()
         self.revoked_keys: frozenset[bytes] = frozenset()
         self.members: dict[str, Member] = {}
+        self.holders: dict[bytes, str] = {}
         self.datasets: dict[tuple[str, str], Dataset] = {}
         self.jobs: dict[str, Job] = {}
         self.rounds: dict[str, int] = {}
@@ -245,10 +249,21 @@ class Standing:
         Raises:
             RuleBroken: nothing was founded then.
         """
-        for since, roster in reversed(self.rosters):
-            if since <= size:
-                return roster
-        raise RuleBroken(f"nobody keeps a ledger of {size} entries")
+        place = bisect_right(self.rosters, size, key=lambda each: each[0])
+        if not place:
+            raise RuleBroken(f"nobody keeps a ledger of {size} entries")
+        return self.rosters[place - 1][1]
+
+    def roster_of(self, epoch: int) -> Roster | None:
+        """Return who kept and who witnessed the ledger as an epoch ended, or now; None: no such epoch."""
+        place = bisect_right(self.rosters, epoch, key=lambda each: each[1].epoch)
+        found = self.rosters[place - 1][1] if place else None
+        return found if found is not None and found.epoch == epoch else None
+
+    def keeper_of(self, epoch: int) -> PublicIdentity | None:
+        """Return who kept the ledger in an epoch, or None."""
+        roster = self.roster_of(epoch)
+        return None if roster is None else roster.keeper
 
     def head_checkpoint(self) -> Checkpoint:
         """Return this head as its keeper signs it; RuleBroken if nothing is founded yet."""
@@ -275,6 +290,7 @@ class Standing:
         twin._active = self._active
         twin.revoked_keys = self.revoked_keys
         twin.members = self.members.copy()
+        twin.holders = self.holders.copy()
         twin.datasets = self.datasets.copy()
         twin.jobs = self.jobs.copy()
         twin.rounds = self.rounds.copy()
@@ -328,19 +344,17 @@ class Standing:
             case Charter():
                 self._charter = body
                 self._keeper = body.keeper.name
-                self.members[body.keeper.name] = Member(
-                    body.keeper, body.organisation, "active", index, index
-                )
+                self._seat(Member(body.keeper, body.organisation, "active", index, index))
             case MemberAdmitted():
-                self.members[body.name] = Member(body.public, body.organisation, "active", index, index)
+                self._seat(Member(body.public, body.organisation, "active", index, index))
             case MemberSuspended(name):
                 self.members[name] = replace(self.members[name], status="suspended", status_at=index)
             case MemberLeft(name):
                 self.members[name] = replace(self.members[name], status="left", status_at=index)
             case KeyRotated(name):
                 member = self.members[name]
-                self.members[name] = replace(
-                    member, public=body.public, former=member.public, rotated_ms=fields.time_ms
+                self._seat(
+                    replace(member, public=body.public, former=member.public, rotated_ms=fields.time_ms)
                 )
             case KeyRevoked(name):
                 self.revoked_keys |= {body.verify_key}
@@ -398,6 +412,14 @@ class Standing:
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
                 self.unknown_kinds |= {kind}
+
+    def _seat(self, member: Member) -> None:
+        """Have a member with these keys in the place of what its name stood for before."""
+        name = member.public.name
+        if name in self.members:
+            del self.holders[self.members[name].public.verify_key]
+        self.members[name] = member
+        self.holders[member.public.verify_key] = name
 
     def _inherited(self, body: JobProposed) -> Mapping[str, int]:
         """Return what was withdrawn of the data behind the model that a job starts from, if it does."""

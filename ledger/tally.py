@@ -99,6 +99,9 @@ class Tally:
 
     def members(self, standing: Standing) -> tuple[MemberLine, ...]:
         """Return everybody who was ever let in, by name."""
+        datasets: dict[str, dict[str, tuple[int, int]]] = {}
+        for (owner, dataset), held in sorted(standing.datasets.items(), key=lambda each: each[0]):
+            datasets.setdefault(owner, {})[dataset] = (held.rows, len(held.withdrawn))
         return tuple(
             MemberLine(
                 name=name,
@@ -107,11 +110,7 @@ class Tally:
                 fingerprint=member.public.fingerprint,
                 admitted_at=member.admitted_at,
                 entries=self._authors[name],
-                datasets={
-                    dataset: (held.rows, len(held.withdrawn))
-                    for (owner, dataset), held in sorted(standing.datasets.items())
-                    if owner == name
-                },
+                datasets=datasets.get(name, {}),
             )
             for name, member in sorted(standing.members.items())
         )

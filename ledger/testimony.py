@@ -45,8 +45,7 @@ def _weighed(frame: EvidenceFrame, standing: Standing) -> Finding:
     evidence = read_evidence(frame.content)
     if frame.kind != evidence.kind:
         raise BadProof(f"it is of kind {evidence.kind}, and called {frame.kind!r:.40}")
-    keepers = {roster.epoch: roster.keeper for _, roster in standing.rosters}
-    said = evidence.check(standing.roster.origin, keepers.get)
+    said = evidence.check(standing.roster.origin, standing.keeper_of)
     if _epoch(evidence) < standing.epoch:
         text = f"Proven, and past: {said}. Another epoch has begun since."
         return Finding("evidence", True, text, concern=True)

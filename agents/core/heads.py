@@ -14,7 +14,7 @@ from typing import Literal
 from hansa.agents.core.clerk import Clerk
 from hansa.agents.core.pledge import Tree
 from hansa.broker import PublicIdentity
-from hansa.ledger import BadNote, LedgerError, NotFinal, Standing
+from hansa.ledger import BadNote, KeeperChanged, LedgerError, NotFinal, Standing, decode_body, read_entry
 from hansa.ledger.checkpoints import Checkpoint, Cosignature, check_signed, read_checkpoint
 from hansa.ledger.finality import check_final
 from hansa.ledger.notes import Note, NoteSignature, read_note
@@ -67,6 +67,7 @@ class Heads:
         self._fresh: dict[str, Checkpoint] = {}
         self._final: Final | None = None
         self._looked = False
+        self._through = 0  # the epoch up to which the heads of takeovers are kept
 
     def read(self, encoded: bytes) -> SignedHead:
         """Read a note and check all that is signed in it.
@@ -91,6 +92,7 @@ class Heads:
 
     def store(self) -> tuple[Checkpoint, ...]:
         """Store what was kept since the last time; return the heads that have gained names."""
+        self._keep_takeovers()
         gained = tuple(
             checkpoint
             for text, checkpoint in self._fresh.items()
@@ -146,8 +148,20 @@ class Heads:
 
     def keepers(self, epoch: int) -> PublicIdentity | None:
         """Return an epoch's keeper as our copy knows it, with its newest keys then; None: no such epoch."""
-        found = [each.keeper for _, each in self._clerk.standing.rosters if each.epoch == epoch]
-        return found[-1] if found else None
+        return self._clerk.standing.keeper_of(epoch)
+
+    def _keep_takeovers(self) -> None:
+        """Have the heads stored at which others took over: the ledger brings them along, with enough names."""
+        standing, through = self._clerk.standing, self._through
+        if standing.epoch == through:
+            return
+        self._through = standing.epoch
+        begun = {each.epoch: since for since, each in reversed(standing.rosters) if each.epoch > through}
+        for since in begun.values():
+            fields = read_entry(next(self._clerk.store.read(since - 1, since)).signed)
+            body = decode_body(fields.kind, fields.schema, fields.body)
+            assert isinstance(body, KeeperChanged)  # nothing else begins an epoch
+            self.keep(self.read(body.certificate))
 
     def _newest(self) -> Iterator[Checkpoint]:
         for note in islice(self._clerk.store.checkpoints(newest_first=True), MOST_LOOKED_AT):
