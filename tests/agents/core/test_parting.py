@@ -6,8 +6,8 @@ import pytest
 
 from hansa.agents.core.parting import Parting
 from hansa.broker.inbox import LOOSE_S
-from hansa.ledger import ChainedEntry
-from tests.agents.core.parish import Parish
+from hansa.ledger import ChainedEntry, MemberAdmitted
+from tests.agents.core.parish import IDENTITIES, Parish
 
 
 def forked(folder: Path, left: int, right: int) -> Parish:
@@ -44,6 +44,33 @@ def test_who_was_shown_another_history_follows_who_takes_over(tmp_path: Path, le
     heads = parish.up["north"].witness.heads
     assert heads.final is not None
     assert heads.final.checkpoint.size == parish.up["north"].clerk.head.size
+    assert "west" in {each.member for each in heads.cosigned(heads.final.checkpoint)}
+    parish.close()
+
+
+def test_who_has_signed_a_head_of_the_other_history_signs_what_follows_the_takeover(tmp_path: Path) -> None:
+    parish = Parish.found(tmp_path)
+    parish.go(60)
+    parish.split("west")
+    south = IDENTITIES["south"].public
+    parish.up["other"].write(MemberAdmitted("south", south.verify_key, south.seal_key, ""))
+    parish.go(2, "other", "west")  # the keeper asks at once for a name under that
+    signed = parish.up["west"].pledge.newest
+    assert signed is not None
+    assert signed.size == parish.up["west"].clerk.head.size > parish.up["north"].clerk.head.size
+    for number in range(3):
+        parish.write("north", f"left-{number}")
+        parish.go(2, "hub", "north", "east")
+    parish.go(700)
+    parish.kill("hub", "other")
+    parish.offer("north")
+    parish.go(100)
+    assert parish.keepers() == {"north"}
+    assert parish.agree()
+    assert parish.up["north"].clerk.store.tree().root(signed.size) != signed.root
+    parish.go(700)
+    heads = parish.up["north"].witness.heads
+    assert heads.final is not None
     assert "west" in {each.member for each in heads.cosigned(heads.final.checkpoint)}
     parish.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hansa.agents.admission.invite import dump_invite, load_invite
+from hansa.agents.care.checkpoints import head_lines
 from hansa.agents.core.candidate import PATIENCE_S
 from hansa.agents.core.messages import (
     CosignAsked,
@@ -18,8 +19,9 @@ from hansa.agents.core.messages import (
     SuccessionProposed,
 )
 from hansa.agents.errors import FederationError, InviteError
-from hansa.ledger import BadNote, MemberAdmitted
+from hansa.ledger import BadNote, MemberAdmitted, Verifier
 from hansa.ledger.checkpoints import sign_checkpoint
+from hansa.ledger.heads import judge
 from hansa.ledger.notes import Note
 from hansa.protocols import PeerError
 from tests.agents.core.parish import IDENTITIES, NAMES, Parish
@@ -49,6 +51,33 @@ def test_a_member_takes_over_from_a_keeper_that_is_gone(parish: Parish) -> None:
     assert parish.datasets("east") == {"herring", "salt"}
     assert parish.up["east"].config.federation.keeper == "hub"  # who founded it
     assert parish.up["east"]._machines.policy.coordinators == ("north",)
+
+
+def test_the_head_of_a_takeover_is_final_on_every_copy_and_in_an_audit(parish: Parish) -> None:
+    parish.kill("hub")
+    parish.write("east", "herring")
+    parish.go(2_000)
+    size = parish.up["north"].clerk.head.size
+    parish.offer("north")
+    parish.go(20)
+    parish.start("hub")
+    parish.go(60)
+    assert parish.keepers() == {"north"}
+    for name, agent in parish.up.items():
+        store = agent.clerk.store
+        lines = {
+            (each.checkpoint.size, each.checkpoint.epoch): each
+            for each in head_lines(store, agent.clerk.standing)
+        }
+        line = lines[size, 1]
+        assert (line.checkpoint.keeper, line.place) == ("north", "held"), name
+        assert line.final_s is not None
+        assert len(line.cosigned) >= line.needed == 2
+        [note] = store.checkpoint(size, 1)
+        verifier = Verifier(parish.charter)
+        for entry in store.read(0, size):
+            verifier.accept(entry)
+        assert judge(note, verifier.standing).line.final
 
 
 def test_nobody_takes_over_from_a_keeper_that_is_heard_unless_people_approve(parish: Parish) -> None:
