@@ -5,8 +5,10 @@ newest head it has cosigned; never a lower epoch than before, and in one epoch o
 goes into the journal in the same transaction as the message that carries the name, so it is on the disk before
 anybody reads the answer, and a process killed in between has given nothing.
 
-A takeover that enough members agreed to may lie below a head that we cosigned and that was never final. Whoever has
-followed it (`Replica.accept` has compared all before it) gives its name to what comes after.
+A takeover that enough members agreed to may leave out a head that we cosigned and that was never final: it lies
+below it, or the former keeper had shown us another history than them. Whoever has followed it (`Replica.accept` has
+seen that enough agreed, and that nothing final is left out) gives its name to what comes after. Nothing final is
+lost by that: of those who agreed one had signed whatever was final, and agreed to nothing that did not continue it.
 
 An agent that was restored from a backup may have forgotten to what it gave its name. It gives it to nothing until
 more than half of the other members have told it the newest head they know; where its own name stands under one of
@@ -147,20 +149,17 @@ class Pledge:
             raise Unwilling(f"in epoch {newest.epoch} we have put our name to {newest.keeper} as keeper")
 
     def _check_continues(self, checkpoint: Checkpoint, newest: Checkpoint, tree: Tree) -> None:
-        agreed_at = self._taken_over_at(checkpoint) if checkpoint.epoch > newest.epoch else None
-        if agreed_at is not None and agreed_at < newest.size:
+        if checkpoint.epoch > newest.epoch and self._follows(checkpoint):
             return
         if checkpoint.size < newest.size:
             raise Unwilling(f"we have put our name to a later head, of {newest.size} entries")
         if tree.root(newest.size) != newest.root:
             raise Unwilling(f"it does not continue the head of {newest.size} entries that we put our name to")
 
-    def _taken_over_at(self, checkpoint: Checkpoint) -> int | None:
-        """Return at which size our own copy has this epoch begin under this keeper, as enough members agreed."""
-        for since, roster in self._standing().rosters:
-            if (roster.epoch, roster.keeper.name) == (checkpoint.epoch, checkpoint.keeper):
-                return since - 1
-        return None
+    def _follows(self, checkpoint: Checkpoint) -> bool:
+        """Whether this epoch has begun under this keeper on our own copy, as enough members agreed."""
+        rosters = (roster for _, roster in self._standing().rosters)
+        return (checkpoint.epoch, checkpoint.keeper) in {(each.epoch, each.keeper.name) for each in rosters}
 
     def _note(self, changes: Changes, checkpoint: Checkpoint) -> None:
         if checkpoint != self.newest:

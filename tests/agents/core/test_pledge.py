@@ -120,14 +120,18 @@ def test_after_a_takeover_below_what_it_signed_it_goes_on_with_what_enough_membe
     give(followed, journal, head(taken_over, 6, 1, "carol"), taken_over)
 
 
-def test_a_takeover_above_what_it_signed_must_continue_it() -> None:
+def test_a_takeover_above_what_it_signed_must_continue_it_unless_it_was_shown_another_history() -> None:
     journal = MemoryJournal()
     give(pledge(journal), journal, head(TREE, 4))
     other = history(8, "b", common=3)
-    kept = pledge(journal, standing((6, 1, "carol")))
+    with pytest.raises(
+        Unwilling, match="does not continue"
+    ):  # it has not followed, and may know what is final
+        pledge(journal).give(Changes(), head(other, 8, 1, "carol"), 0, other)
+    followed = pledge(journal, standing((6, 1, "carol")))
+    give(followed, journal, head(other, 8, 1, "carol"), other)
     with pytest.raises(Unwilling, match="does not continue"):
-        kept.give(Changes(), head(other, 8, 1, "carol"), 0, other)
-    give(kept, journal, head(TREE, 8, 1, "carol"))
+        followed.give(Changes(), head(TREE, 8, 1, "carol"), 0, TREE)
 
 
 def test_a_keeper_that_another_has_succeeded_gets_no_name() -> None:
