@@ -100,6 +100,17 @@ def lending(folder: Path, replace: bool, seed: int) -> None:
 
 
 @demo.command()
+@folder_option("hansa-demo-fork")
+@replace_option
+@seed_option
+def fork(folder: Path, replace: bool, seed: int) -> None:
+    """The ledger's keeper shows two histories: it is caught, another takes over, and an outsider audits."""
+    from hansa.agents.demo.fork import run_demo  # loads scikit-learn, as above
+
+    run_demo(folder, replace=replace, seed=seed, console=Console())
+
+
+@demo.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--of",

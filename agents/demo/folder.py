@@ -36,7 +36,13 @@ def clear(folder: Path, replace: bool, agents: Iterable[str]) -> None:
 def found(
     folder: Path, members: Sequence[Member], federation: str, leader: str, purpose: str
 ) -> LocalFederation:
-    """Found a federation in a folder that says from the first moment whose it is."""
+    """Found a federation in a folder that says from the first moment whose it is, and start its agents."""
+    make_homes(folder, members, federation, leader, purpose)
+    return LocalFederation.open(folder)
+
+
+def make_homes(folder: Path, members: Sequence[Member], federation: str, leader: str, purpose: str) -> None:
+    """Found a federation likewise; its agents are not at work afterwards."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MARKER).touch()
     founding = folder / FOUNDING
@@ -47,7 +53,6 @@ def found(
     for home in find_homes(founding):
         home.path.rename(folder / home.path.name)
     founding.rmdir()
-    return LocalFederation.open(folder)
 
 
 def command() -> str:
