@@ -113,6 +113,7 @@ class Shown:
         cosigned: by whom, and when by their own clocks.
         keepers: of the epochs that the file tells of, in order: (entry, epoch, keeper, those who agreed).
         keys: of everybody who signed here, in use at the checkpoint.
+        offered: the head is one at which its keeper was to take over; whether it did is not shown.
     """
 
     entry: ChainedEntry
@@ -122,13 +123,16 @@ class Shown:
     cosigned: tuple[Cosignature, ...]
     keepers: tuple[tuple[int, int, str, tuple[str, ...]], ...]
     keys: tuple[PublicIdentity, ...] = field(repr=False)
+    offered: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was shown, and what was not, in plain words; who wrote the entry chose some of them."""
         head, index = self.checkpoint, self.entry.index
-        signed = (
-            f"under a head of {head.size:,} entries that {head.keeper} signed as keeper of epoch {head.epoch}"
+        signed = f"under a head of {head.size:,} entries " + (
+            f"at which {head.keeper} was to take over as keeper of epoch {head.epoch}"
+            if self.offered
+            else f"that {head.keeper} signed as keeper of epoch {head.epoch}"
         )
         names = [f"{each.member} ({moment(each.time_s)})" for each in self.cosigned]
         changes = [
@@ -208,7 +212,8 @@ def _check(proof: Proof, fingerprint: bytes) -> Shown:
             raise BadProof(f"entry {support.entry.index} of kind {fields.kind} gives nobody a key")
     cosigned = people.check_note(proof.note)
     keys = (people.keeper, *(people.keys[each.member][0] for each in cosigned))
-    return Shown(extra.entry, said, body, checkpoint, cosigned, tuple(people.changes), keys)
+    offered = checkpoint.epoch > people.epoch
+    return Shown(extra.entry, said, body, checkpoint, cosigned, tuple(people.changes), keys, offered)
 
 
 def _in_order(supports: Iterable[Support], shown: Support | None) -> Iterator[Support]:
@@ -285,7 +290,14 @@ class _People:
         found, strangers = self._names(head, note, signer)
         if strangers:
             raise BadProof(f"a line under the checkpoint is of nobody in the proof: {strangers[0]!r:.160}")
+        if offered and not self._may_agree(found):  # else any member could name itself keeper of some epoch
+            raise BadProof(f"too few agreed that {head.keeper} keeps the ledger in epoch {head.epoch}")
         return tuple(each for each in found if offered or each.member != signer.name)
+
+    def _may_agree(self, found: Iterable[Cosignature]) -> bool:
+        """Whether so many names may be enough for another keeper; how many are needed is not told here."""
+        names = {each.member for each in found}
+        return len(names) >= LEAST or (bool(names) and self._successors.issuperset(names))
 
     def _succeed(self, index: int, author: PublicIdentity, body: KeeperChanged) -> None:
         note = read_note(body.certificate)
@@ -297,7 +309,7 @@ class _People:
             head, note, author
         )  # a stranger's line is passed over, as the ledger's rules do
         names = tuple(each.member for each in found)
-        if len(names) < LEAST and not (self._successors and self._successors.issuperset(names)):
+        if not self._may_agree(found):
             raise BadProof(f"entry {index}: too few agreed that {author.name} keeps the ledger: {names}")
         self.keeper, self.epoch = author, head.epoch
         self.changes.append((index, head.epoch, author.name, names))

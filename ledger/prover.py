@@ -87,7 +87,8 @@ def _head(store: LedgerStore, standing: Standing, index: int) -> tuple[Note, boo
         try:
             check_final(standing, note)
         except NotFinal:
-            signed = signed or _counting(note, standing)
+            if checkpoint.epoch == standing.roster_at(checkpoint.size).epoch:  # not one that was only offered
+                signed = signed or _counting(note, standing)
         except BadNote:
             continue
         else:

@@ -108,12 +108,13 @@ def check(file: Path, home: Path, as_json: bool) -> None:
         }
         click.echo(json.dumps(told))
         return
-    what = f"row {proof.leaf + 1} of {proof.rows}, of data set {proof.dataset} of {proof.owner}"
+    whose = f"data set {printable(proof.dataset)} of {printable(proof.owner)}"
+    what = f"row {proof.leaf + 1} of {proof.rows}, of {whose}"
     click.echo(f"{file}: holds: this is {what}")
     if not compared:
         click.echo(
-            f"  if entry {proof.entry} of the ledger of {printable(proof.federation)} has this commitment: "
-            f"{proof.root}"
+            f"  if entry {proof.entry} of the ledger of {printable(proof.federation)} registers {proof.rows} rows"
+            f" with this commitment: {proof.root}"
         )
     else:
         since = "; withdrawn since" if withdrawn else ""

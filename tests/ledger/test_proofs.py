@@ -30,7 +30,7 @@ from hansa.ledger.notes import Note
 from hansa.ledger.proofs import MOST_BYTES, Extra, Proof, Support, check_proof, read_proof
 from hansa.ledger.prover import prove
 from tests.ledger.chronicle import WISMAR, Chronicle, founded, told
-from tests.ledger.town import BREMEN, DANZIG, LUBECK, STRANGER, admission
+from tests.ledger.town import BREMEN, CHARTER, DANZIG, LUBECK, STRANGER, admission, signed_note
 
 
 def stored(made: Chronicle, path: Path) -> LedgerStore:
@@ -160,7 +160,29 @@ def test_an_offer_to_keep_the_ledger_proves_too(tmp_path: Path) -> None:
     shown = check_proof(proof, made.fingerprint)
     assert final
     assert (shown.checkpoint.epoch, [each.member for each in shown.cosigned]) == (3, ["bremen", "wismar"])
+    assert "at which wismar was to take over as keeper of epoch 3" in shown.sentences[1]
     store.close()
+
+
+@pytest.mark.parametrize("successor", ["", "wismar"])
+def test_no_member_alone_names_itself_keeper_of_some_epoch(tmp_path: Path, successor: str) -> None:
+    made = Chronicle()
+    made.write(LUBECK, replace(CHARTER, successor=successor))
+    made.write(LUBECK, *map(admission, (BREMEN, DANZIG, WISMAR)))
+    now = made.head()
+    offer = Checkpoint(now.federation, now.fingerprint, now.size, now.root, 3, "danzig")
+    made.notes = [signed_note(offer, DANZIG, DANZIG, BREMEN)]
+    store = stored(made, tmp_path / "ledger.sqlite")
+    proof, _ = prove(store, 1)
+    for names in ((), (DANZIG,)):
+        with pytest.raises(BadProof, match="too few agreed that danzig keeps the ledger in epoch 3"):
+            check_proof(replace(proof, note=signed_note(offer, DANZIG, *names)), made.fingerprint)
+    store.close()
+    made.notes = [signed_note(offer, DANZIG, DANZIG)]
+    alone = stored(made, tmp_path / "alone.sqlite")
+    with pytest.raises(BadProof, match="no signed head covers entry 1 yet"):
+        prove(alone, 1)
+    alone.close()
 
 
 # --- what is changed, is refused ---------------------------------------------------------------------------

@@ -140,7 +140,10 @@ def test_a_row_is_shown_to_whoever_has_the_file(home: Path, local: LocalFederati
     root = json.loads(file.read_text())["root"]
     alone = said("data", "check", file, "--home", tmp_path)
     assert f"{file}: holds: this is row 8 of 40, of data set coins of north\n" in alone
-    assert f"of the ledger of local has this commitment: {root}" in alone
+    assert f"of the ledger of local registers 40 rows with this commitment: {root}" in alone
+    forged = tmp_path / "forged.json"
+    forged.write_text(json.dumps(json.loads(file.read_text()) | {"owner": "\x1b[2Jnorth"}))
+    assert "\x1b" not in said("data", "check", forged, "--home", tmp_path)
     east = local.folder / "east"
     assert said("data", "check", file, "--home", east).endswith("of this copy of the ledger\n")
     said("data", "withdraw", "coins", "--id", "n-7", "--home", home)
