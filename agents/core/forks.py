@@ -11,6 +11,7 @@ is one.
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from hansa.agents.core.clerk import SESSION, Clerk
@@ -27,6 +28,10 @@ from hansa.ledger.notes import Note, read_note
 _TOLD = "fork-told"  # spaces of the journal: which evidence everybody has been told,
 _SHOWN = "fork-shown"  # and heads that contradict our copy and prove nothing to others yet
 MOST_SHOWN = 16
+MOST_PROOFS = (
+    16  # against one keeper of one epoch: anybody makes more of one, by names under it that are nobody's
+)
+MOST_EQUIVOCATIONS = 64  # kept in all: each may be a whole message, and whoever sends them can send many
 
 log = logging.getLogger("hansa.agent")
 
@@ -50,7 +55,8 @@ class Forks:
         self._kept: dict[bytes, bytes] | None = (
             None  # evidence by digest; None: the database was not asked yet
         )
-        self._against: set[int] = set()  # the epochs whose keepers are convicted
+        self._against: Counter[int] = Counter()  # proofs by the epoch whose keeper is convicted
+        self._equivocations = 0
 
     @property
     def count(self) -> int:
@@ -61,18 +67,23 @@ class Forks:
         """Whether we know that the present epoch's keeper, of this name, has signed two histories."""
         self._evidence()
         shown = {_head_of(note).epoch for note in self._shown.values()}
-        return keeper == self._clerk.keeper and self._clerk.standing.epoch in self._against | shown
+        return keeper == self._clerk.keeper and self._clerk.standing.epoch in self._against.keys() | shown
 
-    def shown(self, sender: str, head: SignedHead) -> None:
-        """A member has told us a head that our copy contradicts; say so, and tell it what we hold."""
+    def shown(self, sender: str, head: SignedHead) -> bool:
+        """A member has told us a head that our copy contradicts; say so, and tell it what we hold.
+
+        Returns:
+            Whether that is news: a keeper that is convicted can sign any number of such heads.
+        """
         encoded = Note(head.note.text, head.note.signatures[:1]).encoded()
         digest = _digest(encoded)
         if digest in self._shown or self._is_proven(head) or len(self._shown) >= MOST_SHOWN:
-            return
+            return False
         self._shown[digest] = encoded
         self._desk.changes.put(_SHOWN, digest, encoded)
         self._cry(f"{sender} was shown {head.checkpoint}, which is not in our copy")
         self._desk.post(SESSION, sender, HeadTold(self._heads.newest(self._desk.name)))
+        return True
 
     def told(self, sender: str, evidence: bytes) -> None:
         """A member tells us what proves a fork.
@@ -99,7 +110,10 @@ class Forks:
             log.warning("%s: two entries %d, and no proof: %s", self._desk.name, index, error)
 
     def equivocation(self, error: Equivocation, frame: bytes) -> None:
-        """A member has signed two messages under one number: keep what there is of it."""
+        """A member has signed two messages under one number: keep what there is of it, if that is not much."""
+        self._evidence()
+        if self._equivocations >= MOST_EQUIVOCATIONS:
+            return
         content: list[Plain] = [
             error.sender,
             error.session,
@@ -108,7 +122,7 @@ class Forks:
             error.second_digest,
             frame,
         ]
-        self._clerk.store.add_evidence("equivocation", encode(content))
+        self._equivocations += self._clerk.store.add_evidence("equivocation", encode(content))
 
     def look(self) -> None:
         """Prove what can be proven by now, and tell everybody what they have not been told."""
@@ -150,14 +164,16 @@ class Forks:
         if self._kept is None:
             self._kept = {}
             for kind, content in self._clerk.store.evidence():
-                if kind != "equivocation":
+                if kind == "equivocation":
+                    self._equivocations += 1
+                else:
                     self._count_in(content)
         return self._kept
 
     def _add(self, evidence: Evidence, how: str = "") -> None:
         """Check evidence, and keep it if it is new."""
         encoded = evidence.encoded()
-        if _digest(encoded) in self._evidence():
+        if _digest(encoded) in self._evidence() or self._against[_epoch(evidence)] >= MOST_PROOFS:
             return
         origin = self._clerk.standing.head_checkpoint().origin
         words = evidence.check(origin, self._heads.keepers)
@@ -168,7 +184,7 @@ class Forks:
     def _count_in(self, encoded: bytes) -> None:
         assert self._kept is not None
         self._kept[_digest(encoded)] = encoded
-        self._against.add(_epoch(read_evidence(encoded)))
+        self._against[_epoch(read_evidence(encoded))] += 1
 
     def _cry(self, words: str) -> None:
         log.critical("%s: the keeper has signed two histories: %s", self._desk.name, words)

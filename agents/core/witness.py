@@ -223,8 +223,8 @@ class Witness:
             case "held":
                 self.heads.keep(head)
             case "contradicts":
-                self.heads.keep(head)
-                self.forks.shown(sender, head)
+                if self.forks.shown(sender, head) or self.heads.note(head.checkpoint) is not None:
+                    self.heads.keep(head)
         return head
 
     def _compare_again(self) -> None:

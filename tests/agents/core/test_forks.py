@@ -7,13 +7,14 @@ import pytest
 
 from hansa.agents.core import forks
 from hansa.agents.core.canvass import ASK_PAUSE_S
-from hansa.agents.core.messages import CosignAsked, HeadTold
+from hansa.agents.core.messages import CosignAsked, ForkTold, HeadTold
 from hansa.agents.simulation import KEEPER, PARTIES
 from hansa.agents.simulation.template import keys
+from hansa.broker import Equivocation
 from hansa.ledger import DatasetRegistered
 from hansa.ledger.checkpoints import sign_checkpoint
 from hansa.ledger.evidence import ForkEvidence, read_evidence
-from hansa.ledger.notes import Note
+from hansa.ledger.notes import Note, NoteSignature, read_note
 from tests.agents.village import Village, village
 
 
@@ -142,3 +143,35 @@ def test_a_note_that_no_keeper_signed_proves_nothing_and_stands_in_no_proofs_way
         place.north.witness.received("east", HeadTold(other_head(place, 4)))
         place.go()
         assert convinced(place) == set(PARTIES)
+
+
+def test_of_a_fork_that_is_proven_little_more_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "MOST_PROOFS", 2)
+    with village() as place:
+        place.go()
+        place.north.witness.received("east", HeadTold(other_head(place, 4)))
+        place.go()
+        [(_, content)] = place.north.clerk.store.evidence()
+        proof = read_evidence(content)
+        assert isinstance(proof, ForkEvidence)
+        for number in range(4):
+            line = NoteSignature(f"nobody-{number}", bytes(4), b"x")
+            note = read_note(proof.first)
+            other = replace(proof, first=Note(note.text, (*note.signatures, line)).encoded())
+            place.north.witness.received("east", ForkTold(other.encoded()))
+            place.north.witness.received("east", HeadTold(other_head(place, 3, number)))
+        place.go()
+        assert place.north.witness.state().evidence == 2
+        assert len(place.north.clerk.store.checkpoint(3, 0)) == 0
+        assert len(place.north.clerk.store.checkpoint(4, 0)) == 2
+
+
+def test_of_members_that_equivocate_without_end_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "MOST_EQUIVOCATIONS", 2)
+    with village() as place:
+        for life in range(2):
+            found = place.start("north").witness.forks
+            for number in range(2 + life):
+                error = Equivocation("east", "ledger", number, b"a" * 32, b"b" * 32)
+                found.equivocation(error, b"frame")
+        assert len(list(place.north.clerk.store.evidence())) == 2
