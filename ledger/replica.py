@@ -228,15 +228,17 @@ class Replica:
         """Return what is wrong with another entry than we hold, which no takeover explains."""
         # Without the keeper's signature it is noise; with it, evidence.
         check_hash(other)
-        now = self.standing.roster_at(other.index + 1)
+        now, federation = self.standing.roster_at(other.index + 1), self.standing.charter.federation
+        begins = _epoch_of(other)
+        # Two entries by which one member takes over in one epoch are two histories of its own.
+        twice = begins == now.epoch and _is_receipted(other, federation, now.keeper, now.epoch)
         if (
-            0 <= _epoch_of(other) <= self.standing.epoch
-        ):  # perhaps a takeover that another one did not know of
+            0 <= begins <= self.standing.epoch and not twice
+        ):  # a takeover that another did not know of, perhaps
             return StaleEpoch(
-                f"entry {other.index} begins epoch {_epoch_of(other)}; by now {self.standing.keeper.name} keeps"
+                f"entry {other.index} begins epoch {begins}; by now {self.standing.keeper.name} keeps"
                 f" the ledger, in epoch {self.standing.epoch}"
             )
-        federation = self.standing.charter.federation
         for keeper, epoch in _keepers(self.standing, now.epoch):
             if _is_receipted(other, federation, keeper, epoch):
                 return StaleEpoch(

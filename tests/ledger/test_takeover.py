@@ -31,7 +31,7 @@ from hansa.ledger import (
     sign_entry,
     verify_store,
 )
-from hansa.ledger.evidence import read_evidence
+from hansa.ledger.evidence import ReceiptEvidence, read_evidence
 from hansa.ledger.replica import follow
 from tests.ledger.town import (
     BREMEN,
@@ -383,7 +383,9 @@ def test_an_ended_epochs_keeper_is_heard_no_more(league: League) -> None:
 def test_the_higher_of_two_takeovers_counts(league: League) -> None:
     taken_over(league.bremen, epoch=1)
     keeper = taken_over(league.danzig, epoch=2)
-    with pytest.raises(StaleEpoch, match="entry 3 begins epoch 1; by now danzig keeps the ledger, in epoch 2"):
+    with pytest.raises(
+        StaleEpoch, match="entry 3 begins epoch 1; by now danzig keeps the ledger, in epoch 2"
+    ):
         league.danzig.replica.accept(league.bremen.entries())
     bremen = Keeper(BREMEN, FEDERATION, league.bremen.store)
     assert bremen.adopt(league.danzig.entries()) == keeper.head
@@ -557,3 +559,15 @@ def test_a_copy_that_was_cut_short_is_not_taken_for_one_that_followed(league: Le
         store.append(league.town.entries()[:2])
         with pytest.raises(BadEntry, match="entry 2: missing from the store, under our eyes"):
             follow(store, league.danzig.replica.verifier)
+
+
+def test_who_takes_over_twice_in_one_epoch_has_forked_the_ledger(league: League) -> None:
+    now = league.bremen.replica.standing
+    notes = (certificate(now, BREMEN, cosigners=names) for names in ((BREMEN, DANZIG), (DANZIG, BREMEN)))
+    head = league.bremen.replica.head
+    first, second = (link(BREMEN, FEDERATION, head, change(now, BREMEN, note), 1) for note in notes)
+    league.bremen.replica.accept([first])
+    league.danzig.replica.accept([second])
+    with pytest.raises(ForkFound):
+        league.bremen.replica.accept([second])
+    assert ReceiptEvidence(first, second, 1).check(now.roster.origin, {1: BREMEN.public}.get)
