@@ -84,9 +84,10 @@ class Books:
         keeps = self._clerk.keeps
         match message:
             case LedgerAppend(rows):
-                if not keeps:
+                if keeps:
+                    self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
+                else:
                     self._require_founding(f"{sender} sent entries to us")
-                self._appends.extend((sender, SignedEntry(row.signed, row.signature)) for row in rows)
             case LedgerEntries() if keeps:
                 self._accept(sender, chained_entries(message))
             case LedgerEntries():

@@ -226,6 +226,21 @@ def test_a_name_for_a_later_epoch_keeps_a_witness_from_the_old_keeper_until_that
     assert parish.agree()
 
 
+def test_entries_that_reach_a_former_keeper_late_are_passed_over(parish: Parish) -> None:
+    parish.kill("hub")
+    parish.go(2_000)
+    parish.offer("north")
+    parish.go(20)
+    parish.start("hub")
+    parish.go(60)
+    row = SignedRow(b"late", bytes(64))
+    parish.ask("west", lambda: parish.up["west"]._post("ledger", "hub", LedgerAppend((row,))))
+    parish.write("hub", "tar")
+    parish.go(20)
+    assert parish.agree()
+    assert parish.datasets("west") == {"tar"}
+
+
 def test_two_members_need_a_successor_in_the_charter(tmp_path: Path) -> None:
     for successor, expected in (("", {"hub"}), ("north", {"north"})):
         folder = tmp_path / (successor or "nobody")
