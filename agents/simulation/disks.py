@@ -4,9 +4,9 @@ from collections.abc import Collection
 from typing import Any
 
 from hansa.agents.core.blobs import Chunk, MemoryFiles
-from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row
+from hansa.agents.core.journal import RESTORED, Changes, MemoryJournal, pack_row, unpack_row
 from hansa.agents.simulation.weather import Weather
-from hansa.ledger import LedgerStore
+from hansa.ledger import DatasetRegistered, LedgerStore, decode_body, read_entry
 from hansa.ledger.notes import Note
 
 
@@ -72,13 +72,24 @@ class Journal(MemoryJournal):
         self._weather, self._name = weather, name
         self.most_early = 0  # messages that waited for a start at once
         self.pledged: list[str] = []  # the heads that its agent put its name to, over all its lives
+        self.registered: set[str] = set()  # the data sets that its agent has signed on the ledger
 
     def commit(self, changes: Changes) -> None:
         self._weather.may_crash(self._name, "before commit")
         super().commit(changes)
         self.pledged += [value.decode() for space, _, value in changes if space == "pledge" and value]
+        for space, _, value in changes:
+            if space == "awaited" and value:
+                self._note_signed(value)
         self.most_early = max(self.most_early, len(self._spaces.get("early", ())))
         self._weather.may_crash(self._name, "after commit")
+
+    def _note_signed(self, row: bytes) -> None:
+        _, _, signed, _ = unpack_row(row)
+        fields = read_entry(signed)
+        body = decode_body(fields.kind, fields.schema, fields.body)
+        if isinstance(body, DatasetRegistered):
+            self.registered.add(body.dataset)
 
     def copy(self) -> dict[str, dict[bytes, bytes]]:
         """Return all rows."""
@@ -110,6 +121,12 @@ class Store:
             for entry in arguments[0]:
                 self._held.setdefault(entry.index, set()).add(entry.hash)
         self._weather.may_crash(self._name, "after append")
+
+    def set_aside(self, size: int) -> int:
+        self._weather.may_crash(self._name, "before setting aside")
+        count = self._store.set_aside(size)
+        self._weather.may_crash(self._name, "after setting aside")
+        return count
 
     def add_checkpoint(self, note: Note) -> bool:
         self._weather.may_crash(self._name, "before checkpoint")

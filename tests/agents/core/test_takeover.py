@@ -14,6 +14,8 @@ from hansa.agents.core.candidate import PATIENCE_S
 from hansa.agents.core.messages import (
     CosignAsked,
     HeadTold,
+    LedgerAppend,
+    SignedRow,
     SuccessionAnswered,
     SuccessionAsked,
     SuccessionProposed,
