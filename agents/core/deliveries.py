@@ -63,6 +63,8 @@ class Deliveries:
         self._asked = {key.decode(): int.from_bytes(value) for key, value in journal.load("fetch").items()}
         self._owed: set[str] = set()
         self._answered_at: dict[str, float] = {}
+        self._answered_from: dict[str, int] = {}
+        self._answered_twice: set[str] = set()
 
     @property
     def _size(self) -> int:
@@ -146,13 +148,23 @@ class Deliveries:
         yield from self._pushes(changes, behind)
 
     def _begin_answers(self, changes: Changes, now_s: float) -> None:
-        """Take up who asked for entries: one answer to each at a time, and then a pause."""
+        """Take up who asked for entries: one answer to each at a time, and then a pause.
+
+        Whoever then finds that it must go back further, since chains have parted, is answered once without one.
+        """
         for name, start in list(self._asked.items()):
             answered_at = self._answered_at.get(name)
-            if name in self._owed or (answered_at is not None and now_s < answered_at + FETCH_PAUSE_S):
+            soon = answered_at is not None and now_s < answered_at + FETCH_PAUSE_S
+            further = name not in self._answered_twice and start < self._answered_from.get(name, 0)
+            if name in self._owed or (soon and not further):
                 continue
+            if soon:
+                self._answered_twice.add(name)
+            else:
+                self._answered_twice.discard(name)
+                self._answered_at[name] = now_s
+            self._answered_from[name] = start
             del self._asked[name]
-            self._answered_at[name] = now_s
             self._owed.add(name)
             self.note(changes, name, min(start, self._pushed.get(name, 0)))
 

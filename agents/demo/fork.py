@@ -62,8 +62,9 @@ DATASET = "digits"
 JOB, REFUSED_JOB, NEXT_JOB = "digits-1", "digits-2", "digits-3"
 ROUNDS = 3
 LEFT, RIGHT = "lubeck's one face", "and its other"
+OWN = ("loans", "cards", "deposits", "mortgages")  # that the deceived registers meanwhile
 PAPERS = "audit"  # the folder of what an auditor gets
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +206,10 @@ class _Story:
         measured = dict(crew.agents[LEFT].clerk.standing.jobs[JOB].shares)
         other = {**measured, SUCCESSOR: measured[DECEIVED], DECEIVED: measured[SUCCESSOR]}
         deceived, size = crew.agents[DECEIVED], crew.agents[DECEIVED].clerk.head.size
-        deceived.write(DatasetRegistered("claims", 1_200, ("age", "sum"), "fraud", bytes(32)))
-        crew.until(lambda: deceived.clerk.head.size > size, PATIENCE_S)  # on one of the two histories alone
+        for dataset in OWN:
+            deceived.write(DatasetRegistered(dataset, 1_200, ("age", "sum"), "lapsed", bytes(32)))
+        # These stand in one of the two histories alone.
+        crew.until(lambda: deceived.clerk.head.size == size + len(OWN), PATIENCE_S)
         began = time.monotonic()
         crew.agents[LEFT].write(ContributionMeasured(JOB, "after review", measured))
         crew.agents[RIGHT].write(ContributionMeasured(JOB, "after review", other))

@@ -92,7 +92,9 @@ def test_a_member_that_was_away_until_its_mail_expired_asks_for_what_it_missed(t
     town.hall.settle()
     town.hall.now_s += EXPIRY_S + 3_600
     town.go(5)
-    assert town.north.intake.refused["Expired"] == 4  # each time entries, and the keeper's question for a name
+    assert (
+        town.north.intake.refused["Expired"] == 4
+    )  # each time entries, and the keeper's question for a name
     assert town.agree()
     assert town.north.intake.gaps(town.hall.now_s, 0.0) == ()
 
@@ -169,6 +171,22 @@ def test_a_member_that_asks_again_and_again_is_answered_once_in_a_while(town: To
     town.go(int(FETCH_PAUSE_S))
     assert clerk.next_answer() is None
     assert town.agree()
+
+
+def test_a_member_that_must_go_back_further_is_answered_once_without_a_pause(town: Town) -> None:
+    town.go(5)
+    clerk = town.hall.agent.clerk
+    for start, answered in ((2, True), (1, True), (0, False)):
+        town.north._post("ledger", "guild", LedgerFetch(start))
+        town.go(3)
+        assert (clerk.next_answer() is None) == answered
+    town.go(int(FETCH_PAUSE_S))
+    assert clerk.next_answer() is None
+    town.go(int(FETCH_PAUSE_S) + 1)
+    for start in (1, 0):  # after a pause, once more
+        town.north._post("ledger", "guild", LedgerFetch(start))
+        town.go(3)
+        assert clerk.next_answer() is None
 
 
 def test_an_answer_that_is_due_survives_a_restart_of_the_keeper(town: Town) -> None:
