@@ -22,6 +22,7 @@ ASK_PAUSE_S = 600.0  # between two questions; as long as a keeper that lives may
 TELL_PAUSE_S = 5.0  # names that come after a head is final are told several at once
 PATIENCE_S = 60.0  # a head that is not final after this is worth a line in the log,
 MOST_PATIENCE_S = 3_600.0  # which comes again ever more rarely
+REASON_CHARS = 500
 MOST_READ = 4_096  # entries; after more than these one asks without looking what they are
 ASKED_ABOUT = frozenset(
     {
@@ -114,14 +115,15 @@ class Canvass:
 
     def declined(self, sender: str, message: CosignDeclined) -> None:
         """A witness does not put its name to a head of ours, and says why."""
-        if self._clerk.keeps and self._declined.get(sender) != message.reason:
-            self._declined[sender] = message.reason
+        reason = message.reason[:REASON_CHARS]
+        if self._clerk.keeps and self._declined.get(sender) != reason:
+            self._declined[sender] = reason
             log.warning(
                 "%s: %s does not cosign the ledger's %d entries: %s",
                 self._desk.name,
                 sender,
                 message.size,
-                message.reason,
+                reason,
             )
 
     def gained(self, checkpoint: Checkpoint, now_s: float) -> None:

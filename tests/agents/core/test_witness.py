@@ -183,6 +183,8 @@ def test_why_a_witness_declines_stands_beside_its_name() -> None:
         assert str(place.keeper.witness.state().awaited) == (
             "1 of 2 names, waiting for north (we have put our name to epoch 2), west"
         )
+        place.keeper.witness.received("north", CosignDeclined(4, 2, "y" * 10_000))
+        assert len(str(place.keeper.witness.state().awaited)) < 600
 
 
 def test_a_keeper_of_an_epoch_that_has_ended_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
