@@ -160,7 +160,7 @@ def _checkpoints(store: LedgerStore, size: int) -> Iterator[tuple[tuple[int, int
 
 
 def export_to(store: LedgerStore, path: Path) -> EndFrame:
-    """Write a ledger to a file that is there whole or not at all; errors as for `write_export`."""
+    """Write a file that is there whole or not at all; errors as for `write_export`, and an OSError names it."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         with fresh.open("wb") as file:
@@ -168,9 +168,11 @@ def export_to(store: LedgerStore, path: Path) -> EndFrame:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # the system's words for a full disk name no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -42,7 +42,8 @@ class HeadLine:
             }[self.place]
         known = len(self.cosigned) + len(self.waiting)
         if known < self.needed:
-            return f"{len(self.cosigned)} of {self.needed} names, of {known} members beside the keeper"
+            members = "member" if known == 1 else "members"
+            return f"{len(self.cosigned)} of {self.needed} names, of {known} {members} beside the keeper"
         return f"{len(self.cosigned)} of {self.needed} names, waiting for {', '.join(self.waiting)}"
 
 

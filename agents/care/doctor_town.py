@@ -95,12 +95,19 @@ def peers(patient: Patient) -> Iterator[Finding]:
     for name, answer in sorted(told["answers"].items()):
         yield from _peer(name, answer)
     if told["silent"]:
-        silent = ", ".join(told["silent"])
-        yield Finding(
-            "peers", "note", f"no answer from {silent}", "not running, cut off, or with another clock"
-        )
+        yield _silent(told["silent"], "" if patient.standing is None else patient.standing.keeper.name)
     if not told["answers"] and not told["silent"]:
         yield Finding("peers", "ok", "there are no others")
+
+
+def _silent(names: list[str], keeper: str) -> Finding:
+    remedy = "not running, cut off, or with another clock"
+    if keeper in names:
+        remedy += (
+            f"; {keeper} keeps the ledger, and nothing comes onto it without it: if it is gone for good,"
+            " hansa ledger takeover"
+        )
+    return Finding("peers", "note", f"no answer from {', '.join(names)}", remedy)
 
 
 def _peer(name: str, answer: dict[str, Any]) -> Iterator[Finding]:

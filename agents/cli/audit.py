@@ -29,8 +29,8 @@ from hansa.ledger import (
     read_note,
 )
 from hansa.ledger.audit import audit as audited
-from hansa.ledger.export import export_to
-from hansa.ledger.proofs import FIRST_LINE, check_proof, read_proof
+from hansa.ledger.export import MAGIC, export_to
+from hansa.ledger.proofs import FIRST_LINE, Proof, check_proof, read_proof
 from hansa.ledger.proofs import MOST_BYTES as MOST_PROOF_BYTES
 from hansa.ledger.prover import prove as proven
 
@@ -100,7 +100,7 @@ def check(file: Path, charter: bytes, as_json: bool) -> None:
     Exits with 1 if it proves nothing.
     """
     try:
-        shown = check_proof(read_proof(_content(file, MOST_PROOF_BYTES)), charter)
+        shown = check_proof(_proof(file), charter)
     except (BadNote, BadProof) as error:
         if as_json:
             click.echo(json.dumps({"holds": False, "error": str(error)}))
@@ -174,17 +174,27 @@ def audit(file: Path, charter: bytes | None, html: Path | None, as_json: bool, a
     progress = _Progress(sys.stderr.isatty() and not as_json)
     report = audited(file, charter=charter, at_least=seen, progress=progress)
     progress.clear()
-    if html is not None:
-        from hansa.agents.audit import write_page  # draws with more than most audits need
-
-        write_page(report, html, int(time.time()))
     if as_json:
         click.echo(json.dumps(_report(report)))
     else:
         _show(report)
-        if html is not None:
+    if html is not None:  # last: where it can't be written, the verdict has been said
+        from hansa.agents.audit import write_page  # draws with more than most audits need
+
+        write_page(report, html, int(time.time()))
+        if not as_json:
             click.echo(f"{html}: the report as a page")
     sys.exit(0 if report.holds else 1)
+
+
+def _proof(path: Path) -> Proof:
+    """Return the proof in a file; BadNote or BadProof, which says what the file is instead if it is known."""
+    content = _content(path, MOST_PROOF_BYTES)
+    if content.startswith(MAGIC):
+        raise BadProof("a whole ledger and no proof: `hansa ledger audit` checks it")
+    if not content.startswith(FIRST_LINE.encode()):
+        raise BadProof("no proof: `hansa ledger prove` writes one")
+    return read_proof(content)
 
 
 def _seen(path: Path) -> Note:

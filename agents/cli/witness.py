@@ -58,7 +58,7 @@ def checkpoints(folder: Path, as_json: bool) -> None:
     click.echo(f"{home.path / 'ledger.sqlite'} (times are UTC)")
     width = max((len(each.checkpoint.keeper) for each in lines), default=0)
     for line in lines:
-        click.echo(_in_words(line, width))
+        click.echo(_in_words(line, width, 0 if final is None else final.checkpoint.size))
     click.echo(_verdict(lines, final, since_s))
 
 
@@ -66,9 +66,14 @@ def _size(line: HeadLine) -> int:
     return line.checkpoint.size
 
 
-def _in_words(line: HeadLine, width: int) -> str:
+def _in_words(line: HeadLine, width: int, final_size: int) -> str:
     head = line.checkpoint
-    state = line.lacks if line.final_s is None else f"final since {_when(line.final_s)}"
+    if line.final_s is not None:
+        state = f"final since {_when(line.final_s)}"
+    elif line.place == "held" and head.size <= final_size:  # no name is waited for any more
+        state = f"covered by the final {final_size}"
+    else:
+        state = line.lacks
     names = ", ".join(f"{each.member} {_when(each.time_s)}" for each in line.cosigned) or "nobody"
     return (
         f"{head.size:>6} entries  root {head.root.hex()[:16]}  epoch {head.epoch} {head.keeper:<{width}}"

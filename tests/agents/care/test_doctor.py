@@ -539,6 +539,13 @@ def test_a_connection_that_is_lost_meanwhile_is_a_finding(
     assert wrong(found(homes["north"], checks=BROKER_CHECKS)) == {"queues": "cut"}
 
 
+def test_a_keeper_that_does_not_answer_is_worth_a_word_more() -> None:
+    assert doctor_town._silent(["west"], "aggregator").remedy == "not running, cut off, or with another clock"
+    finding = doctor_town._silent(["aggregator", "west"], "aggregator")
+    assert (finding.verdict, finding.text) == ("note", "no answer from aggregator, west")
+    assert finding.remedy.endswith("if it is gone for good, hansa ledger takeover")
+
+
 def test_who_is_alone_has_no_peers(homes: dict[str, Home], monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def alone(*_arguments: object, **_options: object) -> Iterator[Callable[[object], object]]:

@@ -83,6 +83,13 @@ def test_what_does_not_hold_is_said_and_ends_with_1(away: Path) -> None:
     assert hansa("audit", "bad.export", "--charter", "0" * 64).exit_code == 1
 
 
+def test_a_page_that_cannot_be_written_takes_no_verdict_away(away: Path) -> None:
+    fingerprint = written(told(), away / "good.export")
+    result = hansa("audit", "good.export", "--charter", fingerprint, "--html", "none/report.html")
+    assert "HOLDS; " in result.stdout
+    assert "Error: none/report.html: No such file or directory" in result.stderr
+
+
 def test_any_file_is_audited_without_a_traceback(away: Path) -> None:
     Path("x").write_bytes(b"x" * 1000)
     result = hansa("audit", "x")
@@ -155,6 +162,11 @@ def test_an_entry_is_proven_from_a_home_and_checked_where_there_is_none(
     assert (plain["holds"], plain["entry"]["index"], plain["head"]["size"]) == (True, 3, 20)
 
 
+def test_an_export_that_cannot_be_written_is_one_line_with_its_name(folder: Path, away: Path) -> None:
+    result = hansa("export", "none/ledger.export", folder)
+    assert (result.exit_code, result.stderr) == (1, "Error: none/ledger.export: No such file or directory\n")
+
+
 def test_without_a_file_a_proof_goes_to_the_screen(folder: Path, fingerprint: str, away: Path) -> None:
     result = hansa("prove", 7, folder)
     Path("p").write_text(result.stdout)
@@ -169,7 +181,11 @@ def test_what_proves_nothing_ends_with_1(folder: Path, fingerprint: str, away: P
     plain = hansa("check-proof", "p", "--charter", "00" * 32, "--json")
     assert (plain.exit_code, json.loads(plain.stdout)["holds"]) == (1, False)
     Path("p").write_bytes(b"x")
-    assert "This proves nothing: no proof" in hansa("check-proof", "p", "--charter", fingerprint).stderr
+    said = hansa("check-proof", "p", "--charter", fingerprint).stderr
+    assert "This proves nothing: no proof: `hansa ledger prove` writes one" in said
+    hansa("export", "p", folder)
+    said = " ".join(hansa("check-proof", "p", "--charter", fingerprint).stderr.split())
+    assert said.endswith("This proves nothing: a whole ledger and no proof: `hansa ledger audit` checks it.")
 
 
 def test_what_cannot_be_proven_is_one_clear_line(folder: Path) -> None:

@@ -73,6 +73,19 @@ def test_checkpoints_says_what_is_not_final_and_for_whom_it_waits(place: Village
     assert lines[-1].endswith("1 of 3 names, waiting for ada, east, west")
 
 
+def test_checkpoints_waits_for_no_name_under_what_a_later_final_head_covers(place: Village) -> None:
+    place.down = {"east", "west"}
+    place.admit("ada")
+    place.go()
+    place.admit("bea")
+    place.go()
+    place.down = set()
+    place.go()
+    lines = run(place, "checkpoints").output.splitlines()
+    assert lines[-1] == "final: all 6 entries"
+    assert "covered by the final 6; cosigned by north" in lines[-3]
+
+
 def test_checkpoints_of_a_ledger_that_nobody_has_signed() -> None:
     with village() as fresh:
         assert "no head has been signed yet" in run(fresh, "checkpoints").output
@@ -189,7 +202,7 @@ def test_the_doctor_says_where_no_checkpoint_can_be_final(place: Village) -> Non
     assert (
         run(place, "checkpoints")
         .output.splitlines()[-1]
-        .endswith("1 of 2 names, of 1 members beside the keeper")
+        .endswith("1 of 2 names, of 1 member beside the keeper")
     )
 
 
