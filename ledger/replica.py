@@ -87,9 +87,10 @@ class Replica:
         """
         return self._set_aside
 
-    def takes_over(self, offered: Sequence[ChainedEntry]) -> bool:
-        """Whether somebody takes over among these entries, in a later epoch than ours."""
-        return self._takeover_in(offered) is not None
+    def epoch_begun(self, offered: Sequence[ChainedEntry]) -> int | None:
+        """Return the latest epoch that begins among these entries, if it is later than ours; else None."""
+        latest = max(map(_epoch_of, offered), default=-1)
+        return latest if latest > self.standing.epoch else None
 
     def parting_of(self, offered: Sequence[ChainedEntry]) -> int | None:
         """Return from where on to ask for what leads to these entries; None: what lies before them we hold.
@@ -103,6 +104,15 @@ class Replica:
         final = self.final
         start = 1 if final is None else final.size
         return start if start < min(first.index, self.head.size) else None
+
+    def cut_back(self, size: int) -> None:
+        """Set aside all that we hold from a size on, the charter excepted.
+
+        Raises:
+            StoreError: the database failed; the copy is as it was.
+        """
+        self._store.set_aside(max(size, 1))
+        self._verifier = follow(self._store, self._verifier.afresh())
 
     def accept(self, entries: Sequence[ChainedEntry]) -> Head:
         """Verify and store what was sent to us; what is held already is compared and skipped.

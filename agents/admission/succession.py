@@ -38,6 +38,16 @@ class ShowTakeover:
 
 
 @dataclass(frozen=True, slots=True)
+class AbandonHistory:
+    """A person here gives up what the present keeper has shown us and is not final (to a witness)."""
+
+    def carry_out(self, office: Office) -> dict[str, Any]:
+        """Return how it stands; FederationError if the keeper is not proven to have signed two histories."""
+        office.ask(office.agent.takeover.abandon)
+        return ShowTakeover().carry_out(office)
+
+
+@dataclass(frozen=True, slots=True)
 class ApproveTakeover:
     """A person here agrees that a member keeps the ledger from now on (to a witness)."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hansa.agents.admission.succession import ApproveTakeover, ShowTakeover, TakeOver
+from hansa.agents.admission.succession import AbandonHistory, ApproveTakeover, ShowTakeover, TakeOver
 from hansa.agents.cli.options import home_option
 from hansa.agents.errors import FederationError
 from hansa.agents.home import Home
@@ -13,15 +13,23 @@ from hansa.agents.service.logs import printable
 from hansa.agents.service.reach import Ask, reach
 
 POLL_S = 0.5
+WARNING = (
+    "what is not final in this copy is set aside, and what this agent signed of it binds it no more; a head that"
+    " only others know to be final may be lost by that: compare hansa ledger checkpoints with them first"
+)
 
 
 @click.command()
 @home_option
 @click.option("--reason", default="", help="For the people at the other members.")
 @click.option("--approve", metavar="NAME", help="As a witness: agree that NAME keeps the ledger.")
+@click.option("--abandon", is_flag=True, help="As a witness of a fork: give up what here is not final.")
+@click.option("--yes", is_flag=True, help="Abandon without asking.")
 @click.option("--renew", is_flag=True, help="Begin a new epoch, though this agent keeps the ledger already.")
 @click.option("--status", "only_show", is_flag=True, help="Only say how it stands.")
-def takeover(home: Home, reason: str, approve: str | None, renew: bool, only_show: bool) -> None:
+def takeover(
+    home: Home, reason: str, approve: str | None, abandon: bool, yes: bool, renew: bool, only_show: bool
+) -> None:
     """Offer this agent as keeper of the ledger, in place of one that is gone or has forked it.
 
     Says who is waited for, until it is done; after Ctrl-C it goes on in the running agent. The others agree by
@@ -34,10 +42,21 @@ def takeover(home: Home, reason: str, approve: str | None, renew: bool, only_sho
             click.echo(
                 f"{name} agrees that {approve} keeps the ledger, if its head continues what {name} has signed"
             )
+        elif abandon:
+            _abandon(name, ask, yes)
         elif only_show:
             _say(name, ask(ShowTakeover()))
         else:
             _follow(name, ask, ask(TakeOver(reason, renew)))
+
+
+def _abandon(name: str, ask: Ask, yes: bool) -> None:
+    """Give up what is not final here, if a person means it."""
+    click.echo(WARNING)
+    if not yes:
+        click.confirm("Abandon it?", abort=True)
+    _say(name, ask(AbandonHistory()))
+    click.echo(f"{name} has set aside what is not final here, and may agree to another history")
 
 
 def _follow(name: str, ask: Ask, told: dict[str, Any]) -> None:

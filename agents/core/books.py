@@ -71,7 +71,7 @@ class Books:
         self._witness = witness
         self._takeover = takeover
         self._registrar = registrar
-        self._parting = Parting(lambda entries: clerk.replica.takes_over(entries))
+        self._parting = Parting(lambda entries: clerk.replica.epoch_begun(entries) is not None)
         self._appends: list[tuple[str, SignedEntry]] = []  # what members sent, to be chained in this step
 
     def received(self, sender: str, message: BookMessage) -> None:
@@ -145,7 +145,10 @@ class Books:
     def _accept(self, sender: str, entries: tuple[ChainedEntry, ...]) -> None:
         """Store entries; what is no continuation of our copy is asked for from where it may part from that."""
         keeps, changes = self._clerk.keeps, self._desk.changes
-        if not entries:
+        if not entries or (sender == self._clerk.keeper and self._takeover.passes_over_keeper):
+            return
+        if not keeps and self._takeover.candidate.outranks(self._clerk.replica.epoch_begun(entries)):
+            self._overdue.missed(sender)
             return
         try:
             self.note((self._clerk.adopt if keeps else self._clerk.accept)(changes, entries))

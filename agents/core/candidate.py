@@ -190,6 +190,16 @@ class Candidate:
         mine.held[sender] = size
         mine.save(self._desk.changes)
 
+    def outranks(self, epoch: int | None) -> bool:
+        """Whether another's takeover must wait: our own proposal is of a later epoch, and may have enough names.
+
+        Of two takeovers the later epoch counts. Who has put its name to ours serves no lower one, so nothing could
+        be final any more if we gave ours up for it.
+        """
+        return (
+            epoch is not None and self.mine is not None and bool(self.mine.note) and epoch < self.mine.epoch
+        )
+
     def parted(self, sender: str) -> None:
         """What a witness has sent does not continue our copy: don't wait for what else it says that it holds."""
         if self.mine is not None and sender in self.mine.held:

@@ -358,6 +358,12 @@ class Clerk:
         else:
             self._side.accept([entry])
 
+    def cut_back(self, changes: Changes, size: int) -> None:
+        """Set our copy aside from a size on; what of our own is among that is awaited again."""
+        self.replica.cut_back(size)
+        self._heed_set_aside(changes)
+        self._note_head(changes)
+
     def withdraw(self, changes: Changes) -> None:
         """Drop the entry by which we would have taken over; if it was chained, it is there all the same."""
         for number in [key for key, each in self._awaited.items() if each.session == TAKING_OVER]:

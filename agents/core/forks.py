@@ -69,6 +69,11 @@ class Forks:
         shown = {_head_of(note).epoch for note in self._shown.values()}
         return keeper == self._clerk.keeper and self._clerk.standing.epoch in self._against.keys() | shown
 
+    def proven(self, keeper: str) -> bool:
+        """Likewise, and can prove it to everybody."""
+        self._evidence()
+        return keeper == self._clerk.keeper and self._clerk.standing.epoch in self._against
+
     def shown(self, sender: str, head: SignedHead) -> bool:
         """A member has told us a head that our copy contradicts; say so, and tell it what we hold.
 

@@ -10,6 +10,10 @@ below it, or the former keeper had shown us another history than them. Whoever h
 seen that enough agreed, and that nothing final is left out) gives its name to what comes after. Nothing final is
 lost by that: of those who agreed one had signed whatever was final, and agreed to nothing that did not continue it.
 
+Where a keeper is proven to have signed two histories, and witnesses have put their names to different ones, so that
+no takeover finds enough of them, a person may have an agent abandon what it signed for that keeper, down to what it
+knows to be final (`abandon`).
+
 An agent that was restored from a backup may have forgotten to what it gave its name. It gives it to nothing until
 more than half of the other members have told it the newest head they know; where its own name stands under one of
 these, that is what it continues.
@@ -27,7 +31,7 @@ from hansa.ledger import BadNote, Standing
 from hansa.ledger.checkpoints import Checkpoint, check_cosigned, cosign, read_checkpoint
 from hansa.ledger.notes import COSIGNATURE, Note, NoteSignature, key_id
 
-_SPACE, _NEWEST = "pledge", b"newest"
+_SPACE, _NEWEST, _ABANDONED = "pledge", b"newest", b"abandoned"
 _HEADS_KNOWN = b"heads-known"
 
 log = logging.getLogger("hansa.agent")
@@ -62,6 +66,9 @@ class Pledge:
         self._identity = identity
         self._standing = standing
         self.newest = _load(journal)
+        self.abandoned = int.from_bytes(
+            journal.load(_SPACE).get(_ABANDONED, b"\xff"), signed=True
+        )  # epoch; -1: none
         restored = restoration(journal)
         self._restored_at = b"" if restored is None else restored.at_ms.to_bytes(8)
         self._forgetful = restored is not None and (
@@ -91,6 +98,26 @@ class Pledge:
         self._note(changes, checkpoint)
         return cosign(self._identity, checkpoint, int(now_s))
 
+    def abandon(self, changes: Changes, epoch: int, final: Checkpoint | None) -> None:
+        """Stand by what we signed in an epoch and before it no more, down to what is final.
+
+        Args:
+            final: the newest final head that we know, if any.
+
+        Raises:
+            Unwilling: we have put our name to a later epoch, and stand by that.
+        """
+        if self.newest is not None and self.newest.epoch > epoch:
+            raise Unwilling(
+                f"we have put our name to epoch {self.newest.epoch} of {self.newest.keeper}, and stand by it"
+            )
+        self.newest, self.abandoned = final, epoch
+        changes.put(_SPACE, _ABANDONED, epoch.to_bytes(8, signed=True))
+        if final is None:
+            changes.drop(_SPACE, _NEWEST)
+        else:
+            changes.put(_SPACE, _NEWEST, final.text.encode())
+
     # --- restored ----------------------------------------------------------------------------------------
     def abstains(self) -> bool:
         """Whether it gives its name to nothing for now, since it was restored from a backup."""
@@ -118,6 +145,8 @@ class Pledge:
             BadNote: it is of no ledger of ours, or what stands under our name and key is not our signature.
         """
         checkpoint = read_checkpoint(note.text)
+        if checkpoint.epoch <= self.abandoned:
+            return
         if self.newest is not None and _age(checkpoint) <= _age(self.newest):
             return
         for line in note.signatures:

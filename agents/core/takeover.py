@@ -56,6 +56,10 @@ class Grounds(Protocol):
         """Whether it is proven to have signed two histories."""
         ...
 
+    def proof_against(self, keeper: str) -> bool:
+        """Likewise, and others see by it what we see."""
+        ...
+
     def keeper_silent_for(self, now_s: float) -> float:
         """Return for how many seconds nothing of it has come."""
         ...
@@ -156,6 +160,36 @@ class Takeover:
         self._approved[name] = standing.epoch
         self._desk.changes.put(SPACE, _APPROVED + name.encode(), standing.epoch.to_bytes(8))
         log.warning("%s: a person approves that %s keeps the ledger", self._desk.name, name)
+
+    def abandon(self) -> None:
+        """A person here gives up what we hold and have signed of the keeper's history, down to what is final.
+
+        Needed where the witnesses were shown different histories and too few can agree to one head. From then on we
+        take entries from other members alone, who hold the history at which one of them is to take over.
+
+        Raises:
+            FederationError: the keeper is not proven to have signed two histories, or it is ourselves; or we have
+                put our name to a later epoch.
+        """
+        keeper, changes = self._clerk.keeper, self._desk.changes
+        if self._clerk.keeps or not self._grounds.proof_against(keeper):
+            raise FederationError(
+                f"nothing is abandoned: {self._desk.name} holds no proof that {keeper} has signed two histories"
+            )
+        final = self._clerk.replica.final
+        try:
+            self._pledge.abandon(changes, self._clerk.standing.epoch, final)
+        except Unwilling as error:
+            raise FederationError(f"nothing is abandoned: {error}") from None
+        self._clerk.cut_back(changes, 1 if final is None else final.size)
+        log.warning(
+            "%s: a person abandons what %s has shown us beyond %s", self._desk.name, keeper, self._clerk.head
+        )
+
+    @property
+    def passes_over_keeper(self) -> bool:
+        """Whether entries of the present keeper are of a history that we have abandoned."""
+        return self._pledge.abandoned == self._clerk.standing.epoch
 
     def progress(self) -> Progress:
         """Return how it stands."""

@@ -177,6 +177,10 @@ class Witness:
         """Whether we hold proof that the present epoch's keeper, of this name, has signed two histories."""
         return self.forks.convict(keeper)
 
+    def proof_against(self, keeper: str) -> bool:
+        """Likewise, and others see by it what we see."""
+        return self.forks.proven(keeper)
+
     def stops_jobs(self) -> str:
         """Return why no new job may be taken, or ""."""
         keeper = self._clerk.keeper

@@ -23,7 +23,7 @@ from hansa.agents.admission.membership import (
     Suspend,
 )
 from hansa.agents.admission.rekeying import RevokeKey, RotateKeys
-from hansa.agents.admission.succession import ApproveTakeover, ShowTakeover, TakeOver
+from hansa.agents.admission.succession import AbandonHistory, ApproveTakeover, ShowTakeover, TakeOver
 from hansa.agents.care.keeping import GoOn
 from hansa.agents.core.rollcall import CallRoll
 from hansa.agents.data.orders import AddData, WithdrawData
@@ -66,6 +66,7 @@ ORDERS: dict[str, type[Order]] = {
     "revoke-key": RevokeKey,
     "take-over": TakeOver,
     "show-takeover": ShowTakeover,
+    "abandon-history": AbandonHistory,
     "approve-takeover": ApproveTakeover,
 }
 

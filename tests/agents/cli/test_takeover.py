@@ -91,3 +91,20 @@ def test_at_a_witness_it_says_who_wants_to_keep_the_ledger() -> None:
         "east wants to keep the ledger; north has not agreed: heard\\x1b",
         "  to agree: hansa ledger takeover --approve east",
     ]
+
+
+def test_abandoning_says_what_it_means_and_asks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = TOLD | {"candidate": False, "silent": []}
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda text, abort: asked.append(text))
+    for yes in (False, True):
+        takeover._abandon("west", Played([idle]), yes)
+    assert asked == ["Abandon it?"]
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        takeover.WARNING,
+        "hub keeps the ledger, in epoch 0",
+        "west has set aside what is not final here, and may agree to another history",
+    ]

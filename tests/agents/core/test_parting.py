@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hansa.agents.core.parting import Parting
+from hansa.agents.errors import FederationError
 from hansa.broker.inbox import LOOSE_S
 from hansa.ledger import ChainedEntry, MemberAdmitted
 from tests.agents.core.parish import IDENTITIES, Parish
@@ -146,3 +147,69 @@ def test_more_than_a_copy_of_the_memory_allows_is_judged_as_it_comes(monkeypatch
     parting.expect("north", 3)
     assert parting.join("north", entries(3, 4)) == ()
     assert parting.join("north", entries(5)) == entries(3, 4, 5)
+
+
+def divided(folder: Path) -> Parish:
+    """Return a federation of three whose two witnesses have signed heads of different histories."""
+    parish = Parish.found(folder, ("hub", "north", "west"))
+    parish.go(60)
+    parish.split("west")
+    for face, name in (("hub", "south"), ("other", "midden")):
+        public = IDENTITIES["south"].public
+        parish.up[face].write(MemberAdmitted(name, public.verify_key, public.seal_key, ""))
+    parish.go(2, "hub", "north")  # each is asked at once for a name under what it was shown,
+    box = parish.broker._mailbox("west").control
+    told, _ = list(box), box.clear()
+    parish.go(2, "other", "west")  # and hears only then of what the other one has signed
+    box.extend(told)
+    parish.write("west", "salt")
+    parish.go(2, "other", "west")
+    parish.write("north", "tar")
+    parish.go(2, "hub", "north")
+    parish.go(30)
+    return parish
+
+
+def test_where_all_witnesses_signed_different_histories_one_abandons_its_own(tmp_path: Path) -> None:
+    parish = divided(tmp_path)
+    for name in ("north", "west"):
+        agent = parish.up[name]
+        assert agent.witness.proof_against("hub")
+        assert agent.pledge.newest is not None
+        assert agent.pledge.newest.size == 4
+    parish.offer("north")
+    parish.go(200)
+    assert parish.up["north"].clerk.keeper == "hub"
+    west = parish.up["west"]
+    parish.ask("west", west.takeover.abandon)
+    assert west.pledge.newest is not None
+    assert west.clerk.replica.final == west.pledge.newest
+    assert west.takeover.passes_over_keeper
+    parish.kill("west")
+    parish.start("west")  # it is journalled
+    parish.write("west", "more")
+    parish.go(400)
+    assert {parish.up[name].clerk.keeper for name in ("north", "west")} == {"north"}
+    parish.kill("hub", "other")
+    parish.go(200)
+    assert parish.agree()
+    assert parish.datasets("north") == {"salt", "tar", "more"}
+    assert not parish.up["west"].takeover.passes_over_keeper
+    parish.close()
+
+
+def test_nothing_is_abandoned_without_proof_or_by_whom_agreed_to_another(tmp_path: Path) -> None:
+    parish = Parish.found(tmp_path)
+    parish.go(60)
+    for name in ("hub", "west"):
+        with pytest.raises(FederationError, match=f"nothing is abandoned: {name} holds no proof that hub"):
+            parish.ask(name, parish.up[name].takeover.abandon)
+    parish.close()
+    folder = tmp_path / "divided"
+    folder.mkdir()
+    parish = divided(folder)
+    parish.offer("north")
+    parish.go(10)
+    with pytest.raises(FederationError, match="put our name to epoch 1 of north, and stand by it"):
+        parish.ask("north", parish.up["north"].takeover.abandon)
+    parish.close()

@@ -141,6 +141,50 @@ def test_a_keeper_that_another_has_succeeded_gets_no_name() -> None:
         pledge(MemoryJournal(), ledger).give(Changes(), head(TREE, 4), 0, TREE)
 
 
+ABANDONED = {
+    "another history from what is final on": (head(FORKED, 5, 1, "carol"), FORKED, ""),
+    "the same history": (head(TREE, 5, 1, "carol"), TREE, ""),
+    "what is final itself": (head(TREE, 3, 1, "carol"), TREE, ""),
+    "less than what is final": (head(TREE, 2, 1, "carol"), TREE, "later head, of 3"),
+    "another history before what is final": (
+        head(history(8, "c", common=2), 5, 1, "carol"),
+        history(8, "c", common=2),
+        "does not continue",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ABANDONED)
+def test_after_a_person_abandoned_what_is_not_final_it_signs_what_continues_what_is(case: str) -> None:
+    checkpoint, tree, reason = ABANDONED[case]
+    journal = MemoryJournal()
+    give(pledge(journal), journal, head(TREE, 6))
+    changes = Changes()
+    pledge(journal).abandon(changes, 0, head(TREE, 3))
+    journal.commit(changes)
+    kept = pledge(journal)
+    kept.found(Changes(), note(head(TREE, 6), "bob"))  # which it does not stand by any more
+    assert (kept.abandoned, kept.newest) == (0, head(TREE, 3))
+    if reason:
+        with pytest.raises(Unwilling, match=reason):
+            kept.give(Changes(), checkpoint, 0, tree)
+    else:
+        give(kept, journal, checkpoint, tree)
+        with pytest.raises(Unwilling, match="put our name to epoch 1 of carol, and stand by it"):
+            kept.abandon(Changes(), 0, None)
+
+
+def test_where_nothing_was_final_everything_is_abandoned() -> None:
+    journal = MemoryJournal()
+    give(pledge(journal), journal, head(TREE, 6))
+    changes = Changes()
+    pledge(journal).abandon(changes, 0, None)
+    journal.commit(changes)
+    kept = pledge(journal)
+    assert kept.newest is None
+    give(kept, journal, head(FORKED, 4, 1, "carol"), FORKED)
+
+
 # --- restored -------------------------------------------------------------------------------------------
 def test_a_restored_agent_abstains_until_most_of_the_others_have_told_it_a_head() -> None:
     journal = restored_journal()
