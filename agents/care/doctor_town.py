@@ -11,6 +11,7 @@ from hansa.agents.errors import AgentError
 from hansa.agents.service.reach import reach
 from hansa.broker import AccessRefused, BrokerUnreachable, TransportError, UnknownAgent, UntrustedBroker
 from hansa.broker.probe import find, greet, logged_in, missing_queues, wrong_rights
+from hansa.ledger import Standing
 
 ROLL_S = 2.0
 
@@ -95,18 +96,17 @@ def peers(patient: Patient) -> Iterator[Finding]:
     for name, answer in sorted(told["answers"].items()):
         yield from _peer(name, answer)
     if told["silent"]:
-        yield _silent(told["silent"], "" if patient.standing is None else patient.standing.keeper.name)
+        yield _silent(told["silent"], patient.standing)
     if not told["answers"] and not told["silent"]:
         yield Finding("peers", "ok", "there are no others")
 
 
-def _silent(names: list[str], keeper: str) -> Finding:
+def _silent(names: list[str], standing: Standing | None) -> Finding:
     remedy = "not running, cut off, or with another clock"
-    if keeper in names:
-        remedy += (
-            f"; {keeper} keeps the ledger, and nothing comes onto it without it: if it is gone for good,"
-            " hansa ledger takeover"
-        )
+    if standing is not None and standing.keeper.name in names:
+        remedy += f"; {standing.keeper.name} keeps the ledger, and nothing comes onto it meanwhile"
+        if len(standing.roster.witnesses) >= standing.roster.needed_to_succeed:
+            remedy += ": if it is gone for good, hansa ledger takeover"
     return Finding("peers", "note", f"no answer from {', '.join(names)}", remedy)
 
 

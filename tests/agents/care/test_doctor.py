@@ -24,12 +24,14 @@ from hansa.agents.core.journal import Changes
 from hansa.agents.errors import AgentError
 from hansa.agents.home import IDENTITY, JOURNAL, LEDGER, PASSWORD, Home
 from hansa.agents.local import LocalFederation, Member
+from hansa.agents.simulation import KEEPER
 from hansa.broker import ConnectionLost, Identity, Management, UnknownAgent
 from hansa.broker.layout import queue, user
 from hansa.ledger import DatasetRegistered, Head, MemberSuspended, StoreError
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
 from tests.agents.towns import connect, found_town, raze_town
+from tests.agents.village import village
 
 PARTIES = ("east", "north", "south", "west")
 ROWS = "id,age,outcome\na,31,no\nb,44,yes\n"
@@ -540,10 +542,18 @@ def test_a_connection_that_is_lost_meanwhile_is_a_finding(
 
 
 def test_a_keeper_that_does_not_answer_is_worth_a_word_more() -> None:
-    assert doctor_town._silent(["west"], "aggregator").remedy == "not running, cut off, or with another clock"
-    finding = doctor_town._silent(["aggregator", "west"], "aggregator")
-    assert (finding.verdict, finding.text) == ("note", "no answer from aggregator, west")
-    assert finding.remedy.endswith("if it is gone for good, hansa ledger takeover")
+    with village() as place:
+        standing = place.north.clerk.standing
+        for known, names in ((None, [KEEPER]), (standing, ["west"])):
+            assert doctor_town._silent(names, known).remedy == "not running, cut off, or with another clock"
+        finding = doctor_town._silent([KEEPER, "west"], standing)
+        assert (finding.verdict, finding.text) == ("note", f"no answer from {KEEPER}, west")
+        assert finding.remedy.endswith("if it is gone for good, hansa ledger takeover")
+        for name in ("east", "west"):
+            place.turn_out(name)
+        place.go()
+        alone = doctor_town._silent([KEEPER], place.north.clerk.standing)
+        assert alone.remedy.endswith("nothing comes onto it meanwhile")
 
 
 def test_who_is_alone_has_no_peers(homes: dict[str, Home], monkeypatch: pytest.MonkeyPatch) -> None:
