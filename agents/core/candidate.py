@@ -224,8 +224,7 @@ class Candidate:
         try:
             line = self._pledge.give(self._desk.changes, checkpoint, now_s, self._clerk.store.tree())
         except Unwilling as error:
-            mine.refused[self._desk.name] = str(error)
-            mine.save(self._desk.changes)
+            self._refuse(mine, str(error))
             return
         mine.note = Note(checkpoint.text, (sign_checkpoint(self._identity, checkpoint), line)).encoded()
         mine.save(self._desk.changes)
@@ -274,11 +273,16 @@ class Candidate:
         except NotFinal:
             return
         except BadNote as error:  # members have changed since
-            mine.refused[self._desk.name] = str(error)
-            mine.save(self._desk.changes)
+            self._refuse(mine, str(error))
             return
         mine.number = self._clerk.draw_up(self._desk.changes, now_s, KeeperChanged(mine.note))
         mine.save(self._desk.changes)
+
+    def _refuse(self, mine: Candidacy, reason: str) -> None:
+        """Note once why we can't agree to our own head; another round begins later."""
+        if mine.refused.get(self._desk.name) != reason:
+            mine.refused[self._desk.name] = reason
+            mine.save(self._desk.changes)
 
     def _take_over(self, mine: Candidacy) -> None:
         checkpoint = read_checkpoint(read_note(mine.note).text)

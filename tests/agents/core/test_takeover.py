@@ -183,6 +183,23 @@ def test_of_two_candidates_one_keeps_the_ledger_and_the_other_follows(parish: Pa
     assert parish.up[loser].takeover.progress().ended == f"{keeper} has taken over"
 
 
+def test_a_candidate_that_has_agreed_to_another_waits_without_writing(parish: Parish) -> None:
+    parish.kill("hub", "west")
+    parish.go(2_000)
+    parish.offer("east")
+    parish.offer("north")
+    north = parish.up["north"].takeover.candidate
+    assert north.mine is not None
+    head = parish.up["north"].clerk.standing.head_checkpoint()
+    parish.up["north"].pledge.newest = replace(head, epoch=north.mine.epoch, keeper="east")
+    north.mine.held["east"] = head.size
+    for _ in range(5):
+        parish.up["north"].step()
+        parish.now_s += 0.05
+    assert "in epoch 1 we have put our name to east" in north.mine.refused["north"]
+    assert not parish.up["north"].step()
+
+
 def test_a_candidate_gives_up_after_an_hour_and_says_for_whom_it_has_waited(parish: Parish) -> None:
     parish.kill("west", "east")
     parish.offer("north")
