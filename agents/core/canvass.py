@@ -64,7 +64,7 @@ class Awaited:
     def __str__(self) -> str:
         if not self.attainable:
             members = len(self.named) + len(self.missing)
-            return f"{members} members beside the keeper, and {self.needed} are needed"
+            return f"{members} member{'s' * (members != 1)} beside the keeper, and {self.needed} are needed"
         return f"{len(self.named)} of {self.needed} names, waiting for {', '.join(self.missing)}"
 
 

@@ -226,7 +226,7 @@ def test_two_members_alone_need_a_successor() -> None:
             place.turn_out(name)
         place.go()
         awaited = place.keeper.witness.state().awaited
-        assert str(awaited) == "1 members beside the keeper, and 2 are needed"
+        assert str(awaited) == "1 member beside the keeper, and 2 are needed"
 
 
 def test_a_long_ledger_is_asked_about_without_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
