@@ -25,8 +25,7 @@ class Overdue:
     def __init__(self, desk: Desk, clerk: Clerk) -> None:
         self._desk = desk
         self._clerk = clerk
-        self._missed = ""  # whom we ask
-        self._missed_from: int | None = None  # from where on, if not from our end
+        self._missed: dict[str, int | None] = {}  # whom we ask, and from where on, if not from our end
         self._asked_at = -ASK_PAUSE_S
         self._oldest: int | None = None  # of our awaited entries, at the last look
         self._pause_s = RESEND_S
@@ -39,9 +38,9 @@ class Overdue:
             sender: who sent that, and so has what comes before; the keeper otherwise.
             start: from where on we lack it, if not from our end: another keeper's chain may part there.
         """
-        more = self._missed_from is not None and start is None  # is to be asked for already
-        if not self._clerk.keeps and not more:
-            self._missed, self._missed_from = sender or self._clerk.keeper, start
+        whom = sender or self._clerk.keeper
+        if not self._clerk.keeps:
+            self._missed[whom] = self._missed.get(whom) if start is None else start
 
     def reinstated(self, now_s: float) -> None:
         """We are heard again: what was said meanwhile was refused."""
@@ -58,9 +57,9 @@ class Overdue:
             unconfirmed: messages to the keeper that have not left yet; while there are any, they come first.
         """
         if self._missed and now_s >= self._asked_at + ASK_PAUSE_S:
-            whom, start = self._missed, self._missed_from
-            self._missed, self._missed_from, self._asked_at = "", None, now_s
-            self._desk.post(SESSION, whom, LedgerFetch(self._clerk.head.size if start is None else start))
+            missed, self._missed, self._asked_at = self._missed, {}, now_s
+            for whom, start in missed.items():
+                self._desk.post(SESSION, whom, LedgerFetch(self._clerk.head.size if start is None else start))
         oldest = self._clerk.oldest_awaited()
         if oldest != self._oldest:
             self._oldest, self._pause_s, self._resend_at = oldest, RESEND_S, now_s + RESEND_S

@@ -159,7 +159,8 @@ def divided(folder: Path) -> Parish:
         parish.up[face].write(MemberAdmitted(name, public.verify_key, public.seal_key, ""))
     parish.go(2, "hub", "north")  # each is asked at once for a name under what it was shown,
     box = parish.broker._mailbox("west").control
-    told, _ = list(box), box.clear()
+    told = list(box)
+    box.clear()
     parish.go(2, "other", "west")  # and hears only then of what the other one has signed
     box.extend(told)
     parish.write("west", "salt")

@@ -10,6 +10,7 @@ import pytest
 
 from hansa.agents.admission.invite import dump_invite, load_invite
 from hansa.agents.care.checkpoints import head_lines
+from hansa.agents.core.candidacy import Candidacy
 from hansa.agents.core.candidate import PATIENCE_S
 from hansa.agents.core.messages import (
     CosignAsked,
@@ -198,6 +199,24 @@ def test_a_candidate_that_has_agreed_to_another_waits_without_writing(parish: Pa
         parish.now_s += 0.05
     assert "in epoch 1 we have put our name to east" in north.mine.refused["north"]
     assert not parish.up["north"].step()
+
+
+def test_a_takeover_in_a_lower_epoch_waits_until_our_own_proposal_has_come_to_nothing(parish: Parish) -> None:
+    parish.kill("hub", "north")
+    parish.go(2_000)
+    parish.offer("west")
+    parish.go(20)
+    north = parish.start("north")
+    north.takeover.candidate.mine = Candidacy(
+        5, int(parish.now_s * 1000), "ours", note=_note(parish, "north", 5).encoded()
+    )
+    parish.go(5)
+    assert north.clerk.keeper == "hub"
+    assert parish.keepers() == {"hub", "west"}
+    parish.ask("north", lambda: north.takeover.candidate.give_up("too late"))
+    parish.go(100)
+    assert parish.keepers() == {"west"}
+    assert parish.agree()
 
 
 def test_a_candidate_gives_up_after_an_hour_and_says_for_whom_it_has_waited(parish: Parish) -> None:
