@@ -217,7 +217,7 @@ def test_a_command_without_a_broker_says_so_in_two_lines_and_soon(
     began = time.monotonic()
     with reach(home) as ask:
         prepare_keys(home, home.identity())
-        assert ask(RotateKeys(), 60.0) == {"chained": False, "keeper": "hub"}
+        assert ask(RotateKeys(), 60.0) == {"chained": False, "keeper": "aggregator"}
     assert time.monotonic() - began < 10.0  # of 30, were the broker only slow
     first, last = lines(caplog)
     assert first.startswith("waiting: not connected: no connection to 127.0.0.1:")
