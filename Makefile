@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/hansa demo fork --folder hansa-demo-fork --replace
 
 test: $(STAMP) servers
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --durations=10
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --durations=10
 
 # PyTorch is an extra, and gigabytes with its GPU libraries: these tests have a virtual environment of their own.
 # TORCH names another build, such as TORCH='torch==2.9.0+cpu', if pip is told where to find it.
