@@ -39,6 +39,7 @@ class Run:
         repr=False
     )  # by agent that is up, the size of the newest final head it knows
     points: int  # at which an agent could have been killed
+    strangers: frozenset[str]  # who is up and was never offered the last job, or not in this life
     early: int  # messages that waited for a start: the most at once in one agent
 
 
@@ -97,6 +98,7 @@ def _what_came_of(world: World) -> Run:
             name: final.checkpoint.size for name, agent in up.items() if (final := agent.witness.heads.final)
         },
         points=world.weather.points,
+        strangers=frozenset(name for name, agent in up.items() if not agent.knows(world.job)),
         early=max(seat.journal.most_early for seat in world.seats.values()),
     )
     world.close()

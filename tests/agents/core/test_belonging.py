@@ -90,7 +90,7 @@ def test_an_entry_that_is_not_on_the_chain_in_time_is_said_to_be_on_its_way(
 ) -> None:
     with found() as local:
         monkeypatch.setattr(membership, "CHAINED_S", -1.0)
-        monkeypatch.setattr(local.coordinator, "_chain", lambda: None)
+        monkeypatch.setattr(local.coordinator.books, "chain", lambda: None)
         with pytest.raises(FederationError, match="west: the entry is written but not on the chain yet"):
             order(local, local.keeper, Suspend("west", "dues"))
 
