@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from hansa.agents.cli.options import first_whole, folder_argument
+from hansa.agents.cli.plain import jsonable
 from hansa.agents.home import write_whole
 from hansa.agents.service.logs import printable
 from hansa.broker import to_plain
@@ -114,7 +115,7 @@ def check(file: Path, charter: bytes, as_json: bool) -> None:
             "kind": shown.said.kind,
             "time_ms": shown.said.time_ms,
             "hash": shown.entry.hash.hex(),
-            "body": _jsonable(_plain(shown.body)),
+            "body": jsonable(_plain(shown.body)),
         }
         head = {
             "size": shown.checkpoint.size,
@@ -287,7 +288,7 @@ def _short(value: Any) -> str:
         case bytes():
             return value.hex()
         case _:
-            return json.dumps(_jsonable(value), ensure_ascii=False)
+            return json.dumps(jsonable(value), ensure_ascii=False)
 
 
 # --- as programs read it --------------------------------------------------------------------------------
@@ -302,15 +303,3 @@ def _plain(body: Body | UnknownBody) -> dict[str, Any]:
     plain = to_plain(body)
     assert isinstance(plain, dict)
     return plain
-
-
-def _jsonable(value: Any) -> Any:
-    match value:
-        case bytes():
-            return value.hex()
-        case dict():
-            return {key: _jsonable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_jsonable(item) for item in value]
-        case _:
-            return value

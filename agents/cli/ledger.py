@@ -13,6 +13,7 @@ from hansa.agents.care.keeping import GoOn
 from hansa.agents.cli.audit import audit, check, export, prove
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.options import first_whole, folder_argument, home_option
+from hansa.agents.cli.plain import jsonable
 from hansa.agents.cli.takeover import takeover
 from hansa.agents.cli.witness import checkpoints, evidence
 from hansa.agents.core.clerk import seen_head
@@ -154,21 +155,9 @@ def _as_json(entry: ChainedEntry) -> dict[str, Any]:
         "author": fields.author,
         "author_seq": fields.author_seq,
         "kind": fields.kind,
-        "body": {name: _jsonable(value) for name, value in _body(entry).items()},
+        "body": {name: jsonable(value) for name, value in _body(entry).items()},
         "hash": entry.hash.hex(),
     }
-
-
-def _jsonable(value: Any) -> Any:
-    match value:
-        case bytes():
-            return value.hex()
-        case dict():
-            return {key: _jsonable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_jsonable(item) for item in value]
-        case _:
-            return value
 
 
 def _short(value: Any) -> str:

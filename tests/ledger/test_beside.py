@@ -10,6 +10,7 @@ from hansa.ledger import Checkpoint, HeadMoved, LedgerStore, Note, StoreCorrupt,
 from hansa.ledger.checkpoints import cosign, sign_checkpoint
 from hansa.ledger.merkle import EMPTY_ROOT
 from hansa.ledger.notes import NoteSignature
+from hansa.ledger.tables import ENTRIES
 from tests.ledger.places import REFUSALS, Place, Places
 from tests.ledger.town import BREMEN, CHAIN, DANZIG, LUBECK, chain
 
@@ -183,18 +184,7 @@ def test_an_entry_leaves_only_from_the_end_and_only_if_a_copy_stays(store: Ledge
 
 def test_an_entry_does_not_leave_for_a_copy_that_is_another(store: LedgerStore, place: Place) -> None:
     store.append(CHAIN)
-    columns = [
-        "idx",
-        "previous",
-        "signed",
-        "signature",
-        "hash",
-        "receipt",
-        "author",
-        "author_seq",
-        "kind",
-        "nodes",
-    ]
+    columns = ENTRIES.columns.keys()
     for number, changed in enumerate(columns):
         other = {"idx": "6", "previous": "hash", "author_seq": "99", "author": "'x'", "kind": "'x'"}
         cells = [other.get(each, "previous") if each == changed else each for each in columns]

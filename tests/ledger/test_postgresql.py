@@ -20,6 +20,7 @@ from hansa.ledger import (
     postgresql,
     verify_store,
 )
+from hansa.ledger.tables import ENTRIES
 from tests import servers
 from tests.ledger.desk import Pristine, write_pristine
 from tests.ledger.places import DatabasePlace, Databases
@@ -232,18 +233,7 @@ def pristine(databases: Databases) -> Iterator[Pristine]:
     place.remove()
 
 
-COLUMNS = (
-    "idx",
-    "previous",
-    "signed",
-    "signature",
-    "hash",
-    "receipt",
-    "author",
-    "author_seq",
-    "kind",
-    "nodes",
-)
+COLUMNS = tuple(ENTRIES.columns.keys())
 VALUES = ("'text'::text", "1.5::numeric", "'{}'::json", "'infinity'::timestamptz", "NULL::int", "'x'::bytea")
 
 

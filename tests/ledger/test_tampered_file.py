@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hansa.ledger import BadEntry, LedgerError, StoreCorrupt, verify_store
+from hansa.ledger.tables import ENTRIES
 from tests.ledger.desk import (
     SIZE,
     FileDesk,
@@ -18,18 +19,7 @@ from tests.ledger.desk import (
 )
 from tests.ledger.places import Files
 
-COLUMNS = (
-    "idx",
-    "previous",
-    "signed",
-    "signature",
-    "hash",
-    "receipt",
-    "author",
-    "author_seq",
-    "kind",
-    "nodes",
-)
+COLUMNS = tuple(ENTRIES.columns.keys())
 
 # Each example works on a copy of its own, so that fixtures may outlive it.
 many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
