@@ -34,6 +34,7 @@ from hansa.ledger.errors import (
 )
 from hansa.ledger.guards import missing_guards, server_clock
 from hansa.ledger.jobs import (
+    CoalitionsValued,
     ContributionMeasured,
     DistortionFound,
     EpochEnded,
@@ -42,6 +43,7 @@ from hansa.ledger.jobs import (
     JobFinished,
     JobProposed,
     JobRefused,
+    JobStarted,
     ModelEvaluated,
     ModelUsed,
     PartiesOverdue,
@@ -65,15 +67,20 @@ from hansa.ledger.membership import (
 )
 from hansa.ledger.money import (
     PayoutApproved,
+    PayoutDisputed,
+    PayoutHeld,
     PayoutProposed,
+    PayoutReleased,
     PayoutSettled,
+    PayoutWithdrawn,
 )
 from hansa.ledger.notes import Note, read_note
+from hansa.ledger.payouts import Payout, Use
 from hansa.ledger.replica import Replica
 from hansa.ledger.report import AuditReport, CheckpointLine, Finding, JobLine, MemberLine, Point, Tick
 from hansa.ledger.roster import Roster
 from hansa.ledger.shares import Value, largest_remainder, volume_shares
-from hansa.ledger.standing import Dataset, Job, Member, Payout, Standing
+from hansa.ledger.standing import Dataset, Job, Member, Standing, Volume
 from hansa.ledger.store import LedgerStore
 from hansa.ledger.verify import Verified, verify_store
 
@@ -92,6 +99,7 @@ __all__ = [
     "Charter",
     "Checkpoint",
     "CheckpointLine",
+    "CoalitionsValued",
     "ContributionMeasured",
     "Cosignature",
     "Dataset",
@@ -112,6 +120,7 @@ __all__ = [
     "JobLine",
     "JobProposed",
     "JobRefused",
+    "JobStarted",
     "Keeper",
     "KeeperChanged",
     "KeyRevoked",
@@ -132,8 +141,12 @@ __all__ = [
     "PartiesOverdue",
     "Payout",
     "PayoutApproved",
+    "PayoutDisputed",
+    "PayoutHeld",
     "PayoutProposed",
+    "PayoutReleased",
     "PayoutSettled",
+    "PayoutWithdrawn",
     "Point",
     "Refusal",
     "Replica",
@@ -152,10 +165,12 @@ __all__ = [
     "StoreNewer",
     "Tick",
     "UnknownBody",
+    "Use",
     "Value",
     "Verdict",
     "Verified",
     "Verifier",
+    "Volume",
     "decode_body",
     "kind_of",
     "largest_remainder",

@@ -5,7 +5,7 @@ when, is for `rules`. Kinds are named as strings on the chain; an entry of a kin
 does not know is verified and kept as `UnknownBody`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from hansa.broker.codec import Plain, decode
@@ -13,6 +13,7 @@ from hansa.broker.errors import Refused
 from hansa.broker.records import from_plain, to_plain
 from hansa.ledger.errors import MalformedEntry
 from hansa.ledger.jobs import (
+    CoalitionsValued,
     ContributionMeasured,
     DistortionFound,
     EpochEnded,
@@ -21,6 +22,7 @@ from hansa.ledger.jobs import (
     JobFinished,
     JobProposed,
     JobRefused,
+    JobStarted,
     ModelEvaluated,
     ModelUsed,
     PartiesOverdue,
@@ -39,7 +41,15 @@ from hansa.ledger.membership import (
     MemberSuspended,
     RowsWithdrawn,
 )
-from hansa.ledger.money import PayoutApproved, PayoutProposed, PayoutSettled
+from hansa.ledger.money import (
+    PayoutApproved,
+    PayoutDisputed,
+    PayoutHeld,
+    PayoutProposed,
+    PayoutReleased,
+    PayoutSettled,
+    PayoutWithdrawn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +79,11 @@ Body: TypeAlias = (
     | JobProposed
     | JobAccepted
     | JobRefused
+    | JobStarted
     | JobFinished
     | JobAborted
     | RoundClosed
+    | CoalitionsValued
     | ContributionMeasured
     | ModelEvaluated
     | ModelUsed
@@ -81,6 +93,10 @@ Body: TypeAlias = (
     | RowsAligned
     | PayoutProposed
     | PayoutApproved
+    | PayoutHeld
+    | PayoutDisputed
+    | PayoutReleased
+    | PayoutWithdrawn
     | PayoutSettled
 )
 KINDS: dict[str, type[Body]] = {
@@ -97,9 +113,11 @@ KINDS: dict[str, type[Body]] = {
     "job-proposed": JobProposed,
     "job-accepted": JobAccepted,
     "job-refused": JobRefused,
+    "job-started": JobStarted,
     "job-finished": JobFinished,
     "job-aborted": JobAborted,
     "round-closed": RoundClosed,
+    "coalitions-valued": CoalitionsValued,
     "contribution-measured": ContributionMeasured,
     "model-evaluated": ModelEvaluated,
     "model-used": ModelUsed,
@@ -109,12 +127,23 @@ KINDS: dict[str, type[Body]] = {
     "rows-aligned": RowsAligned,
     "payout-proposed": PayoutProposed,
     "payout-approved": PayoutApproved,
+    "payout-held": PayoutHeld,
+    "payout-disputed": PayoutDisputed,
+    "payout-released": PayoutReleased,
+    "payout-withdrawn": PayoutWithdrawn,
     "payout-settled": PayoutSettled,
 }
-SCHEMAS = {"charter": 2, "job-finished": 2}  # the newest form that a kind's body has here; of all others 1
-LATER_FIELDS = {
-    "charter": ("cosigners", "successor")
-}  # that schema 1 lacks: written only if they say something
+SCHEMAS = {
+    "charter": 3,
+    "job-finished": 2,
+    "job-accepted": 2,
+    "payout-proposed": 2,
+}  # the newest form that a kind's body has here; of all others 1
+LATER_FIELDS: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = {
+    "charter": ((2, ("cosigners", "successor")), (3, ("contribution", "utility", "approvals"))),
+    "job-accepted": ((2, ("draw",)),),
+    "payout-proposed": ((2, ("basis", "since", "until", "scheme")),),
+}  # (schema, fields that the ones before it lack): written only if they say something
 _KIND_OF: dict[type, str] = {body: kind for kind, body in KINDS.items()}
 
 
@@ -128,23 +157,29 @@ def schema_of(body: Body) -> int:
 
     So that members whose version knows no newer one go on reading all that they could always read.
     """
-    match body:
-        case JobFinished() if not body.model_digest or body.loss is None or body.score is None:
-            return 2
-        case Charter() if body.cosigners or body.successor:
-            return 2
-        case _:
-            return 1
+    if isinstance(body, JobFinished):
+        return 2 if not body.model_digest or body.loss is None or body.score is None else 1
+    usual = {each.name: each.default for each in fields(body)}
+    said = [
+        schema
+        for schema, names in LATER_FIELDS.get(kind_of(body), ())
+        if any(getattr(body, name) != usual[name] for name in names)
+    ]
+    return max(said, default=1)
 
 
 def plain_body(body: Body) -> Plain:
     """Return a body as a plain map, in the form that its schema has."""
     plain = to_plain(body)
     assert isinstance(plain, dict)
-    if schema_of(body) == 1:
-        for name in LATER_FIELDS.get(kind_of(body), ()):
-            del plain[name]
+    for name in _lacking(kind_of(body), schema_of(body)):
+        del plain[name]
     return plain
+
+
+def _lacking(kind: str, schema: int) -> list[str]:
+    """Return the fields that a kind's body does not have in a schema."""
+    return [name for later, names in LATER_FIELDS.get(kind, ()) if later > schema for name in names]
 
 
 def decode_body(kind: str, schema: int, raw: bytes) -> Body | UnknownBody:
@@ -164,7 +199,7 @@ def decode_body(kind: str, schema: int, raw: bytes) -> Body | UnknownBody:
         raise MalformedEntry(f"{kind} body: {error}") from None
     if schema != schema_of(body):
         raise MalformedEntry(f"{kind} body: expected schema {schema_of(body)} for it, found {schema}")
-    later = set(LATER_FIELDS.get(kind, ())) & set(plain if isinstance(plain, dict) else ())
-    if schema == 1 and later:
-        raise MalformedEntry(f"{kind} body: schema 1 has no {min(later)}")
+    later = set(_lacking(kind, schema)) & set(plain if isinstance(plain, dict) else ())
+    if later:
+        raise MalformedEntry(f"{kind} body: schema {schema} has no {min(later)}")
     return body

@@ -284,7 +284,7 @@ def _keepers(found: Found) -> Iterator[Finding]:
 
 def _payouts(found: Found) -> Iterator[Finding]:
     payouts = found.standing.payouts
-    settled = sum(payout.settled for payout in payouts.values())
+    settled = sum(payout.status == "settled" for payout in payouts.values())
     if payouts:
         yield Finding(
             "payouts",

@@ -1,6 +1,7 @@
 """What was a job to be, how did it go, and what came of it? The bodies of those entries."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from hansa.broker.identity import check_name
@@ -13,6 +14,9 @@ from hansa.ledger.checks import (
     check_names,
     check_text,
 )
+
+MOST_PLAYERS = 62  # of a round whose coalitions are valued: a coalition is a whole number of 64 bits
+MOST_VALUES = 4_096  # of one round: an entry's body takes 64 KiB
 
 Setting = str | int | float | bool
 Verdict = Literal["improved", "stalled", "converged", "distorted", "last"]
@@ -59,12 +63,20 @@ class JobProposed:
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
-    """Party: we consent."""
+    """Party: we consent.
+
+    Attributes:
+        draw: where contributions are measured by valuing coalitions, 32 random bytes; else empty. The seed of all
+            that is drawn there is made of every party's, so that nobody can choose it alone.
+    """
 
     job: str
+    draw: bytes = b""
 
     def __post_init__(self) -> None:
         check_name(self.job)
+        if self.draw:
+            check_digest("draw", self.draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,23 @@ class JobRefused:
     def __post_init__(self) -> None:
         check_name(self.job)
         check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """Coordinator: these take part, and whoever accepts from here on comes too late.
+
+    Written where contributions are measured by valuing coalitions: the seed is made of the draws of these.
+    """
+
+    job: str
+    parties: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_name(self.job)
+        check_names("parties", self.parties)
+        if not self.parties or list(self.parties) != sorted(self.parties):
+            raise ValueError(f"parties: expected at least one, ascending, got {self.parties}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +176,12 @@ class RoundClosed:
 
 @dataclass(frozen=True, slots=True)
 class ContributionMeasured:
-    """Coordinator: what each party brought in, as integer weights (rows, say); a later one replaces it."""
+    """Coordinator: each party's part, in whole weights; a later one replaces it, until a payout rests on it.
+
+    Attributes:
+        method: "volume", and the weights are rows, or rows × columns; or the one that the job was proposed with,
+            and they are billionths of all that was contributed, as they follow from its `CoalitionsValued`.
+    """
 
     job: str
     method: str
@@ -159,6 +193,51 @@ class ContributionMeasured:
         check_names("shares", self.shares)
         for party, weight in self.shares.items():
             check_at_least(f"shares.{party}", weight, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CoalitionsValued:
+    """Coordinator: what the models are worth that coalitions have made in a round, in the charter's utility.
+
+    With the job's method and seed anybody computes the shares again from it.
+
+    Attributes:
+        round: from 1; 0 is the job as a whole.
+        players: who took part in it, ascending; at most 62.
+        rows: that each has trained on, in that order; at least 1.
+        coalitions: sets of players as whole numbers, player i being bit i; rising, so that none comes twice.
+        values: of these, finite.
+    """
+
+    job: str
+    round: int
+    players: tuple[str, ...]
+    rows: tuple[int, ...]
+    coalitions: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_name(self.job)
+        check_at_least("round", self.round, 0)
+        check_names("players", self.players)
+        count = len(self.players)
+        if not 1 <= count <= MOST_PLAYERS or list(self.players) != sorted(self.players):
+            raise ValueError(f"players: expected 1 … {MOST_PLAYERS} names, ascending, got {count}")
+        if len(self.rows) != count:
+            raise ValueError(f"rows: expected {count}, one for each player, got {len(self.rows)}")
+        for rows in self.rows:
+            check_at_least("rows", rows, 1)
+        if len(self.values) != len(self.coalitions) or not 2 <= len(self.values) <= MOST_VALUES:
+            raise ValueError(
+                f"values: expected 2 … {MOST_VALUES}, one for each coalition, got {len(self.values)} "
+                f"for {len(self.coalitions)}"
+            )
+        if any(after <= before for before, after in pairwise(self.coalitions)):
+            raise ValueError("coalitions: expected rising numbers")
+        if not 0 <= self.coalitions[0] <= self.coalitions[-1] < 2**count:
+            raise ValueError(f"coalitions: expected sets of {count} players, as numbers below 2^{count}")
+        for value in self.values:
+            check_finite("values", value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ class Charter:
         quorum: how many parties a job needs at least.
         admission: who lets members in.
         cosigners: how many members beside the keeper must cosign a checkpoint, where half of them are fewer.
+        contribution: how contributions are measured in jobs that don't say it themselves, `contribution.METHODS`.
+        utility: what a coalition's model is worth where it is valued: its "score" (accuracy, AUC, R²), or its
+            "loss" with the sign turned.
+        approvals: how many of those whom a payout pays must approve it; 0: more than half of them.
         successor: who may witness alone, and take over, where it is the only one; "": nobody. Once it keeps the
             ledger, the charter's keeper may in its place.
     """
@@ -31,9 +35,14 @@ class Charter:
     admission: Literal["keeper"] = "keeper"
     cosigners: int = 0
     successor: str = ""
+    contribution: str = "volume"
+    utility: Literal["score", "loss"] = "score"
+    approvals: int = 0
 
     def __post_init__(self) -> None:
         check_name(self.federation)
+        check_name(self.contribution)
+        check_at_least("approvals", self.approvals, 0)
         check_at_least("cosigners", self.cosigners, 0)
         if self.successor:
             check_name(self.successor)

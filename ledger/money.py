@@ -1,6 +1,7 @@
 """Who is paid what for a job? The bodies of those entries."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hansa.broker.identity import check_name
 from hansa.ledger.checks import REASON_CHARS, check_at_least, check_digest, check_names, check_text
@@ -17,10 +18,14 @@ class PayoutProposed:
     Attributes:
         currency: ISO 4217, "EUR".
         pot_minor: the whole, in minor units (cents).
-        amounts: by party, in minor units; they sum to the pot.
+        amounts: by party, in minor units; they sum to the pot. All whose shares were measured are named, those who
+            get nothing as well.
         checkpoint: a signed note of a final head (`finality`): nobody is paid for what may yet be taken back.
-        inclusion: (32,) hashes, the path of the entry that the payout rests on, the job's finish or its newest
-            measured weights, in that head's tree.
+        inclusion: (32,) hashes, the path of the entry that the payout rests on in that head's tree: the job's
+            finish or its newest measured weights, or the last use that is paid for.
+        basis: for having trained the model, or for uses of it.
+        since, until: of uses, the indices of the first entry and the last, both included; else -1.
+        scheme: by the measured weights alone, or as `fli` spreads a limited budget over instalments.
     """
 
     job: str
@@ -29,6 +34,10 @@ class PayoutProposed:
     amounts: dict[str, int]
     checkpoint: bytes
     inclusion: tuple[bytes, ...]
+    basis: Literal["training", "uses"] = "training"
+    since: int = -1
+    until: int = -1
+    scheme: Literal["weights", "fli"] = "weights"
 
     def __post_init__(self) -> None:
         check_name(self.job)
@@ -47,6 +56,12 @@ class PayoutProposed:
             raise ValueError(f"inclusion: expected at most {MOST_HASHES} hashes, got {len(self.inclusion)}")
         for each in self.inclusion:
             check_digest("inclusion", each)
+        if self.basis == "uses" and not 0 <= self.since <= self.until:
+            raise ValueError(f"since, until: expected entries in order, got {self.since} … {self.until}")
+        if self.basis == "training" and (self.since, self.until) != (-1, -1):
+            raise ValueError("since, until: given without uses that they could be of")
+        if self.basis == "uses" and self.scheme != "weights":
+            raise ValueError("scheme: uses are paid by the weights alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,52 @@ class PayoutApproved:
 
     def __post_init__(self) -> None:
         check_at_least("payout", self.payout, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutHeld:
+    """Proposer or keeper: not to be settled before whoever says this releases it, and why."""
+
+    payout: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+        check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutDisputed:
+    """Payee: we contest it, and why. It can still be settled, if everybody else approves it."""
+
+    payout: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+        check_text("reason", self.reason, REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReleased:
+    """Who has held or disputed it: not any more."""
+
+    payout: int
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutWithdrawn:
+    """Proposer: it is not to be; another may be proposed in its place."""
+
+    payout: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        check_at_least("payout", self.payout, 0)
+        check_text("reason", self.reason, REASON_CHARS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hansa.broker.identity import PublicIdentity
+from hansa.ledger.appraisal import Appraisal
 from hansa.ledger.bodies import (
     Body,
     UnknownBody,
@@ -18,6 +19,7 @@ from hansa.ledger.checkpoints import Checkpoint, read_head
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import RuleBroken
 from hansa.ledger.jobs import (
+    CoalitionsValued,
     ContributionMeasured,
     DistortionFound,
     EpochEnded,
@@ -26,6 +28,7 @@ from hansa.ledger.jobs import (
     JobFinished,
     JobProposed,
     JobRefused,
+    JobStarted,
     ModelEvaluated,
     ModelUsed,
     PartiesOverdue,
@@ -48,9 +51,14 @@ from hansa.ledger.membership import (
 from hansa.ledger.merkle import Frontier, leaf_hash
 from hansa.ledger.money import (
     PayoutApproved,
+    PayoutDisputed,
+    PayoutHeld,
     PayoutProposed,
+    PayoutReleased,
     PayoutSettled,
+    PayoutWithdrawn,
 )
+from hansa.ledger.payouts import Payout, Use, followed
 from hansa.ledger.roster import Roster
 from hansa.ledger.witnesses import History, Keys, Witnesses
 
@@ -105,6 +113,14 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """How much of a data set jobs could use when one was proposed: rows, and columns that are features."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job and how far it has come.
 
@@ -116,6 +132,10 @@ class Job:
         settings: as proposed.
         withdrawn: how many rows each party has withdrawn since this job, or the one that it started from, may have
             used them.
+        volumes: what each party had registered when it was proposed, as far as it had: nobody brings in more.
+        draws: by party that accepted, its part of the seed, where there is one.
+        started: who takes part, once that is written; empty before, and where nothing is valued.
+        appraisal: what has been contributed, as far as rounds are valued; None where nothing is valued.
         rests_at: index of its finish or its newest measured weights, whichever is later: a payout rests on it.
         rests_on: (32,) hash of that entry, empty before.
     """
@@ -136,20 +156,12 @@ class Job:
     shares: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=dict)
     withdrawn: Mapping[str, int] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    draws: Mapping[str, bytes] = field(default_factory=dict)
+    started: tuple[str, ...] = ()
+    appraisal: Appraisal | None = None
     rests_at: int = -1
     rests_on: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """A split of money, on its way. `amounts` are minor units of `currency` by party."""
-
-    job: str
-    proposer: str
-    currency: str
-    amounts: Mapping[str, int]
-    approved: tuple[str, ...] = ()
-    settled: bool = False
 
 
 class Standing:
@@ -167,6 +179,7 @@ class Standing:
         rounds: the newest round closed, by job.
         epochs: the newest epoch ended, by (job, who says so).
         payouts: by the index of their proposal.
+        uses: of a job's model, the newest, which leads back to those before it.
         revoked_keys: never to be anybody's again.
         unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
     """
@@ -190,6 +203,7 @@ class Standing:
         "rounds",
         "tree",
         "unknown_kinds",
+        "uses",
     )
 
     def __init__(self) -> None:
@@ -210,6 +224,7 @@ class Standing:
         self.rounds: dict[str, int] = {}
         self.epochs: dict[tuple[str, str], int] = {}
         self.payouts: dict[int, Payout] = {}
+        self.uses: dict[str, Use] = {}
         self.unknown_kinds: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
@@ -296,6 +311,7 @@ class Standing:
         twin.rounds = self.rounds.copy()
         twin.epochs = self.epochs.copy()
         twin.payouts = self.payouts.copy()
+        twin.uses = self.uses.copy()
         twin.unknown_kinds = self.unknown_kinds
         return twin
 
@@ -312,7 +328,7 @@ class Standing:
         if not self.founded:
             self._fingerprint = digest
         self.tree, _ = self.tree.append(leaf_hash(digest))
-        self._take_in(index, fields, body)
+        self._take_in(index, digest, fields, body)
         if isinstance(body, JobFinished | ContributionMeasured):
             self.jobs[body.job] = replace(self.jobs[body.job], rests_at=index, rests_on=digest)
         if isinstance(body, _OF_MEMBERS):
@@ -337,7 +353,7 @@ class Standing:
         successor = charter.keeper.name if self._keeper == charter.successor else charter.successor
         return Roster(origin, self.epoch, self.keeper, witnesses, charter.cosigners, successor)
 
-    def _take_in(self, index: int, fields: EntryFields, body: Body | UnknownBody) -> None:
+    def _take_in(self, index: int, digest: bytes, fields: EntryFields, body: Body | UnknownBody) -> None:
         author = fields.author
         self._next_seq[author] = fields.author_seq + 1
         match body:
@@ -386,11 +402,19 @@ class Standing:
                     proposed_at=index,
                     settings=body.settings,
                     withdrawn=self._inherited(body),
+                    volumes=self._volumes(body),
+                    appraisal=Appraisal.begun(body.settings),
                 )
             case JobAccepted(job):
-                self.jobs[job] = replace(self.jobs[job], accepted=(*self.jobs[job].accepted, author))
+                found = self.jobs[job]
+                draws = {**found.draws, author: body.draw} if body.draw else found.draws
+                self.jobs[job] = replace(found, accepted=(*found.accepted, author), draws=draws)
             case JobRefused(job):
                 self.jobs[job] = replace(self.jobs[job], refused=(*self.jobs[job].refused, author))
+            case JobStarted(job, parties):
+                self.jobs[job] = replace(self.jobs[job], started=parties)
+            case CoalitionsValued(job):
+                self._appraise(body)
             case JobFinished(job):
                 self.jobs[job] = replace(self.jobs[job], status="finished", model_digest=body.model_digest)
             case JobAborted(job):
@@ -401,14 +425,15 @@ class Standing:
                 self.epochs[job, author] = body.epoch
             case ContributionMeasured(job):
                 self.jobs[job] = replace(self.jobs[job], method=body.method, shares=body.shares)
-            case PayoutProposed(job):
-                self.payouts[index] = Payout(job, author, body.currency, body.amounts)
-            case PayoutApproved(number):
-                payout = self.payouts[number]
-                self.payouts[number] = replace(payout, approved=(*payout.approved, author))
-            case PayoutSettled(number):
-                self.payouts[number] = replace(self.payouts[number], settled=True)
-            case ModelEvaluated() | ModelUsed() | PartiesOverdue() | DistortionFound() | RowsAligned():
+            case PayoutProposed():
+                self.payouts[index] = Payout.proposed(author, body)
+            case PayoutApproved() | PayoutHeld() | PayoutDisputed() | PayoutReleased() | PayoutWithdrawn():
+                self.payouts[body.payout] = followed(self.payouts[body.payout], author, body)
+            case PayoutSettled():
+                self.payouts[body.payout] = followed(self.payouts[body.payout], author, body)
+            case ModelUsed(job):
+                self.uses[job] = Use.after(self.uses.get(job), index, digest, body.rows)
+            case ModelEvaluated() | PartiesOverdue() | DistortionFound() | RowsAligned():
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
                 self.unknown_kinds |= {kind}
@@ -420,6 +445,20 @@ class Standing:
             del self.holders[self.members[name].public.verify_key]
         self.members[name] = member
         self.holders[member.public.verify_key] = name
+
+    def _volumes(self, body: JobProposed) -> Mapping[str, Volume]:
+        """Return what the parties have registered of the data that a job is about."""
+        held = {party: self.datasets.get((party, body.dataset)) for party in body.parties}
+        return {
+            party: Volume(found.usable, len(found.columns))
+            for party, found in held.items()
+            if found is not None
+        }
+
+    def _appraise(self, body: CoalitionsValued) -> None:
+        job = self.jobs[body.job]
+        assert job.appraisal is not None  # the rules see to it
+        self.jobs[body.job] = replace(job, appraisal=job.appraisal.after(body, job.started, job.draws))
 
     def _inherited(self, body: JobProposed) -> Mapping[str, int]:
         """Return what was withdrawn of the data behind the model that a job starts from, if it does."""

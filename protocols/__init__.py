@@ -31,7 +31,9 @@ from hansa.protocols.machine import (
     Step,
     TaskSpec,
     TimerFired,
+    Valuation,
     Workbench,
+    Worth,
 )
 from hansa.protocols.model import Array, Evaluation, FloatArray, Model, ModelShape, check_parameters
 from hansa.protocols.registry import PROTOCOLS, ModelFactory, ModelRegistry, protocol
@@ -77,7 +79,9 @@ __all__ = [
     "TaskSpec",
     "TimerFired",
     "UnknownProtocol",
+    "Valuation",
     "Workbench",
+    "Worth",
     "array_digest",
     "check_parameters",
     "freeze",

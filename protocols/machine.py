@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from hansa.protocols.model import Array, BoolArray, FloatArray, Model
+from hansa.protocols.model import Array, BoolArray, Evaluation, FloatArray, Model
 from hansa.protocols.preparation import Preparation
 
 StateT = TypeVar("StateT")
@@ -159,6 +159,10 @@ class Brief:
         seed: the job's seed; every random choice of the machine derives from it.
         start: what an earlier job has kept here (``Keep``), if the settings say to start from it.
         secret: fresh random bytes of the agent, for this role alone; all its secrets derive from them.
+        valued: whether contributions are measured by valuing coalitions (``Workbench.appraise``), for which the
+            coordinator's role records a ``Valuation`` of each round.
+        volumes: at the coordinator, by party, how many rows and feature columns it has registered: who says that it
+            has more is refused. Whoever is missing has registered nothing that is known here.
     """
 
     job: str
@@ -170,10 +174,37 @@ class Brief:
     seed: int
     start: object | None = field(default=None, repr=False, compare=False)
     secret: bytes = field(default=b"", repr=False, compare=False)
+    valued: bool = False
+    volumes: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if list(self.parties) != sorted(set(self.parties)):
             raise ValueError(f"parties must be sorted and distinct, not {self.parties}")
+
+
+Worth = Callable[[Sequence[frozenset[str]]], Sequence[Evaluation]]
+"""How good are the models that exactly these parties have made? The same at every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What coalitions' models are worth in one round, and what each party has contributed to it.
+
+    Attributes:
+        round: as given.
+        players: who took part, ascending.
+        rows: trained on, in that order.
+        coalitions: that were valued, rising; player i is bit i.
+        values: of these, in the agreed utility.
+        shares: by player, exact, as "numerator/denominator".
+    """
+
+    round: int
+    players: tuple[str, ...]
+    rows: tuple[int, ...]
+    coalitions: tuple[int, ...]
+    values: tuple[float, ...]
+    shares: dict[str, str]
 
 
 class Workbench(Protocol):
@@ -189,6 +220,23 @@ class Workbench(Protocol):
 
     def holdout(self) -> tuple[FloatArray, Array]:
         """Return the rows to evaluate on, disjoint from ``training``; shapes as there."""
+        ...
+
+    def validation(self) -> tuple[FloatArray, Array]:
+        """Return the coordinator's rows that coalitions' models are valued on; shapes as of ``training``."""
+        ...
+
+    def appraise(self, number: int, rows: Mapping[str, int], worth: Worth) -> Valuation:
+        """Value as many coalitions as the job's way of measuring contributions asks for.
+
+        Args:
+            number: of the round, from 1; 0 for a job that is valued as a whole.
+            rows: trained on, by who took part.
+            worth: how good the models of some coalitions are, all at once; asked for none twice.
+
+        Raises:
+            ValueError: too many or too few took part for it.
+        """
         ...
 
     def preparation(self) -> Preparation:

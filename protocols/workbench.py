@@ -1,10 +1,11 @@
 """Where do a task's rows and model come from, when they are already in memory?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from hansa.protocols.errors import LocalProtocolError
+from hansa.protocols.machine import Valuation, Worth
 from hansa.protocols.model import Array, BoolArray, FloatArray, Model
 from hansa.protocols.preparation import Preparation
 
@@ -29,6 +30,14 @@ class BareWorkbench:
     def holdout(self) -> Rows:
         """Return the rows to evaluate on."""
         self._refuse("rows to evaluate on")
+
+    def validation(self) -> Rows:
+        """Return the rows that coalitions' models are valued on."""
+        self._refuse("rows to value models on")
+
+    def appraise(self, number: int, rows: Mapping[str, int], worth: Worth) -> Valuation:
+        """Value coalitions as the job says."""
+        self._refuse("way of measuring contributions")
 
     def preparation(self) -> Preparation:
         """Return how columns became features."""

@@ -226,6 +226,8 @@ def propose(spec: JobSpec) -> JobStep:
         settings={
             **{f"model.{name}": value for name, value in spec.hyperparameters.items()},
             **{f"protocol.{name}": value for name, value in spec.settings.items()},
+            **{f"contribution.{name}": value for name, value in spec.contribution.items()},
+            **{f"payout.{name}": value for name, value in spec.payout.items()},
         },
         parties=spec.parties,
         dataset=spec.dataset,

@@ -30,6 +30,9 @@ class JobSpec:
         minimum_parties: how many must accept.
         consent_s: how long to wait for their answers.
         seed: of everything random but secret in this job.
+        contribution: how contributions are measured, `hansa.ledger.contribution.chosen`: method, utility,
+            validation and the method's own settings; empty: by volume.
+        payout: what was agreed on money, `hansa.ledger.terms`; empty: nothing.
     """
 
     job: str
@@ -44,6 +47,8 @@ class JobSpec:
     minimum_parties: int
     consent_s: float
     seed: int
+    contribution: dict[str, Setting] = field(default_factory=dict)
+    payout: dict[str, Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Bound what a peer can make us store and repeat; whether the job makes sense is the policy's question."""
@@ -56,8 +61,15 @@ class JobSpec:
             *self.classes,
             *self.hyperparameters,
             *self.settings,
+            *self.contribution,
+            *self.payout,
         )
-        values = (*self.hyperparameters.values(), *self.settings.values())
+        values = (
+            *self.hyperparameters.values(),
+            *self.settings.values(),
+            *self.contribution.values(),
+            *self.payout.values(),
+        )
         texts = (*texts, *(value for value in values if isinstance(value, str)))
         numbers: tuple[int, ...] = (self.features, self.minimum_parties, self.seed)
         numbers = (*numbers, *(value for value in values if isinstance(value, int)))

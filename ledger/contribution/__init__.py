@@ -1,5 +1,14 @@
 """Who contributed how much to a model? Estimators that ask for coalitions' values; see docs/contribution.md."""
 
+from hansa.ledger.contribution.chosen import (
+    METHODS,
+    VOLUME,
+    Chosen,
+    appraised,
+    chosen,
+    coalition_number,
+    seed_of,
+)
 from hansa.ledger.contribution.exact import MOST_EXACT, Banzhaf, LeaveOneOut, Shapley
 from hansa.ledger.contribution.games import WHOLE_JOB, Asking, Game, Question
 from hansa.ledger.contribution.groups import LEAST_GROUP, Grouped, partition
@@ -21,13 +30,16 @@ from hansa.ledger.contribution.weights import WEIGHT_SCALE, Weights, weights
 
 __all__ = [
     "LEAST_GROUP",
+    "METHODS",
     "MOST_EXACT",
     "PROPERTIES",
     "SEED_BYTES",
+    "VOLUME",
     "WEIGHT_SCALE",
     "WHOLE_JOB",
     "Asking",
     "Banzhaf",
+    "Chosen",
     "Contribution",
     "Game",
     "Grouped",
@@ -46,10 +58,14 @@ __all__ = [
     "Truncated",
     "Weights",
     "answered",
+    "appraised",
     "begin",
+    "chosen",
+    "coalition_number",
     "measure",
     "measure_rounds",
     "partition",
     "recomputed",
+    "seed_of",
     "weights",
 ]

@@ -442,7 +442,11 @@ def test_a_job_goes_from_proposal_to_settled_payout() -> None:
     books.write("bremen", PayoutApproved(NUMBER)).write("danzig", PayoutApproved(NUMBER))
     books.write("lubeck", PayoutSettled(NUMBER, "folio 12"))
     payout = books.standing.payouts[NUMBER]
-    assert (payout.settled, payout.approved, payout.amounts) == (True, ("bremen", "danzig"), PAYOUT.amounts)
+    assert (payout.status == "settled", payout.approved, payout.amounts) == (
+        True,
+        ("bremen", "danzig"),
+        PAYOUT.amounts,
+    )
     books.write("bremen", ModelUsed("herring", 5)).write("lubeck", EVALUATION)
 
 
