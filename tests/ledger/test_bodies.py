@@ -15,6 +15,7 @@ from hansa.broker.records import to_plain
 from hansa.ledger import (
     KINDS,
     Body,
+    CoalitionsValued,
     ContributionMeasured,
     DatasetRegistered,
     DatasetWithdrawn,
@@ -24,6 +25,7 @@ from hansa.ledger import (
     JobAccepted,
     JobFinished,
     JobRefused,
+    JobStarted,
     KeeperChanged,
     KeyRevoked,
     KeyRotated,
@@ -34,7 +36,11 @@ from hansa.ledger import (
     ModelUsed,
     PartiesOverdue,
     PayoutApproved,
+    PayoutDisputed,
+    PayoutHeld,
+    PayoutReleased,
     PayoutSettled,
+    PayoutWithdrawn,
     RoundClosed,
     RowsAligned,
     RowsWithdrawn,
@@ -47,6 +53,7 @@ from hansa.ledger import (
 )
 from hansa.ledger.bodies import plain_body
 from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS
+from hansa.ledger.jobs import MOST_PLAYERS, MOST_VALUES
 from hansa.ledger.membership import MOST_CERTIFICATE_BYTES, MOST_LEAVES_AT_ONCE
 from hansa.ledger.money import MAX_MINOR, MOST_HASHES
 from tests.ledger.town import BREMEN, CATCH, CHARTER, DIGEST, FINISH, PAYOUT, PROPOSAL, admission
@@ -62,9 +69,13 @@ NO_MODEL = JobFinished("herring", b"", loss=None, score=None, metric="", rounds=
 HIDDEN = JobFinished("herring", DIGEST, loss=None, score=0.9, metric="auc", rounds=1)
 PAIR = replace(CHARTER, successor="bremen")
 ROWS = RowsWithdrawn("catch", (0, 3, 699), "asked to be forgotten")
+PAYING = replace(CHARTER, contribution="gtg", utility="loss", approvals=2)
+VALUED = CoalitionsValued("herring", 1, ("bremen", "danzig"), (700, 300), (0, 1, 3), (0.1, 0.5, 0.9))
+USES = replace(PAYOUT, basis="uses", since=9, until=12)
 EXAMPLES: list[Body] = [
     CHARTER,
     PAIR,
+    PAYING,
     replace(CHARTER, cosigners=3),
     admission(BREMEN),
     MemberSuspended("bremen", "pirates"),
@@ -77,13 +88,16 @@ EXAMPLES: list[Body] = [
     ROWS,
     PROPOSAL,
     JobAccepted("herring"),
+    JobAccepted("herring", DIGEST),
     JobRefused("herring", "not with Danzig"),
+    JobStarted("herring", ("bremen", "danzig")),
     FINISH,
     NO_MODEL,
     HIDDEN,
     replace(HIDDEN, loss=0.5, score=None),
     JobAborted("herring", "storm", ("danzig",)),
     ROUND,
+    VALUED,
     ContributionMeasured("herring", "volume", {"bremen": 700, "danzig": 300}),
     EVALUATION,
     ModelUsed("herring", 10, "next year's catch"),
@@ -95,7 +109,13 @@ EXAMPLES: list[Body] = [
     ALIGNED,
     RowsAligned("herring", {}, None),
     PAYOUT,
+    USES,
+    replace(PAYOUT, scheme="fli"),
     PayoutApproved(7),
+    PayoutHeld(7, "the bank is closed"),
+    PayoutDisputed(7, "we had more barrels"),
+    PayoutReleased(7),
+    PayoutWithdrawn(7, "another pot"),
     PayoutSettled(7, "ledger folio 12"),
 ]
 
@@ -141,7 +161,7 @@ def test_noise_is_refused_as_malformed_or_happens_to_be_a_body(kind: str, raw: b
     assert written(body) == raw
 
 
-@pytest.mark.parametrize(("kind", "schema"), [("tide-turned", 1), ("job-accepted", 2), ("job-finished", 3)])
+@pytest.mark.parametrize(("kind", "schema"), [("tide-turned", 1), ("job-accepted", 3), ("job-finished", 3)])
 def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) -> None:
     body = decode_body(kind, schema, b"\xff any bytes")
     assert body == UnknownBody(kind, schema, b"\xff any bytes")
@@ -150,13 +170,30 @@ def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) 
 
 
 def test_an_entry_is_signed_in_the_oldest_form_that_can_say_it() -> None:
-    for body, schema in ((FINISH, 1), (NO_MODEL, 2), (HIDDEN, 2), (EPOCH, 1), (CHARTER, 1), (PAIR, 2)):
+    drawn = JobAccepted("herring", DIGEST)
+    first = (FINISH, EPOCH, CHARTER, PAYOUT, JobAccepted("herring"), VALUED)
+    newer = ((NO_MODEL, 2), (HIDDEN, 2), (PAIR, 2), (PAYING, 3), (USES, 2), (drawn, 2))
+    for body, schema in (*((each, 1) for each in first), *newer):
         signed = sign_entry(BREMEN, federation="hansa", author_seq=0, body=body, time_ms=0)
         assert read_entry(signed.signed).schema == schema_of(body) == schema
 
 
 @pytest.mark.parametrize(
-    ("body", "found"), [(FINISH, 2), (NO_MODEL, 1), (HIDDEN, 1), (CHARTER, 2), (PAIR, 1)]
+    ("body", "found"),
+    [
+        (FINISH, 2),
+        (NO_MODEL, 1),
+        (HIDDEN, 1),
+        (CHARTER, 2),
+        (CHARTER, 3),
+        (PAIR, 1),
+        (PAIR, 3),
+        (PAYING, 2),
+        (JobAccepted("herring"), 2),
+        (JobAccepted("herring", DIGEST), 1),
+        (PAYOUT, 2),
+        (USES, 1),
+    ],
 )
 def test_a_body_in_another_form_than_the_oldest_that_can_say_it_is_refused(body: Body, found: int) -> None:
     with pytest.raises(MalformedEntry, match=f"expected schema {schema_of(body)} for it, found {found}"):
@@ -167,7 +204,8 @@ def test_a_charter_names_cosigners_or_a_successor_only_where_they_say_something(
     plain = plain_body(CHARTER)
     assert isinstance(plain, dict)
     assert not {"cosigners", "successor"} & plain.keys()
-    for field in ({"cosigners": 0}, {"successor": ""}):
+    later = ({"cosigners": 0}, {"successor": ""}, {"contribution": "volume"}, {"approvals": 0})
+    for field in later:
         with pytest.raises(MalformedEntry, match=f"schema 1 has no {next(iter(field))}"):
             decode_body("charter", 1, encode({**plain, **field}))
 
@@ -188,6 +226,8 @@ WRONG: dict[str, Callable[[], Body]] = {
     "charter-quorum": lambda: replace(CHARTER, quorum=0),
     "charter-cosigners": lambda: replace(CHARTER, cosigners=-1),
     "charter-successor": lambda: replace(CHARTER, successor="Bremen!"),
+    "charter-contribution": lambda: replace(CHARTER, contribution="by size!"),
+    "charter-approvals": lambda: replace(CHARTER, approvals=-1),
     "charter-succeeding-itself": lambda: replace(CHARTER, successor="lubeck"),
     "changed-certificate": lambda: KeeperChanged(bytes(MOST_CERTIFICATE_BYTES + 1)),
     "rows-name": lambda: replace(ROWS, dataset="my catch"),
@@ -228,6 +268,36 @@ WRONG: dict[str, Callable[[], Body]] = {
     "proposed-deadline": lambda: replace(PROPOSAL, deadline_s=0.0),
     "proposed-deadline-nan": lambda: replace(PROPOSAL, deadline_s=float("nan")),
     "accepted-job": lambda: JobAccepted(""),
+    "accepted-draw": lambda: JobAccepted("herring", bytes(31)),
+    "started-job": lambda: JobStarted("", ("bremen",)),
+    "started-by-nobody": lambda: JobStarted("herring", ()),
+    "started-unsorted": lambda: JobStarted("herring", ("danzig", "bremen")),
+    "started-twice": lambda: JobStarted("herring", ("bremen", "bremen")),
+    "valued-job": lambda: replace(VALUED, job=""),
+    "valued-round": lambda: replace(VALUED, round=-1),
+    "valued-nobody": lambda: replace(VALUED, players=(), rows=()),
+    "valued-unsorted": lambda: replace(VALUED, players=("danzig", "bremen")),
+    "valued-twice-a-player": lambda: replace(VALUED, players=("bremen", "bremen")),
+    "valued-too-many-players": lambda: replace(
+        VALUED, players=tuple(f"p{each:02}" for each in range(MOST_PLAYERS + 1)), rows=(1,) * 63
+    ),
+    "valued-rows-of-one": lambda: replace(VALUED, rows=(700,)),
+    "valued-no-rows": lambda: replace(VALUED, rows=(700, 0)),
+    "valued-too-few": lambda: replace(VALUED, coalitions=(0,), values=(0.1,)),
+    "valued-without-a-value": lambda: replace(VALUED, values=(0.1, 0.5)),
+    "valued-too-many": lambda: replace(
+        VALUED,
+        players=tuple(f"p{each:02}" for each in range(13)),
+        rows=(1,) * 13,
+        coalitions=tuple(range(MOST_VALUES + 1)),
+        values=(0.5,) * (MOST_VALUES + 1),
+    ),
+    "valued-falling": lambda: replace(VALUED, coalitions=(0, 3, 1)),
+    "valued-twice": lambda: replace(VALUED, coalitions=(0, 1, 1)),
+    "valued-below-nobody": lambda: replace(VALUED, coalitions=(-1, 1, 3)),
+    "valued-beyond-everybody": lambda: replace(VALUED, coalitions=(0, 1, 4)),
+    "valued-infinite": lambda: replace(VALUED, values=(0.1, 0.5, float("inf"))),
+    "valued-nan": lambda: replace(VALUED, values=(0.1, 0.5, float("nan"))),
     "refused-job": lambda: JobRefused("", "no"),
     "refused-reason": lambda: JobRefused("herring", LONG),
     "finished-job": lambda: replace(FINISH, job=""),
@@ -283,7 +353,18 @@ WRONG: dict[str, Callable[[], Body]] = {
     "payout-checkpoint": lambda: replace(PAYOUT, checkpoint=bytes(MOST_CERTIFICATE_BYTES + 1)),
     "payout-path": lambda: replace(PAYOUT, inclusion=(DIGEST,) * (MOST_HASHES + 1)),
     "payout-path-of-no-hash": lambda: replace(PAYOUT, inclusion=(DIGEST[1:],)),
+    "payout-uses-of-no-time": lambda: replace(PAYOUT, basis="uses"),
+    "payout-uses-backwards": lambda: replace(USES, until=8),
+    "payout-uses-by-instalments": lambda: replace(USES, scheme="fli"),
+    "payout-training-of-a-time": lambda: replace(PAYOUT, since=9, until=12),
     "approved-number": lambda: PayoutApproved(-1),
+    "held-number": lambda: PayoutHeld(-1, ""),
+    "held-reason": lambda: PayoutHeld(1, LONG),
+    "disputed-number": lambda: PayoutDisputed(-1, ""),
+    "disputed-reason": lambda: PayoutDisputed(1, LONG),
+    "released-number": lambda: PayoutReleased(-1),
+    "payout-withdrawn-number": lambda: PayoutWithdrawn(-1, ""),
+    "payout-withdrawn-reason": lambda: PayoutWithdrawn(1, LONG),
     "settled-number": lambda: PayoutSettled(-1, ""),
     "settled-reference": lambda: PayoutSettled(1, LONG),
 }
