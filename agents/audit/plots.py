@@ -13,6 +13,8 @@ HEIGHT_PX = 150
 MOST_DRAWN = 100  # points of a line: more than that is less than 4 px apart
 _DOTTED = 24  # up to so many points, each has its dot
 _LINES = 4  # lines of the grid, about
+_SAME = 1e-9  # figures that differ by less than this part of them are drawn as one: ticks could not part them
+_TINY = 1e-99  # what is smaller is drawn as nothing
 
 Curve = Sequence[tuple[int, float | None]]
 """(step, value) by step; values that are none, or none that can be drawn, leave a gap."""
@@ -28,8 +30,9 @@ def nice_ticks(least: float, most: float, about: int = _LINES) -> list[float]:
 
     Source: Heckbert, Nice Numbers for Graph Labels, Graphics Gems, 1990.
     """
-    if not least < most:
-        margin = abs(least) / 2 or 0.5
+    if not most - least > _SAME * max(abs(least), abs(most), _TINY):
+        margin = max(abs(least), abs(most)) / 2
+        margin = margin if margin > _TINY else 0.5
         least, most = least - margin, most + margin
     raw = (most - least) / about
     power = 10.0 ** math.floor(math.log10(raw))

@@ -14,7 +14,7 @@ from hansa.agents.audit.words import GROUPS, OTHER, counted, day, group_of, minu
 from hansa.ledger.report import AuditReport, CheckpointLine, Tick
 
 MOST_SLICES = 100
-MOST_KINDS = 60  # rows of the table; a ledger of this version has 26
+MOST_KINDS = 60  # rows of the table; a ledger of this version has 32
 MOST_TAKEOVERS = 40
 _PLACES = 120  # where marks can stand: nearer ones would cover each other
 _FEW = 40  # checkpoints, each with a large mark of its own

@@ -22,6 +22,7 @@ GROUPS = {
         "job-proposed",
         "job-accepted",
         "job-refused",
+        "job-started",
         "job-finished",
         "job-aborted",
         "rows-aligned",
@@ -32,10 +33,19 @@ GROUPS = {
         "round-closed",
         "model-evaluated",
         "epoch-ended",
+        "coalitions-valued",
         "parties-overdue",
         "distortion-found",
     ),
-    "Money": ("payout-proposed", "payout-approved", "payout-settled"),
+    "Money": (
+        "payout-proposed",
+        "payout-approved",
+        "payout-held",
+        "payout-disputed",
+        "payout-released",
+        "payout-withdrawn",
+        "payout-settled",
+    ),
 }
 """Kinds of entries as an auditor thinks of them; any other is of a later version."""
 OTHER = "Of a later version"
