@@ -9,6 +9,7 @@ from hansa.ledger.contribution.chosen import (
     coalition_number,
     seed_of,
 )
+from hansa.ledger.contribution.comparison import Compared, compare
 from hansa.ledger.contribution.exact import MOST_EXACT, Banzhaf, LeaveOneOut, Shapley
 from hansa.ledger.contribution.games import WHOLE_JOB, Asking, Game, Question
 from hansa.ledger.contribution.groups import LEAST_GROUP, Grouped, partition
@@ -40,6 +41,7 @@ __all__ = [
     "Asking",
     "Banzhaf",
     "Chosen",
+    "Compared",
     "Contribution",
     "Game",
     "Grouped",
@@ -62,6 +64,7 @@ __all__ = [
     "begin",
     "chosen",
     "coalition_number",
+    "compare",
     "measure",
     "measure_rounds",
     "partition",

@@ -122,19 +122,32 @@ def appraised(how: Chosen, seed: bytes, body: CoalitionsValued) -> Contribution:
         BadValue: the values lack a coalition that the method asks for, or have one that it does not.
         ValueError: players that the method can't serve.
     """
-    players = body.players
-    told = {
-        Question(body.round, _members(players, number)): value
-        for number, value in zip(body.coalitions, body.values, strict=True)
-    }
-    found = answered(
-        begin(how.method(dict(zip(players, body.rows, strict=True))), {body.round: players}, seed),
-        lambda batch: {each: told[each] for each in batch if each in told},
-    )
-    spare = next((each for each in told if each not in found.values), None)
+    found = estimated(how, seed, body)
+    spare = next((each for each in told(body) if each not in found.values), None)
     if spare is not None:
         raise BadValue(f"{spare}: a value that nobody has asked for")
     return found
+
+
+def estimated(how: Chosen, seed: bytes, body: CoalitionsValued) -> Contribution:
+    """Compute what any method makes of a round, whether the ledger has more values than it asks for or not.
+
+    Raises:
+        BadValue, ValueError: as `appraised`, but for spare values.
+    """
+    known = told(body)
+    return answered(
+        begin(how.method(dict(zip(body.players, body.rows, strict=True))), {body.round: body.players}, seed),
+        lambda batch: {each: known[each] for each in batch if each in known},
+    )
+
+
+def told(body: CoalitionsValued) -> dict[Question, float]:
+    """Return a round's values by what was asked."""
+    return {
+        Question(body.round, _members(body.players, number)): value
+        for number, value in zip(body.coalitions, body.values, strict=True)
+    }
 
 
 def coalition_number(players: tuple[str, ...], coalition: frozenset[str]) -> int:
