@@ -23,6 +23,7 @@ from hansa.protocols.horizontal.fedavg import (
 from hansa.protocols.horizontal.rehearsal import HUB, PATIENT, Rehearsal, rehearse
 from hansa.protocols.machine import Record, Step
 from hansa.protocols.simulator import Chaos, Run, main, rough, simulate
+from tests.simulation.seeds import shared_out
 
 SEEDS = int(os.environ.get("HANSA_SEEDS", "500"))
 GROUPS = 10
@@ -65,7 +66,7 @@ def test_a_calm_run_trains_and_everyone_ends_with_the_same_model(calm: Run) -> N
     assert evaluated[-1].evaluation.loss < evaluated[0].evaluation.loss
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", shared_out(range(GROUPS), 2))
 def test_behind_an_inbox_no_weather_changes_model_or_ledger(calm: Run, group: int) -> None:
     for seed in share(group):
         run = play(rehearse(), rough(seed))
@@ -74,7 +75,7 @@ def test_behind_an_inbox_no_weather_changes_model_or_ledger(calm: Run, group: in
         assert run.records == calm.records, f"seed {seed}"
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", shared_out(range(GROUPS), 2))
 def test_on_the_bare_network_under_deadlines_no_wait_is_silent(group: int) -> None:
     rehearsal = rehearse(settings=HURRIED)
     for seed in share(group):
@@ -86,7 +87,7 @@ def test_on_the_bare_network_under_deadlines_no_wait_is_silent(group: int) -> No
         rounds_are_whole(run, seed)
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", shared_out(range(GROUPS), 2))
 def test_behind_an_inbox_under_deadlines_the_ledger_names_who_was_missing(group: int) -> None:
     rehearsal = rehearse(settings=HURRIED)
     for seed in share(group):
