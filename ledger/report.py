@@ -16,6 +16,7 @@ Subject = Literal[
     "tree",
     "checkpoints",
     "keepers",
+    "contributions",
     "payouts",
     "evidence",
 ]
@@ -78,6 +79,14 @@ class JobLine:
         shares: measured weights by party, and by which `method`.
         uses: rows that its model has scored since.
         withdrawn: rows by party, withdrawn since it may have used them.
+        contributions: by party, as they follow from the values of coalitions, in the utility's unit; a negative one
+            has a share of 0. Empty where contributions are volumes.
+        errors: by party, the standard error of its contribution over what was drawn; 0 of an exact method.
+        gain: what everybody together has made the model worth more; the contributions of an efficient method sum
+            to it. None where nothing was valued.
+        evaluations: how many coalitions were valued.
+        utility: what a model is worth: its "score", or its "loss" with the sign turned; "" where nothing was
+            valued.
     """
 
     name: str
@@ -95,6 +104,55 @@ class JobLine:
     withdrawn: Mapping[str, int]
     model_digest: str = ""
     reason: str = ""
+    contributions: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    gain: float | None = None
+    evaluations: int = 0
+    utility: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutLine:
+    """A payout as of the end; its amounts are those that the audit has computed itself.
+
+    Attributes:
+        number: index of its proposal.
+        basis: for the "training", or for "uses" of the model.
+        scheme: "weights", or "fli".
+        minor_digits: decimal places of the currency: an amount of 1234 with 2 is 12.34.
+        pot_minor, amounts: in minor units; by party, in the order of their names.
+        proposed_ms, settled_ms: the authors' times, since 1970 UTC; None of what is not settled.
+        approved: by whom, in their order.
+        needed: how many must approve it.
+        held, disputed: by whom, and why; without those who have released it since.
+        status: "open", "settled" or "withdrawn".
+        waiting: why an open one can't be settled yet, each a short phrase.
+        reference: of the settlement.
+        since, until: of uses, indices of the first entry and the last; else None.
+        rows: that those uses have scored; 0 of a training.
+    """
+
+    number: int
+    job: str
+    basis: str
+    scheme: str
+    currency: str
+    minor_digits: int
+    pot_minor: int
+    amounts: Mapping[str, int]
+    proposer: str
+    proposed_ms: int
+    approved: tuple[str, ...] = ()
+    needed: int = 0
+    held: Mapping[str, str] = field(default_factory=dict)
+    disputed: Mapping[str, str] = field(default_factory=dict)
+    status: str = "open"
+    waiting: tuple[str, ...] = ()
+    settled_ms: int | None = None
+    reference: str = ""
+    since: int | None = None
+    until: int | None = None
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +203,7 @@ class AuditReport:
         first_ms, last_ms: the authors' times of the first and the last entry; 0 of none.
         findings: in the order in which the checks were made.
         timeline: at most `audit.MOST_TICKS` slices.
+        payouts: in the order of their proposals.
     """
 
     source: str
@@ -165,6 +224,7 @@ class AuditReport:
     jobs: tuple[JobLine, ...] = ()
     checkpoints: tuple[CheckpointLine, ...] = ()
     timeline: tuple[Tick, ...] = ()
+    payouts: tuple[PayoutLine, ...] = ()
 
     @property
     def holds(self) -> bool:
