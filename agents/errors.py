@@ -11,6 +11,7 @@ AgentError
 ├── JournalError       the journal can't be read or written; the agent must stop
 ├── JobError           a job can't be submitted, or ended without a model
 │   └── JobAborted     everybody was told why; carries who was missing
+├── PayoutError        there can be no such payout, or an entry about one is not on the chain in time
 ├── BackupError        a backup can't be made, read or restored
 ├── Unwilling          we put our name to no such head of the ledger; the text says why
 └── FederationError    the federation can't be founded, opened, joined or changed as asked
@@ -73,6 +74,10 @@ class JobAborted(JobError):
         self.job = job
         self.reason = reason
         self.missing = missing
+
+
+class PayoutError(AgentError):
+    """A payout can't be proposed, shown or followed up; the text says why, and the way out."""
 
 
 class BackupError(AgentError):
