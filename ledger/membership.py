@@ -1,5 +1,6 @@
 """Who belongs to the federation, and what data do they hold? The bodies of those entries."""
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -9,6 +10,7 @@ from hansa.ledger.checks import LABEL_CHARS, REASON_CHARS, check_at_least, check
 
 MOST_CERTIFICATE_BYTES = 60 * 1024  # of a note with some 200 cosignatures; an entry's body takes 64 KiB
 MOST_LEAVES_AT_ONCE = 10_000  # rows withdrawn by one entry
+_MANY = re.compile("([0-9]{1,9}) columns, sha256 [0-9a-f]{64}")  # of a table too wide for all their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,12 @@ class DatasetRegistered:
             check_text("columns", column, LABEL_CHARS)
         check_text("target", self.target or "", LABEL_CHARS)
         check_digest("commitment", self.commitment)
+
+
+def column_count(columns: tuple[str, ...]) -> int:
+    """Return how many columns a registration speaks of; a very wide table's are only counted."""
+    many = _MANY.fullmatch(columns[0]) if len(columns) == 1 else None
+    return int(many[1]) if many else len(columns)
 
 
 @dataclass(frozen=True, slots=True)
