@@ -10,6 +10,7 @@ from hansa.ledger.bodies import (
 )
 from hansa.ledger.chain import EMPTY, ChainedEntry, Head, Verifier, link
 from hansa.ledger.checkpoints import Checkpoint, Cosignature, read_checkpoint
+from hansa.ledger.claims import Payout
 from hansa.ledger.entry import EntryFields, SignedEntry, read_entry, sign_entry
 from hansa.ledger.errors import (
     BadEntry,
@@ -75,13 +76,24 @@ from hansa.ledger.money import (
     PayoutWithdrawn,
 )
 from hansa.ledger.notes import Note, read_note
-from hansa.ledger.payouts import Payout, Use
+from hansa.ledger.payouts import needed_approvals, obstacles
 from hansa.ledger.replica import Replica
-from hansa.ledger.report import AuditReport, CheckpointLine, Finding, JobLine, MemberLine, Point, Tick
+from hansa.ledger.report import (
+    AuditReport,
+    CheckpointLine,
+    Finding,
+    JobLine,
+    MemberLine,
+    PayoutLine,
+    Point,
+    Tick,
+)
 from hansa.ledger.roster import Roster
 from hansa.ledger.shares import Value, largest_remainder, volume_shares
 from hansa.ledger.standing import Dataset, Job, Member, Standing, Volume
 from hansa.ledger.store import LedgerStore
+from hansa.ledger.terms import Terms, minor_digits
+from hansa.ledger.uses import Use, Uses
 from hansa.ledger.verify import Verified, verify_store
 
 __all__ = [
@@ -143,6 +155,7 @@ __all__ = [
     "PayoutApproved",
     "PayoutDisputed",
     "PayoutHeld",
+    "PayoutLine",
     "PayoutProposed",
     "PayoutReleased",
     "PayoutSettled",
@@ -163,9 +176,11 @@ __all__ = [
     "StoreError",
     "StoreMissing",
     "StoreNewer",
+    "Terms",
     "Tick",
     "UnknownBody",
     "Use",
+    "Uses",
     "Value",
     "Verdict",
     "Verified",
@@ -175,7 +190,10 @@ __all__ = [
     "kind_of",
     "largest_remainder",
     "link",
+    "minor_digits",
     "missing_guards",
+    "needed_approvals",
+    "obstacles",
     "read_checkpoint",
     "read_entry",
     "read_note",

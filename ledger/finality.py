@@ -75,19 +75,36 @@ def newest_final(store: Heads, now: Standing) -> Checkpoint | None:
     return None
 
 
-def check_payout_finality(now: Standing, body: PayoutProposed) -> None:
-    """Say whether a finished job's outcome is final, by what its payout brings along.
+def rests_on(now: Standing, job: str, until: int = -1) -> tuple[int, bytes]:
+    """Return which entry must be final before a payout for a job: its index and its (32,) hash.
 
-    The path leads from one entry, the job's finish or its newest measured weights. Its hash binds all entries
-    before it; those behind it have no say in the payout. So the proof holds however the chain grows meanwhile.
+    The job's finish, its newest measured weights, or the last use that is paid for, whichever came last.
+
+    Args:
+        until: of uses, the index of the last one; else -1.
+
+    Raises:
+        KeyError: no such job.
+    """
+    found = now.jobs[job]
+    use = now.uses[job].at(until) if until >= 0 and job in now.uses else None
+    if use is not None and use.index > found.rests_at:
+        return use.index, use.digest
+    return found.rests_at, found.rests_on
+
+
+def check_payout_finality(now: Standing, body: PayoutProposed) -> None:
+    """Say whether what a payout is for is final, by what it brings along.
+
+    The path leads from one entry, see `rests_on`. Its hash binds all entries before it; those behind it have no say
+    in the payout. So the proof holds however the chain grows meanwhile.
 
     Raises:
         BadNote, NotFinal: as `check_final`.
         BadProof: the entry is not in that checkpoint's tree.
     """
-    job = now.jobs[body.job]
+    index, digest = rests_on(now, body.job, body.until)
     checkpoint = check_final(now, read_note(body.checkpoint))
-    if checkpoint.size <= job.rests_at:
-        raise BadProof(f"entry {job.rests_at} is not among the first {checkpoint.size}")
-    leaf = leaf_hash(job.rests_on)
-    check_inclusion(leaf, job.rests_at, checkpoint.size, body.inclusion, checkpoint.root)
+    if checkpoint.size <= index:
+        raise BadProof(f"entry {index} is not among the first {checkpoint.size}")
+    check_inclusion(leaf_hash(digest), index, checkpoint.size, body.inclusion, checkpoint.root)

@@ -10,6 +10,9 @@ from hansa.ledger.membership import MOST_CERTIFICATE_BYTES
 MAX_MINOR = 2**53  # money, in minor units: exact in every language that may recompute it
 MOST_HASHES = 62  # of a path; there are no larger trees (`merkle.MOST_LEAVES`)
 
+Basis = Literal["training", "uses"]
+Scheme = Literal["weights", "fli"]
+
 
 @dataclass(frozen=True, slots=True)
 class PayoutProposed:
@@ -34,10 +37,10 @@ class PayoutProposed:
     amounts: dict[str, int]
     checkpoint: bytes
     inclusion: tuple[bytes, ...]
-    basis: Literal["training", "uses"] = "training"
+    basis: Basis = "training"
     since: int = -1
     until: int = -1
-    scheme: Literal["weights", "fli"] = "weights"
+    scheme: Scheme = "weights"
 
     def __post_init__(self) -> None:
         check_name(self.job)

@@ -1,105 +1,47 @@
-"""How far has a payout come, and which uses of a model are not paid for yet? Values of a `Standing`."""
+"""What keeps a payout from being settled? For the rules, and for whoever waits for it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
-
-from hansa.ledger.money import (
-    PayoutApproved,
-    PayoutDisputed,
-    PayoutHeld,
-    PayoutProposed,
-    PayoutReleased,
-    PayoutSettled,
-    PayoutWithdrawn,
-)
-
-FollowUp = PayoutApproved | PayoutHeld | PayoutDisputed | PayoutReleased | PayoutWithdrawn | PayoutSettled
+from hansa.ledger.claims import Payout
+from hansa.ledger.membership import Charter
+from hansa.ledger.standing import Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """A split of money, on its way.
+def needed_approvals(charter: Charter, payout: Payout) -> int:
+    """Return how many of those whom a payout pays must approve it: as the charter says, or more than half.
 
-    Attributes:
-        amounts: minor units of `currency` by party.
-        basis, since, until, scheme: as in `PayoutProposed`.
-        approved: by whom, in their order.
-        held, disputed: by whom, and why; without those who have released it since.
-        status: "open" until it is settled or withdrawn.
-        reference: of the settlement.
+    Where the charter asks for more than the payout pays, it is all of them.
     """
+    payees = len(payout.amounts)
+    return min(charter.approvals, payees) if charter.approvals else payees // 2 + 1
 
-    job: str
-    proposer: str
-    currency: str
-    amounts: Mapping[str, int]
-    pot_minor: int = 0
-    basis: Literal["training", "uses"] = "training"
-    since: int = -1
-    until: int = -1
-    scheme: Literal["weights", "fli"] = "weights"
-    approved: tuple[str, ...] = ()
-    held: Mapping[str, str] = field(default_factory=dict)
-    disputed: Mapping[str, str] = field(default_factory=dict)
-    status: Literal["open", "settled", "withdrawn"] = "open"
-    reference: str = ""
 
-    @classmethod
-    def proposed(cls, author: str, body: PayoutProposed) -> "Payout":
-        """Return a payout as it is proposed."""
-        return cls(
-            body.job,
-            author,
-            body.currency,
-            body.amounts,
-            body.pot_minor,
-            body.basis,
-            body.since,
-            body.until,
-            body.scheme,
+def agreed(payout: Payout) -> tuple[str, ...]:
+    """Return who approves a payout; whoever disputes it does not meanwhile."""
+    return tuple(name for name in payout.approved if name not in payout.disputed)
+
+
+def obstacles(now: Standing, payout: Payout) -> tuple[str, ...]:
+    """Say why a payout can't be settled yet, in short phrases; none: its proposer may settle it.
+
+    Whoever has left, or may not write, is still among those who are paid, and can't approve: the phrase says so.
+    """
+    if payout.status != "open":
+        return (f"it is {payout.status} already",)
+    found = [f"{name} holds it: {why}" for name, why in sorted(payout.held.items())]
+    approving, needed = agreed(payout), needed_approvals(now.charter, payout)
+    silent = sorted(set(payout.amounts) - {*approving, *payout.disputed})
+    if len(approving) < needed:
+        found.append(
+            f"{len(approving)} of {len(payout.amounts)} payees approve it, {needed} must" + _away(now, silent)
         )
+    if payout.disputed and silent:
+        disputing = ", ".join(sorted(payout.disputed))
+        found.append(
+            f"{disputing} disputes it, so that all others must approve it: {', '.join(silent)} has not"
+            + _away(now, silent)
+        )
+    return tuple(found)
 
 
-def followed(payout: Payout, author: str, body: FollowUp) -> Payout:
-    """Return a payout after what somebody has said of it, which the rules allow."""
-    match body:
-        case PayoutApproved():
-            return replace(payout, approved=(*payout.approved, author))
-        case PayoutHeld(reason=reason):
-            return replace(payout, held={**payout.held, author: reason})
-        case PayoutDisputed(reason=reason):
-            return replace(payout, disputed={**payout.disputed, author: reason})
-        case PayoutReleased():
-            held, disputed = (
-                {name: why for name, why in each.items() if name != author}
-                for each in (payout.held, payout.disputed)
-            )
-            return replace(payout, held=held, disputed=disputed)
-        case PayoutWithdrawn():
-            return replace(payout, status="withdrawn")
-        case PayoutSettled(reference=reference):
-            return replace(payout, status="settled", reference=reference)
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A use of a job's model, and the way back to those before it.
-
-    Attributes:
-        index: of its entry.
-        digest: (32,) hash of that entry.
-        rows: scored.
-        total: rows of all uses so far, these included.
-    """
-
-    index: int
-    digest: bytes
-    rows: int
-    total: int
-    before: "Use | None" = field(default=None, repr=False, compare=False)
-
-    @classmethod
-    def after(cls, before: "Use | None", index: int, digest: bytes, rows: int) -> "Use":
-        """Return the next use after some, or the first."""
-        return cls(index, digest, rows, rows + (before.total if before else 0), before)
+def _away(now: Standing, names: list[str]) -> str:
+    away = [f"{name} is {now.members[name].status}" for name in names if now.members[name].status != "active"]
+    return f" ({', '.join(away)} and can't)" if away else ""

@@ -1,7 +1,7 @@
 """The words that rules are said in: who is whose, what is open, who is among whom. Each raises RuleBroken."""
 
+from hansa.ledger.claims import Payout
 from hansa.ledger.errors import RuleBroken
-from hansa.ledger.payouts import Payout
 from hansa.ledger.standing import Job, Member, Standing
 
 
@@ -77,3 +77,9 @@ def payout_of(now: Standing, number: int) -> Payout:
     if payout is None:
         raise RuleBroken(f"entry {number} proposes no payout")
     return payout
+
+
+def check_open_payout(payout: Payout, number: int) -> None:
+    """Refuse what comes after a payout is settled or withdrawn."""
+    if payout.status != "open":
+        raise RuleBroken(f"payout {number} is {payout.status} already")

@@ -5,9 +5,9 @@ next is for `rules`.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
 
 from hansa.broker.identity import PublicIdentity
 from hansa.ledger.appraisal import Appraisal
@@ -16,8 +16,11 @@ from hansa.ledger.bodies import (
     UnknownBody,
 )
 from hansa.ledger.checkpoints import Checkpoint, read_head
+from hansa.ledger.claims import Payout, followed
+from hansa.ledger.costs import costs_of
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.errors import RuleBroken
+from hansa.ledger.fli import Regret
 from hansa.ledger.jobs import (
     CoalitionsValued,
     ContributionMeasured,
@@ -34,7 +37,6 @@ from hansa.ledger.jobs import (
     PartiesOverdue,
     RoundClosed,
     RowsAligned,
-    Setting,
 )
 from hansa.ledger.membership import (
     Charter,
@@ -47,6 +49,7 @@ from hansa.ledger.membership import (
     MemberLeft,
     MemberSuspended,
     RowsWithdrawn,
+    column_count,
 )
 from hansa.ledger.merkle import Frontier, leaf_hash
 from hansa.ledger.money import (
@@ -58,110 +61,14 @@ from hansa.ledger.money import (
     PayoutSettled,
     PayoutWithdrawn,
 )
-from hansa.ledger.payouts import Payout, Use, followed
 from hansa.ledger.roster import Roster
+from hansa.ledger.states import Dataset, Job, Member, Status, Volume
+from hansa.ledger.uses import Uses
 from hansa.ledger.witnesses import History, Keys, Witnesses
 
+__all__ = ["Dataset", "Job", "Member", "Standing", "Status", "Volume"]
+
 _OF_MEMBERS = (Charter, KeeperChanged, MemberAdmitted, MemberSuspended, MemberLeft, KeyRotated, KeyRevoked)
-
-Status = Literal["active", "suspended", "revoked", "left"]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An organisation's agent.
-
-    Attributes:
-        admitted_at: index of the entry that let it in, last.
-        status_at: index of the entry that gave it its status.
-        former: the keys before these, unless they were revoked; messages under them may still be on their way.
-        rotated_ms: when it took its present keys in their place, as it says, UTC.
-    """
-
-    public: PublicIdentity
-    organisation: str
-    status: Status
-    admitted_at: int
-    status_at: int
-    former: PublicIdentity | None = None
-    rotated_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A data set on offer.
-
-    Attributes:
-        rows: as registered, those withdrawn since among them.
-        registered_at: index of its entry.
-        withdrawn: where rows withdrawn since stand in the commitment's tree.
-        commitment: (32,) to its rows, as registered.
-    """
-
-    owner: str
-    rows: int
-    columns: tuple[str, ...]
-    target: str | None
-    registered_at: int
-    withdrawn: frozenset[int] = frozenset()
-    commitment: bytes = b""
-
-    @property
-    def usable(self) -> int:
-        """How many rows later jobs may use."""
-        return self.rows - len(self.withdrawn)
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """How much of a data set jobs could use when one was proposed: rows, and columns that are features."""
-
-    rows: int
-    columns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job and how far it has come.
-
-    Attributes:
-        specification: (32,) digest of what the parties were offered.
-        proposed_at: index of its proposal.
-        model_digest: (32,) of the finished model, empty before, and of a job that makes none.
-        shares: the newest measured weights; `method` says of what.
-        settings: as proposed.
-        withdrawn: how many rows each party has withdrawn since this job, or the one that it started from, may have
-            used them.
-        volumes: what each party had registered when it was proposed, as far as it had: nobody brings in more.
-        draws: by party that accepted, its part of the seed, where there is one.
-        started: who takes part, once that is written; empty before, and where nothing is valued.
-        appraisal: what has been contributed, as far as rounds are valued; None where nothing is valued.
-        rests_at: index of its finish or its newest measured weights, whichever is later: a payout rests on it.
-        rests_on: (32,) hash of that entry, empty before.
-    """
-
-    coordinator: str
-    protocol: str
-    model: str
-    dataset: str
-    parties: tuple[str, ...]
-    quorum: int
-    specification: bytes
-    proposed_at: int
-    status: Literal["open", "finished", "aborted"] = "open"
-    accepted: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    model_digest: bytes = b""
-    method: str = ""
-    shares: Mapping[str, int] = field(default_factory=dict)
-    settings: Mapping[str, Setting] = field(default_factory=dict)
-    withdrawn: Mapping[str, int] = field(default_factory=dict)
-    volumes: Mapping[str, Volume] = field(default_factory=dict)
-    draws: Mapping[str, bytes] = field(default_factory=dict)
-    started: tuple[str, ...] = ()
-    appraisal: Appraisal | None = None
-    rests_at: int = -1
-    rests_on: bytes = b""
 
 
 class Standing:
@@ -179,7 +86,9 @@ class Standing:
         rounds: the newest round closed, by job.
         epochs: the newest epoch ended, by (job, who says so).
         payouts: by the index of their proposal.
-        uses: of a job's model, the newest, which leads back to those before it.
+        instalments: the number of the open payout after FLI, by currency.
+        fli: what instalments after FLI have left open, by (currency, party); as of the last one settled.
+        uses: of a job's model, by job.
         revoked_keys: never to be anybody's again.
         unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
     """
@@ -191,10 +100,13 @@ class Standing:
         "_histories",
         "_keeper",
         "_next_seq",
+        "_payouts_of",
         "datasets",
         "epoch",
         "epochs",
+        "fli",
         "holders",
+        "instalments",
         "jobs",
         "members",
         "payouts",
@@ -224,7 +136,10 @@ class Standing:
         self.rounds: dict[str, int] = {}
         self.epochs: dict[tuple[str, str], int] = {}
         self.payouts: dict[int, Payout] = {}
-        self.uses: dict[str, Use] = {}
+        self._payouts_of: dict[str, tuple[int, ...]] = {}  # by job; those withdrawn are gone
+        self.instalments: dict[str, int] = {}
+        self.fli: dict[tuple[str, str], Regret] = {}
+        self.uses: dict[str, Uses] = {}
         self.unknown_kinds: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
@@ -311,6 +226,9 @@ class Standing:
         twin.rounds = self.rounds.copy()
         twin.epochs = self.epochs.copy()
         twin.payouts = self.payouts.copy()
+        twin._payouts_of = self._payouts_of.copy()
+        twin.instalments = self.instalments.copy()
+        twin.fli = self.fli.copy()
         twin.uses = self.uses.copy()
         twin.unknown_kinds = self.unknown_kinds
         return twin
@@ -318,6 +236,24 @@ class Standing:
     def next_author_seq(self, author: str) -> int:
         """Return the least number that this author's next entry may bear."""
         return self._next_seq.get(author, 0)
+
+    def payouts_of(self, job: str) -> Iterator[tuple[int, Payout]]:
+        """Yield a job's payouts with their numbers, in order, without those withdrawn."""
+        for number in self._payouts_of.get(job, ()):
+            yield number, self.payouts[number]
+
+    def costs_of(self, job: str, currency: str) -> Mapping[str, Fraction]:
+        """Return what a job's next instalment after FLI counts as costs: those agreed, in the first one only.
+
+        Args:
+            currency: of the instalment.
+
+        Returns:
+            By party, in minor units; empty if there is nothing to count.
+        """
+        if any(each.status == "settled" and each.scheme == "fli" for _, each in self.payouts_of(job)):
+            return {}
+        return costs_of(self.jobs[job], currency)
 
     def apply(self, index: int, digest: bytes, fields: EntryFields, body: Body | UnknownBody) -> None:
         """Take in the next entry, which the rules allow.
@@ -425,14 +361,17 @@ class Standing:
                 self.epochs[job, author] = body.epoch
             case ContributionMeasured(job):
                 self.jobs[job] = replace(self.jobs[job], method=body.method, shares=body.shares)
-            case PayoutProposed():
+            case PayoutProposed(job):
                 self.payouts[index] = Payout.proposed(author, body)
-            case PayoutApproved() | PayoutHeld() | PayoutDisputed() | PayoutReleased() | PayoutWithdrawn():
+                self._payouts_of[job] = (*self._payouts_of.get(job, ()), index)
+                if body.scheme == "fli":
+                    self.instalments[body.currency] = index
+            case PayoutApproved() | PayoutHeld() | PayoutDisputed() | PayoutReleased():
                 self.payouts[body.payout] = followed(self.payouts[body.payout], author, body)
-            case PayoutSettled():
-                self.payouts[body.payout] = followed(self.payouts[body.payout], author, body)
+            case PayoutWithdrawn() | PayoutSettled():
+                self._close(author, body)
             case ModelUsed(job):
-                self.uses[job] = Use.after(self.uses.get(job), index, digest, body.rows)
+                self.uses[job] = self.uses.get(job, Uses()).after(index, digest, body.rows)
             case ModelEvaluated() | PartiesOverdue() | DistortionFound() | RowsAligned():
                 pass  # read from the entries by whoever reports or pays
             case UnknownBody(kind):
@@ -450,7 +389,7 @@ class Standing:
         """Return what the parties have registered of the data that a job is about."""
         held = {party: self.datasets.get((party, body.dataset)) for party in body.parties}
         return {
-            party: Volume(found.usable, len(found.columns))
+            party: Volume(found.usable, column_count(found.columns))
             for party, found in held.items()
             if found is not None
         }
@@ -459,6 +398,24 @@ class Standing:
         job = self.jobs[body.job]
         assert job.appraisal is not None  # the rules see to it
         self.jobs[body.job] = replace(job, appraisal=job.appraisal.after(body, job.started, job.draws))
+
+    def _close(self, author: str, body: PayoutWithdrawn | PayoutSettled) -> None:
+        """Take a payout off those that are open; an instalment that is settled lessens regrets."""
+        number, payout = body.payout, self.payouts[body.payout]
+        if payout.scheme == "fli":
+            del self.instalments[payout.currency]
+        if isinstance(body, PayoutWithdrawn):
+            rest = tuple(each for each in self._payouts_of[payout.job] if each != number)
+            self._payouts_of[payout.job] = rest
+        elif payout.scheme == "fli":
+            self._regret(payout)
+        self.payouts[number] = followed(payout, author, body)
+
+    def _regret(self, payout: Payout) -> None:
+        costs = self.costs_of(payout.job, payout.currency)
+        for party, amount in payout.amounts.items():
+            place = payout.currency, party
+            self.fli[place] = self.fli.get(place, Regret()).after(costs.get(party, Fraction(0)), amount)
 
     def _inherited(self, body: JobProposed) -> Mapping[str, int]:
         """Return what was withdrawn of the data behind the model that a job starts from, if it does."""
