@@ -82,6 +82,7 @@ from hansa.protocols.vertical.tasks import (
     Opening,
     Residues,
 )
+from hansa.protocols.vertical.valuing import Valued
 
 # Σ(log 2 − ½yu + ⅛u²) is Σ(½u − y)·d with d = ¼u − ½y, and this for each row (y² = 1).
 LOGISTIC_CONSTANT = math.log(2) - 0.5
@@ -234,6 +235,9 @@ def _ready(state: Gathering, sender: str, message: Ready) -> Step[State]:
     rows, columns, held_out = message.rows, message.columns, message.held_out
     if not (1 <= rows <= MOST_ROWS and 1 <= columns <= MOST_COLUMNS and 0 <= held_out <= MOST_ROWS):
         raise PeerError(f"{sender} is ready with {rows} rows, {held_out} held out, and {columns} columns")
+    registered, _ = state.seat.volumes.get(sender, (rows + held_out, columns))
+    if rows + held_out > registered:
+        raise PeerError(f"{sender} is ready with {rows + held_out} rows, and has registered {registered}")
     gathered = replace(state, ready={**state.ready, sender: message})
     return Step(gathered) if len(gathered.ready) < len(state.seat.parties) else _all_ready(gathered)
 
@@ -246,6 +250,8 @@ def _all_ready(state: Gathering) -> Step[State]:
         return abandoned(
             seat, f"parties have different numbers of aligned rows, to train and held out: {told}"
         )
+    if seat.valued and not ready[seat.guest].held_out:
+        return abandoned(seat, "contributions are valued on rows held out, and of so few rows there are none")
     start = common_start({party: ready[party].kept for party in seat.parties}, len(state.losses))
     if start is None:
         told = _listed({party: ", ".join(map(str, ready[party].kept)) or "none" for party in seat.parties})
@@ -299,6 +305,8 @@ def _computed(state: Active, event: Computed) -> Step[State]:
             return _judged(replace(state, loss=loss / state.rows + plain))
         case Appraised() as found, Settling():
             return settling.appraised(state, found)
+        case Valued() as valued, Settling():
+            return settling.valued(state, valued)
     raise LocalProtocolError(
         f"task {event.task_id} gave {type(event.result).__name__} while {type(state).__name__}"
     )

@@ -26,7 +26,8 @@ def parting(state: Concluding, done: Concluded) -> Step[State]:
     seat = course.seat
     sends: tuple[Effect, ...] = (Send(seat.arbiter, Part(seat.session, done.digest)),)
     if course.own.held_out:
-        sends = (Send(seat.arbiter, HeldOut(seat.session, done.shares, done.labels)), *sends)
+        held_out = HeldOut(seat.session, done.shares, done.labels, done.intercept)
+        sends = (Send(seat.arbiter, held_out), *sends)
     return Step(Parting(course, done), sends)
 
 

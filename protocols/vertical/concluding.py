@@ -1,5 +1,7 @@
 """The heavy work at the end: score the rows held out under masks, say which model it is, and how good.
 
+Where contributions are valued there are no masks: `exposure` says what is sent, `valuing` what becomes of it.
+
 A party's part of the model has a digest that others may keep: over its coefficients and its preparation, and salted
 with secret bytes, or whoever guessed the coefficients could see that the guess is right. The model's digest is over
 those of all parts.
@@ -17,9 +19,10 @@ from hansa.protocols.digest import parameters_digest
 from hansa.protocols.errors import PeerError
 from hansa.protocols.horizontal.scores import ACCURACY, R2, regression
 from hansa.protocols.machine import TaskSpec, Workbench
-from hansa.protocols.model import BoolArray, FloatArray
+from hansa.protocols.model import BoolArray, Evaluation, FloatArray
 from hansa.protocols.pairwise import UintArray, decode64, encode64, masks
 from hansa.protocols.preparation import Preparation
+from hansa.protocols.vertical.exposure import own_scores
 from hansa.protocols.vertical.job import Seat, drawn_seed, hashed
 from hansa.protocols.vertical.rows import held_out_rows
 
@@ -51,7 +54,7 @@ class Concluded:
     """What is told of a party's part, and what stays with it.
 
     Attributes:
-        shares, labels: as in ``HeldOut``.
+        shares, labels, intercept: as in ``HeldOut``.
         digest: of the part.
         salt, preparation: as in ``OwnCoefficients``.
     """
@@ -61,25 +64,37 @@ class Concluded:
     digest: bytes
     salt: bytes = field(repr=False)
     preparation: Preparation = field(repr=False)
+    intercept: float = field(repr=False)
 
 
 def conclude(inputs: Conclusion, bench: Workbench, seed: int) -> Concluded:
-    """Score the rows held out, mask the scores, and take the digest of our part.
+    """Score the rows held out, mask the scores (unless the job is valued), and take the digest of our part.
 
     Raises:
         EncodingError: a score beyond the agreed limit.
+        BareScores: the arbiter would see our own scores, and they hide our columns too badly.
     """
     seat = inputs.seat
     mine, preparation = held_out_rows(seat, bench), bench.preparation()
-    shares = encode64(mine.X @ inputs.theta, seat.held_out_bits(), seat.settings.score_limit)
-    if len(shares):
-        mask_secret = drawn_seed(inputs.secret, MASK_KEY)
-        shares = shares + masks(mask_secret, seat.me, inputs.keys, seat.session, HELD_OUT, len(shares))
-    salt = drawn_seed(inputs.secret, "part", seat.session.hex())
     columns, intercept = parted(seat, inputs.theta)
-    return Concluded(
-        shares, mine.targets, part_digest(salt, columns, intercept, preparation), salt, preparation
-    )
+    if seat.valued:
+        scores = own_scores(mine.X[:, : len(columns)], columns, guarded=seat.settings.guard)
+        shares = encode64(scores, seat.held_out_bits(), seat.settings.score_limit)
+    else:
+        shares = _masked(
+            inputs, encode64(mine.X @ inputs.theta, seat.held_out_bits(), seat.settings.score_limit)
+        )
+    salt = drawn_seed(inputs.secret, "part", seat.session.hex())
+    digest = part_digest(salt, columns, intercept, preparation)
+    shown = intercept if seat.valued else 0.0
+    return Concluded(shares, mine.targets, digest, salt, preparation, shown)
+
+
+def _masked(inputs: Conclusion, shares: UintArray) -> UintArray:
+    if not len(shares):
+        return shares
+    seat, mask_secret = inputs.seat, drawn_seed(inputs.secret, MASK_KEY)
+    return shares + masks(mask_secret, seat.me, inputs.keys, seat.session, HELD_OUT, len(shares))
 
 
 def parted(seat: Seat, theta: FloatArray) -> tuple[FloatArray, float]:
@@ -139,15 +154,24 @@ def appraise(inputs: Appraisal, bench: Workbench, seed: int) -> Appraised:
     scores = decode64(reduce(add, inputs.shares), seat.held_out_bits())
     if np.abs(scores).max() > len(seat.parties) * np.ceil(seat.settings.score_limit):
         raise PeerError("the scores of the rows held out are no sum of everybody's: masks don't cancel")
-    deciles = tuple(np.quantile(scores, TENTHS).tolist())
-    if not seat.logistic:
-        found = regression(scores, inputs.labels)
-        return Appraised(found.loss, found.score, found.metric, deciles)
-    positive = inputs.labels > 0
-    loss = float(np.logaddexp(0.0, -inputs.labels * scores).mean())
+    return appraised(scores, inputs.labels, logistic=seat.logistic)
+
+
+def appraised(scores: FloatArray, labels: FloatArray, *, logistic: bool) -> Appraised:
+    """Return how good scores are, (rows,), and what they are spread over."""
+    found = figures(scores, labels, logistic=logistic)
+    return Appraised(found.loss, found.score, found.metric, tuple(np.quantile(scores, TENTHS).tolist()))
+
+
+def figures(scores: FloatArray, labels: FloatArray, *, logistic: bool) -> Evaluation:
+    """Hold scores against labels, both (rows,): targets, or -1 and +1 of a logistic job."""
+    if not logistic:
+        return regression(scores, labels)
+    positive = labels > 0
+    loss = float(np.logaddexp(0.0, -labels * scores).mean())
     if positive.all() or not positive.any():
-        return Appraised(loss, float(((scores > 0) == positive).mean()), ACCURACY, deciles)
-    return Appraised(loss, auc(scores, positive), AUC, deciles)
+        return Evaluation(len(labels), loss, float(((scores > 0) == positive).mean()), ACCURACY)
+    return Evaluation(len(labels), loss, auc(scores, positive), AUC)
 
 
 def auc(scores: FloatArray, positive: BoolArray) -> float:

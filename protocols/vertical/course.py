@@ -189,9 +189,9 @@ class Course:
 
     @property
     def without_key(self) -> tuple[str, ...]:
-        """The peers whose key for masks we still need; nobody's where no row is held out."""
+        """The peers whose key for masks we still need; nobody's where nothing is masked."""
         peers = (party for party in self.seat.parties if party not in (self.seat.me, *self.keys))
-        return tuple(peers) if self.own.held_out else ()
+        return tuple(peers) if self.own.held_out and not self.seat.valued else ()
 
     def place(self, block: int = 0) -> Place:
         """Return where a task of the present round belongs."""

@@ -22,7 +22,7 @@ from hansa.protocols.vertical.optimiser import Learner
 from hansa.protocols.vertical.outcome import EpochState, PartyCheckpoint
 from hansa.protocols.vertical.patience import HOST_PATIENCE, abandoned, wound_up
 from hansa.protocols.vertical.rounds import next_round
-from hansa.protocols.vertical.stages import Concluding, Enrolled, Inspecting, Running, State
+from hansa.protocols.vertical.stages import Concluding, Enrolled, Inspecting, Running, State, seat_of
 from hansa.protocols.vertical.tasks import INSPECT, Inspected, Inspection
 
 
@@ -53,7 +53,7 @@ def _begin(seat: Seat, brief: Brief) -> Step[State]:
 
 
 def enrolled(state: Inspecting, found: Inspected) -> Step[State]:
-    """Tell our peers a key for masks between two, and the arbiter that we are ready."""
+    """Tell our peers a key for masks between two, if there will be any, and the arbiter that we are ready."""
     seat, kept = state.seat, state.kept
     if kept is not None and kept.footing != found.footing:
         what = "our rows, or the job's parties, seed, batches or optimiser"
@@ -64,7 +64,8 @@ def enrolled(state: Inspecting, found: Inspected) -> Step[State]:
     else:
         starts = () if seat.settings.start_job else (EpochState(0, Learner.at(found.theta), ()),)
     hello = MaskKey(seat.session, public_key(drawn_seed(state.secret, MASK_KEY)))
-    greeted = (Send(peer, hello) for peer in seat.parties if peer != seat.me)
+    peers = () if seat.valued else seat.parties
+    greeted = (Send(peer, hello) for peer in peers if peer != seat.me)
     epochs = tuple(start.epochs for start in starts)
     ready = Ready(seat.session, found.rows, found.held_out, found.columns, epochs)
     return Step(Enrolled(own, starts, Inbox(), state.keys), (*greeted, Send(seat.arbiter, ready)))
@@ -74,8 +75,10 @@ def mask_key(state: Inspecting | Enrolled | Running, sender: str, message: MaskK
     """Take a peer's key for masks; hosts may be slow with it until the very end.
 
     Raises:
-        PeerError: a second one, or none that masks could be made with.
+        PeerError: a second one, or none that masks could be made with, or in a job without masks.
     """
+    if seat_of(state).valued:
+        raise PeerError(f"{sender} sent a key for masks, and a valued job has none")
     known = state.course.keys if isinstance(state, Running) else state.keys
     if sender in known:
         raise PeerError(f"{sender} sent its key for masks again")

@@ -12,10 +12,12 @@
         ├── ConstantColumn    a column without variance
         ├── DependentColumn   a column that follows from the others
         ├── LoneRowColumn     a column in which a handful of rows stands alone: its gradient is about them
-        └── OutlyingRow       a row that outweighs all others in some combination of columns
+        ├── OutlyingRow       a row that outweighs all others in some combination of columns
+        ├── FewHeldOut        so many coalitions are valued that their figures would tell scores of single rows
+        └── BareScores        our own scores, which the arbiter of a valued job sees, are a column in thin disguise
 
-Each but GoneCold is raised before anything of ours has travelled, all end the job, and no message holds a value of
-ours.
+Each is raised before anything of ours has travelled, but for GoneCold, and BareScores where training has made them
+so; all end the job, and no message holds a value of ours.
 """
 
 from hansa.protocols.errors import DataRefused
@@ -59,3 +61,11 @@ class LoneRowColumn(LeakRefused):
 
 class OutlyingRow(LeakRefused):
     """A combination of columns is about one row and hardly any other: so is its gradient."""
+
+
+class FewHeldOut(LeakRefused):
+    """There are too few rows held out for the figures that a valued job makes known of them."""
+
+
+class BareScores(LeakRefused):
+    """Our own scores of the rows held out are as good as a column of ours, or take few values."""

@@ -6,7 +6,7 @@ arbiter, the agent that leads the job, holds the key. Yang et al. 2019, Tables 1
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hansa.protocols.crypto import KeyKind, Packing, PublicKey
 from hansa.protocols.errors import LocalProtocolError
@@ -51,6 +51,8 @@ class Seat:
     Attributes:
         session: the mark of every message: of this job, its parties and settings.
         hosts: all parties but the guest.
+        valued: whether the arbiter values coalitions, for which it sees everybody's own scores of rows held out.
+        volumes: at the arbiter, by party, the rows and columns that it has registered, as far as that is known.
     """
 
     me: str
@@ -60,6 +62,8 @@ class Seat:
     settings: LinearSettings | LogisticSettings
     seed: int
     session: bytes
+    valued: bool = False
+    volumes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def take(cls, brief: Brief, role: str) -> "Seat":
@@ -67,7 +71,8 @@ class Seat:
 
         Raises:
             LocalProtocolError: another role or another protocol's settings, an arbiter that does not lead or is
-                a party, a guest who is not a party, no host, or a secret of another length.
+                a party, a guest who is not a party, no host, a secret of another length, or no rows held out to
+                value coalitions on.
         """
         settings, me = brief.settings, brief.me
         if not isinstance(settings, LinearSettings | LogisticSettings):
@@ -81,8 +86,13 @@ class Seat:
             raise LocalProtocolError(f"{me} was given a brief for {brief.role} and put on as {role}")
         if len(brief.secret) != SECRET_BYTES:
             raise LocalProtocolError(f"a role needs {SECRET_BYTES} secret bytes, not {len(brief.secret)}")
+        if brief.valued and not settings.holdout:
+            raise LocalProtocolError("contributions are valued on rows held out: holdout must not be 0")
         hosts = tuple(party for party in brief.parties if party != settings.guest)
-        return cls(me, brief.coordinator, brief.parties, hosts, settings, brief.seed, _session(brief))
+        return cls(
+            me, brief.coordinator, brief.parties, hosts, settings, brief.seed, _session(brief), brief.valued,
+            dict(brief.volumes),
+        )  # fmt: skip
 
     @property
     def guest(self) -> str:
@@ -152,8 +162,9 @@ def key_kind(settings: VerticalSettings) -> KeyKind:
 
 
 def _session(brief: Brief) -> bytes:
-    """Return 32 bytes that differ between jobs, seeds, parties and settings."""
-    words = (brief.job, str(brief.seed), brief.coordinator, *brief.parties, repr(brief.settings))
+    """Return 32 bytes that differ between jobs, seeds, parties and settings, and by who is shown own scores."""
+    valued = ("valued",) if brief.valued else ()
+    words = (brief.job, str(brief.seed), brief.coordinator, *brief.parties, repr(brief.settings), *valued)
     return hashed(SESSION_DOMAIN, words)
 
 

@@ -21,7 +21,7 @@ At the end of an epoch::
 
 After the last epoch::
 
-    party   -- HeldOut: masked scores of rows held out     --> arbiter
+    party   -- HeldOut: masked scores of rows held out     --> arbiter    (bare ones in a valued job)
     party   -- Part: the digest of its part of the model   --> arbiter
     party   <-- Closed: how good the model is, all digests --  arbiter
 
@@ -159,13 +159,16 @@ class HeldOut:
     """Party to arbiter: what the rows held out are scored.
 
     Attributes:
-        shares: (held_out,) uint64; over all parties the masks cancel, and the sum is the scores'.
+        shares: (held_out,) uint64; over all parties the masks cancel, and the sum is the scores'. In a valued job
+            there are no masks: our own scores, rounded, and without the guest's intercept.
         labels: (held_out,) the guest's targets, or -1 and +1; empty from hosts.
+        intercept: the guest's, in a valued job: the model before any party, and nobody's contribution. Else 0.
     """
 
     session: bytes
     shares: UintArray
     labels: FloatArray
+    intercept: float = field(default=0.0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,9 @@ class TrainingClosed:
     """What the arbiter ends with; what is not said here as in ``OwnCoefficients``.
 
     Attributes:
-        cells: by party, the values that it has trained on: rows × columns.
+        cells: by party, the values that it has trained on: rows × columns, as many as it has registered.
+        contributions: by party, what its part of the model has added, as in `Valuation.shares`; empty if coalitions
+            were not valued.
     """
 
     losses: tuple[float, ...]
@@ -132,3 +134,4 @@ class TrainingClosed:
     metric: str
     rows: int
     cells: dict[str, int]
+    contributions: dict[str, str] = field(default_factory=dict)

@@ -55,6 +55,8 @@ def rehearse(
     settings: LinearSettings | LogisticSettings,
     seed: int = 1,
     start: Mapping[str, object] | None = None,
+    valuing: Workbench | None = None,
+    volumes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Rehearsal:
     """Lay out a regression.
 
@@ -65,10 +67,12 @@ def rehearse(
             ones, that are not trained on.
         seed: of the job. The roles' secrets derive from it and their names, so that a run can be repeated.
         start: by agent, what it has kept of the job that this one goes on from.
+        valuing: the arbiter's bench, where contributions are valued by coalitions.
+        volumes: as in ``Brief``, at the arbiter.
     """
     names, kept = tuple(sorted(columns)), start or {}
     roles = {HUB: ARBITER} | {name: GUEST if name == settings.guest else HOST for name in names}
-    benches: dict[str, Workbench] = {HUB: RowlessWorkbench(no_model)}
+    benches: dict[str, Workbench] = {HUB: valuing or RowlessWorkbench(no_model)}
     for name, X in columns.items():
         labels = y if name == settings.guest else np.zeros(len(X))
         last = len(X) - round(settings.holdout * len(X))
@@ -78,6 +82,7 @@ def rehearse(
         name: Brief(
             "rehearsal", name, role, HUB, names, settings, seed, kept.get(name),
             secret=hashlib.sha256(f"{name} {seed} {settings.start_job}".encode()).digest(),
+            valued=valuing is not None, volumes=(volumes or {}) if name == HUB else {},
         )
         for name, role in roles.items()
     }  # fmt: skip

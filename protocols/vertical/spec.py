@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from hansa.protocols.machine import ProtocolSpec, RoleSpec, Start
-from hansa.protocols.vertical import arbiter, concluding, messages, party, tasks
+from hansa.protocols.machine import ProtocolSpec, RoleSpec, Start, Valuation
+from hansa.protocols.vertical import arbiter, concluding, messages, party, tasks, valuing
 from hansa.protocols.vertical.job import ARBITER, GUEST, HOST, LINEAR_NAME, LOGISTIC_NAME, VERSION
 from hansa.protocols.vertical.outcome import (
     ArbiterCheckpoint,
@@ -51,9 +51,9 @@ def _spec(name: str, settings: type[VerticalSettings]) -> ProtocolSpec:
             messages.Closed,
             messages.Waiting,
         ),
-        facts=(Overdue, EpochEnded, Distorted),
+        facts=(Overdue, EpochEnded, Distorted, Valuation),
         results=(OwnCoefficients, TrainingClosed),
-        tasks={**tasks.TASKS, **concluding.TASKS},
+        tasks={**tasks.TASKS, **concluding.TASKS, **valuing.TASKS},
         kept=(PartyCheckpoint, ArbiterCheckpoint),
         start=start,
         coordinator_role=ARBITER,

@@ -28,6 +28,7 @@ from hansa.protocols.crypto.keygen import SECURITY_BITS
 from hansa.protocols.digest import parameters_digest
 from hansa.protocols.machine import TaskSpec, Workbench
 from hansa.protocols.model import Array, FloatArray
+from hansa.protocols.vertical.exposure import check_held_out, check_own_columns
 from hansa.protocols.vertical.frames import framed, kept, read_frame, reread, unframed
 from hansa.protocols.vertical.guard import check_scores
 from hansa.protocols.vertical.job import (
@@ -96,6 +97,9 @@ def inspect(inputs: Inspection, bench: Workbench, seed: int) -> Inspected:
     rows, held_out = checked_rows(seat, bench), checked_held_out(seat, bench)
     theta = first_coefficients(seat, rows, drawn_seed(inputs.secret, "start"))
     columns = rows.X.shape[1] - (seat.me == seat.guest and seat.settings.intercept)
+    if seat.valued and seat.settings.guard:
+        check_held_out(len(held_out.X), len(seat.parties))
+        check_own_columns(held_out.X[:, :columns])
     footing = seat.footing(parameters_digest((rows.X, rows.targets, held_out.X, held_out.targets)))
     return Inspected(len(rows.X), len(held_out.X), columns, theta, footing)
 

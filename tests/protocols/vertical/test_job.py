@@ -224,6 +224,6 @@ def test_a_task_reads_only_the_rows_of_its_block() -> None:
 
 def test_tasks_that_look_at_rows_say_so() -> None:
     looking = {name for name, task in LINEAR.tasks.items() if task.uses_bench}
-    assert looking == {"inspect", "score", "residual", "fold", "conclude"}
+    assert looking == {"inspect", "score", "residual", "fold", "conclude", "value"}
     heavy = {name for name, task in LINEAR.tasks.items() if task.heavy}
     assert heavy == {"score", "residual", "fold", "seal", "make-key", "open"}
