@@ -6,6 +6,11 @@ ones. Groups get Shapley's value of the game that they play, and in a group ever
 rows: the average that makes the model gives it the same part, and what else sets members apart is what nobody
 may see. So a member that spoils the model is paid like its group, and one that adds nothing is paid too; over
 the rounds groups change, and that evens out in part.
+
+It also tells. A party's updates are much alike from round to round, so the sums of groups that change are equations
+of which a few rounds are enough to tell single parties apart (docs/contribution.md, benchmarks/group_leak.py). A
+`steady` partition, one for the job, says the same about every group in each round and nothing about who is what in
+it; the luck of the draw is then that of the whole job.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hansa.ledger.contribution.exact import shapley, subsets
-from hansa.ledger.contribution.games import Asking, Game, Values
+from hansa.ledger.contribution.games import WHOLE_JOB, Asking, Game, Values
 from hansa.ledger.contribution.outcome import Outcome
 from hansa.ledger.contribution.stream import Stream
 from hansa.ledger.shares import volume_shares
@@ -29,11 +34,13 @@ class Grouped:
     Attributes:
         rows: trained on, by party; at least one of each.
         least: members of a group, at least 3.
+        steady: the same players are in the same groups in every round.
     """
 
     name: ClassVar[str] = "group"
     rows: Mapping[str, int] = field(hash=False)
     least: int = LEAST_GROUP
+    steady: bool = False
 
     def __post_init__(self) -> None:
         if self.least < LEAST_GROUP:
@@ -65,11 +72,17 @@ class Grouped:
         for party in game.players:
             if party not in self.rows:
                 raise ValueError(f"rows: there are none of {party}, who took part in round {game.round}")
-        return partition(game, seed, self.least)
+        return partition(game, seed, self.least, steady=self.steady)
 
 
-def partition(game: Game, seed: bytes, least: int = LEAST_GROUP) -> tuple[tuple[str, ...], ...]:
+def partition(
+    game: Game, seed: bytes, least: int = LEAST_GROUP, *, steady: bool = False
+) -> tuple[tuple[str, ...], ...]:
     """Return the one partition of a round: as many groups as there can be, of sizes that differ by one at most.
+
+    Args:
+        steady: draw for the job and not for the round. Where not all of a job's parties took part in a round, those
+            who did have a partition of their own, the same in every round that they make up.
 
     Raises:
         ValueError: too few players for a single group.
@@ -80,7 +93,7 @@ def partition(game: Game, seed: bytes, least: int = LEAST_GROUP) -> tuple[tuple[
             f"round {game.round}: {len(game.players)} players are too few for a group of {least}; "
             "by volume they can be paid"
         )
-    order = Stream(seed, Grouped.name, game.round).shuffled(game.players)
+    order = Stream(seed, Grouped.name, WHOLE_JOB if steady else game.round).shuffled(game.players)
     return tuple(tuple(sorted(order[number::count])) for number in range(count))
 
 

@@ -21,6 +21,7 @@ from hansa.ledger.contribution import (
     Truncated,
     measure,
     measure_rounds,
+    recomputed,
 )
 from hansa.ledger.contribution.walks import STRIDE
 from tests.ledger.contribution.games import (
@@ -229,6 +230,18 @@ def test_a_groups_value_is_shared_by_rows() -> None:
                 name: Fraction(len(group) * rows[name], whole) for name in group
             }
     assert found.evaluations == 8  # v of nobody, of each group, of everybody, in two rounds
+
+
+def test_a_steady_partition_is_the_jobs_and_depends_on_who_is_there() -> None:
+    names = [f"p{number}" for number in range(9)]
+    steady = Grouped(dict.fromkeys(names, 1), steady=True)
+    rounds = {1: names, 2: names, 3: names[1:], 4: names, 5: names[1:]}
+    found = measure_rounds(steady, rounds, lambda _, each: float(len(each)), SEED)
+    first, second, third, fourth, fifth = (each.groups for each in found.outcomes)
+    assert first == second == fourth
+    assert third == fifth
+    assert sorted(map(len, third)) == [4, 4]
+    assert recomputed(found) == found
 
 
 def test_groups_grow_where_there_would_be_too_many() -> None:
