@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "ledger": ("ledger", "Show and verify the ledger of an agent's home, or of a folder of homes."),
     "model": ("model", "Trained models."),
+    "payout": ("payout", "Propose who is paid what for a job, approve it, settle it, and report on it."),
     "predict": (
         "predict",
         "Score ROWS with MODEL, a file of `hansa model export`; or, with --job, with all who hold parts of one.",

@@ -32,6 +32,19 @@ from hansa.agents.errors import AgentError
 from hansa.agents.jobs.orders import Awaits, Cancel, Resume, Submit
 from hansa.agents.jobs.serving import Predict
 from hansa.agents.jobs.takeaway import Export
+from hansa.agents.payouts.orders import (
+    ApprovePayout,
+    DisputePayout,
+    DraftPayout,
+    Finality,
+    HoldPayout,
+    NoteUse,
+    ProposePayout,
+    ReleasePayout,
+    SettlePayout,
+    ShowPayout,
+    WithdrawPayout,
+)
 from hansa.agents.service.office import Order
 from hansa.agents.service.status import Reload, Status, Stop
 
@@ -68,6 +81,17 @@ ORDERS: dict[str, type[Order]] = {
     "show-takeover": ShowTakeover,
     "abandon-history": AbandonHistory,
     "approve-takeover": ApproveTakeover,
+    "payout-draft": DraftPayout,
+    "payout-finality": Finality,
+    "payout-propose": ProposePayout,
+    "payout-show": ShowPayout,
+    "payout-approve": ApprovePayout,
+    "payout-hold": HoldPayout,
+    "payout-dispute": DisputePayout,
+    "payout-release": ReleasePayout,
+    "payout-withdraw": WithdrawPayout,
+    "payout-settle": SettlePayout,
+    "model-used": NoteUse,
 }
 
 
