@@ -36,8 +36,13 @@ ASKED_ABOUT = frozenset(
         "job-finished",
         "job-aborted",
         "contribution-measured",
+        "model-used",  # a payout rests on it
         "payout-proposed",
         "payout-approved",
+        "payout-held",
+        "payout-disputed",
+        "payout-released",
+        "payout-withdrawn",
         "payout-settled",
     }
 )
