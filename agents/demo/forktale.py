@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 
-from hansa.agents.cli.storyteller import shows
 from hansa.agents.core.coordination import Over
 from hansa.agents.core.heads import SignedHead
 from hansa.agents.demo.folder import command
+from hansa.agents.demo.telling import mark, say, show, title
 from hansa.ledger import AuditReport, Checkpoint, Standing, largest_remainder, read_entry
 
 if TYPE_CHECKING:
@@ -27,26 +26,6 @@ SHOWN_SUBJECTS = ("keepers", "evidence")  # of an audit's findings
 
 _SHOWN = re.compile(r"the keeper has signed two histories: (\S+) was shown ")
 _TOLD = re.compile(r"; (\S+) has told us, and proves it$")
-
-
-def _title(console: Console, number: int, text: str) -> None:
-    console.print(f"\n[bold]{number}  {text}[/]", highlight=False)
-
-
-def _say(console: Console, text: str, mark: str = "", indent: int = 3) -> None:
-    """Print a sentence, wrapped beside its mark."""
-    table = Table.grid(padding=(0, 1))
-    if mark:
-        table.add_row(mark, text)
-    else:
-        table.add_row(text)
-    console.print(Padding(table, (0, 0, 0, indent), expand=False), highlight=False)
-
-
-def _mark(console: Console, good: bool) -> str:
-    if shows(console, "✓✗"):
-        return "[green]✓[/]" if good else "[red]✗[/]"
-    return "[green]+[/]" if good else "[red]x[/]"
 
 
 def _clock(time_s: float) -> str:
@@ -66,7 +45,7 @@ def print_members(
     console: Console, organisations: Mapping[str, str], keeper: str, rows: Mapping[str, int]
 ) -> None:
     """Say who takes part."""
-    _title(console, 1, "Four organisations, one ledger")
+    title(console, 1, "Four organisations, one ledger")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("agent", "organisation", "part"):
         table.add_column(column)
@@ -74,13 +53,13 @@ def print_members(
     for name, organisation in organisations.items():
         part = "keeps the ledger, leads the job" if name == keeper else "party, and witness of the ledger"
         table.add_row(name, organisation, part, f"{rows[name]:,}" if name in rows else "")
-    console.print(Padding(table, (0, 0, 0, 3), expand=False))
+    show(console, table)
 
 
 def print_job(console: Console, over: Over, score: float, leader: str, rounds: int) -> None:
     """Say what came of a job."""
     spec = over.spec
-    _say(
+    say(
         console,
         f"job {spec.job}, led by {leader}: {', '.join(spec.parties)} train a {spec.model} model, "
         f"{rounds} rounds; {over.outcome}, accuracy {score:.1%}",
@@ -91,7 +70,7 @@ def print_final(console: Console, head: SignedHead, standing: Standing) -> None:
     """Say who has put their names to a head, and when."""
     needed = standing.roster_at(head.checkpoint.size).needed
     names = ", ".join(f"{each.member} {_clock(each.time_s)}" for each in head.cosigned)
-    _say(
+    say(
         console,
         f"[bold]final[/]: all {_head(head.checkpoint)}, epoch {head.checkpoint.epoch}; {needed} names beside "
         f"the keeper's are needed, there are {len(head.cosigned)}: {names} UTC",
@@ -103,8 +82,8 @@ def print_fork(
     console: Console, keeper: str, told: tuple["Told", "Told"], caught: Mapping[str, "Caught"], needed: int
 ) -> None:
     """Say what the keeper has signed, and who has noticed."""
-    _title(console, 2, f"{keeper} shows two histories")
-    _say(console, f"It values the job anew. Of a pot of {_money(POT_MINOR)} EUR, each would get:")
+    title(console, 2, f"{keeper} shows two histories")
+    say(console, f"It values the job anew. Of a pot of {_money(POT_MINOR)} EUR, each would get:")
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"as {keeper} told")
     names = sorted(told[0].shares)
@@ -115,14 +94,14 @@ def print_fork(
         amounts = largest_remainder(POT_MINOR, each.shares)
         to = " and ".join(each.to)
         table.add_row(to, *(_money(amounts[name]) for name in names), _short(each.head.checkpoint))
-    console.print(Padding(table, (0, 0, 0, 3), expand=False), highlight=False)
+    show(console, table)
     for which, each in zip(("first", "second"), told, strict=True):
         names = [line.member for line in each.head.cosigned]
         state = "final" if len(names) >= needed else "not final"
-        _say(console, f"names under the {which}: {' and '.join(names) or 'none'}, so it is {state}")
-    _say(console, "Both sides have caught it, each by what the other members had been shown:")
+        say(console, f"names under the {which}: {' and '.join(names) or 'none'}, so it is {state}")
+    say(console, "Both sides have caught it, each by what the other members had been shown:")
     for name, when in caught.items():
-        _say(console, f"{name} after {when.after_s:.2f} s: {_how(when.words)}", _mark(console, True))
+        say(console, f"{name} after {when.after_s:.2f} s: {_how(when.words)}", mark(console, True))
 
 
 def _money(minor: int) -> str:
@@ -141,61 +120,61 @@ def _how(words: str) -> str:
 def print_shunned(console: Console, keeper: str, shunned: "Shunned") -> None:
     """Say what the members do once they know."""
     because, _, shows_it = shunned.reason.partition(": ")
-    _say(console, f"From now on: {because} ({shows_it}).")
-    bad, job = _mark(console, False), shunned.over.spec.job
+    say(console, f"From now on: {because} ({shows_it}).")
+    bad, job = mark(console, False), shunned.over.spec.job
     refused = " and ".join(shunned.refused)
-    _say(console, f"it proposes job {job}: {refused} refuse, and it is {shunned.over.outcome}", bad)
+    say(console, f"it proposes job {job}: {refused} refuse, and it is {shunned.over.outcome}", bad)
     names = f"{len(shunned.awaited.named)} of the {shunned.awaited.needed} names needed"
-    _say(console, f"it asks for names under a next head, of {shunned.size} entries: {names}", bad)
+    say(console, f"it asks for names under a next head, of {shunned.size} entries: {names}", bad)
 
 
 # --- another keeper -------------------------------------------------------------------------------------
 def print_takeover(console: Console, former: str, deceived: str, takeover: "Takeover") -> None:
     """Say who agreed, from where on, and what became of the rest."""
     head = takeover.head
-    _title(console, 3, f"{former} is stopped for good; {head.keeper} takes over")
-    good = _mark(console, True)
-    _say(
+    title(console, 3, f"{former} is stopped for good; {head.keeper} takes over")
+    good = mark(console, True)
+    say(
         console,
         f"in {takeover.took_s:.2f} s, from entry {head.size} on, in epoch {head.epoch}; agreed: "
         f"{' and '.join(takeover.agreed)}, who hold the proof, so that nobody had to ask a person",
         good,
     )
     same = "the same root as before" if takeover.root == takeover.final.root else "ANOTHER ROOT"
-    _say(console, f"nothing final is lost: the first {takeover.final.size} entries have {same}", good)
-    _say(console, f"{deceived} follows, and sets aside what it alone was told:", good)
+    say(console, f"nothing final is lost: the first {takeover.final.size} entries have {same}", good)
+    say(console, f"{deceived} follows, and sets aside what it alone was told:", good)
     for entry in takeover.aside:
         said = read_entry(entry.signed)
         again = takeover.again.get(entry.index)
         fate = "stays aside" if again is None else f"sent again, byte by byte, now entry {again}"
-        _say(console, f"entry {entry.index}, {said.kind} by {said.author}: {fate}", "-", 5)
+        say(console, f"entry {entry.index}, {said.kind} by {said.author}: {fate}", "-", 5)
 
 
 # --- an auditor -----------------------------------------------------------------------------------------
 def print_audit(console: Console, report: AuditReport, papers: Path) -> None:
     """Say what the audit of the ledger has found."""
-    _title(console, 4, "An outsider audits one file, with the charter's fingerprint alone")
+    title(console, 4, "An outsider audits one file, with the charter's fingerprint alone")
     verdict = "[bold green]HOLDS[/]" if report.holds else "[bold red]DOES NOT HOLD[/]"
     held = sum(finding.holds for finding in report.findings)
-    _say(
+    say(
         console,
         f"{verdict}: {held} of {len(report.findings)} points; {report.size} entries, {report.final_size} of them "
         f"final; {report.keeper} keeps the ledger, in epoch {report.epoch}",
     )
     for finding in report.findings:
         if finding.subject in SHOWN_SUBJECTS:
-            mark = "[yellow]![/]" if finding.concern else _mark(console, finding.holds)
-            _say(console, escape(finding.text), mark)
-    _say(console, f"as a page: {escape(str(papers / 'report.html'))}")
+            sign = "[yellow]![/]" if finding.concern else mark(console, finding.holds)
+            say(console, escape(finding.text), sign)
+    say(console, f"as a page: {escape(str(papers / 'report.html'))}")
 
 
 def print_counterfeits(console: Console, done: Mapping[str, str], found: Mapping[str, str]) -> None:
     """Say what was done to copies, and what their audits say first."""
     console.print()
-    _say(console, f"{len(done)} counterfeits, and what the audit says of each:")
+    say(console, f"{len(done)} counterfeits, and what the audit says of each:")
     for file, what in done.items():
         first = found[file].partition(". ")[0].partition(": this is")[0].rstrip(".")
-        _say(console, f"{what}: [bold]{escape(first) or 'NOT FOUND'}[/]", _mark(console, not found[file]))
+        say(console, f"{what}: [bold]{escape(first) or 'NOT FOUND'}[/]", mark(console, not found[file]))
 
 
 def print_end(console: Console, folder: Path, report: AuditReport, index: int, spent_s: float) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from hansa.agents.cli import main
-from hansa.agents.demo import fork, forktale
+from hansa.agents.demo import fork, forktale, telling
 from hansa.agents.demo.crew import Crew
 from hansa.agents.demo.fork import DECEIVED, KEEPER, SUCCESSOR, WITNESS, Outcome
 from hansa.agents.errors import AgentError
@@ -162,5 +162,5 @@ def test_each_way_of_finding_out_is_said() -> None:
 
 def test_a_terminal_without_tick_marks_is_written_to_as_well() -> None:
     console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=COLUMNS)
-    assert "+" in forktale._mark(console, True)
-    assert "x" in forktale._mark(console, False)
+    assert "+" in telling.mark(console, True)
+    assert "x" in telling.mark(console, False)
