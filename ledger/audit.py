@@ -215,4 +215,5 @@ def _report(path: Path, found: Found, replay: _Replay) -> AuditReport:
         jobs=tally.jobs(standing),
         checkpoints=found.heads.lines,
         timeline=tally.timeline(),
+        payouts=tally.payouts(standing),
     )

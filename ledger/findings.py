@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from hansa.ledger.clock import ago, counted, moment
+from hansa.ledger.earnings import MOST_ALIKE, contributions, payouts
 from hansa.ledger.export import Survey
 from hansa.ledger.heads import Heads
 from hansa.ledger.report import Finding, Subject
 from hansa.ledger.standing import Standing
-
-MOST_ALIKE = 20  # findings of one kind that are told one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ def findings(found: Found) -> tuple[Finding, ...]:
         *_entries(found),
         *_checkpoints(found),
         *_keepers(found),
-        *_payouts(found),
+        *contributions(found.standing),
+        *payouts(found.standing),
         *_withdrawals(found),
         *_evidence(found),
     )
@@ -279,18 +279,6 @@ def _keepers(found: Found) -> Iterator[Finding]:
             f"{after.keeper.name} took over from {before.keeper.name} at entry {since - 1}, in epoch {after.epoch},"
             f" with the names of at least {before.needed_to_succeed} of {len(before.witnesses)} witnesses.",
             since - 1,
-        )
-
-
-def _payouts(found: Found) -> Iterator[Finding]:
-    payouts = found.standing.payouts
-    settled = sum(payout.status == "settled" for payout in payouts.values())
-    if payouts:
-        yield Finding(
-            "payouts",
-            True,
-            f"{counted(len(payouts), 'payout was', 'payouts were')} proposed for what was final, {settled:,}"
-            " settled after every payee agreed.",
         )
 
 

@@ -4,6 +4,8 @@ from hansa.ledger.claims import Payout
 from hansa.ledger.membership import Charter
 from hansa.ledger.standing import Standing
 
+MOST_NAMED = 5  # in a phrase
+
 
 def needed_approvals(charter: Charter, payout: Payout) -> int:
     """Return how many of those whom a payout pays must approve it: as the charter says, or more than half.
@@ -31,17 +33,21 @@ def obstacles(now: Standing, payout: Payout) -> tuple[str, ...]:
     silent = sorted(set(payout.amounts) - {*approving, *payout.disputed})
     if len(approving) < needed:
         found.append(
-            f"{len(approving)} of {len(payout.amounts)} payees approve it, {needed} must" + _away(now, silent)
+            f"{len(approving)} of {len(payout.amounts)} payees approve it, {needed} must{_absent(now, silent)}"
         )
     if payout.disputed and silent:
-        disputing = ", ".join(sorted(payout.disputed))
-        found.append(
-            f"{disputing} disputes it, so that all others must approve it: {', '.join(silent)} has not"
-            + _away(now, silent)
-        )
+        disputed = f"disputed by {_some(sorted(payout.disputed))}"
+        found.append(f"{disputed}, so that all others must approve it{_absent(now, silent)}")
     return tuple(found)
 
 
-def _away(now: Standing, names: list[str]) -> str:
-    away = [f"{name} is {now.members[name].status}" for name in names if now.members[name].status != "active"]
-    return f" ({', '.join(away)} and can't)" if away else ""
+def _absent(now: Standing, silent: list[str]) -> str:
+    """Say who has not approved, and who of them can't."""
+    statuses = ((name, now.members[name].status) for name in silent)
+    told = [name if status == "active" else f"{name} ({status}, and can't)" for name, status in statuses]
+    return f"; not yet {_some(told)}" if told else ""
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,14 +1,18 @@
-"""What does a report say of members, jobs and the course of time? Counted while the entries go by."""
+"""What does a report say of members, jobs, payouts and the course of time? Counted while the entries go by."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Generic, TypeVar
 
 from hansa.ledger.bodies import KINDS, Body, UnknownBody
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.jobs import EpochEnded, JobAborted, JobFinished, ModelEvaluated, ModelUsed
-from hansa.ledger.report import JobLine, MemberLine, Point, Tick
+from hansa.ledger.money import PayoutProposed, PayoutSettled
+from hansa.ledger.payouts import needed_approvals, obstacles
+from hansa.ledger.report import JobLine, MemberLine, PayoutLine, Point, Tick
 from hansa.ledger.standing import Job, Standing
+from hansa.ledger.terms import minor_digits
 
 MOST_POINTS = 200  # of a job's curve: more than a drawing shows
 MOST_TICKS = 120
@@ -69,6 +73,8 @@ class Tally:
         self.last_ms = 0
         self._authors: Counter[str] = Counter()
         self._courses: dict[str, _Course] = {}
+        self._proposed_ms: dict[int, int] = {}  # by the number of a payout
+        self._settled_ms: dict[int, int] = {}
         self._width_ms = _FINEST_MS
         self._slices: dict[int, Counter[str]] = {}
 
@@ -94,6 +100,10 @@ class Tally:
                 course.ended_at, course.reason = index, body.reason
             case ModelUsed(job):
                 self._course(job).uses += body.rows
+            case PayoutProposed():
+                self._proposed_ms[index] = fields.time_ms
+            case PayoutSettled(number):
+                self._settled_ms[number] = fields.time_ms
             case _:
                 pass
 
@@ -119,6 +129,10 @@ class Tally:
         """Return all jobs in the order of their proposals."""
         return tuple(self._line(name, job) for name, job in standing.jobs.items())
 
+    def payouts(self, standing: Standing) -> tuple[PayoutLine, ...]:
+        """Return all payouts in the order of their proposals."""
+        return tuple(self._payout(standing, number) for number in standing.payouts)
+
     def timeline(self) -> tuple[Tick, ...]:
         """Return how many entries of each kind there are in slices of one width; empty ones are left out."""
         width = self._width_ms
@@ -127,8 +141,35 @@ class Tally:
             for number, kinds in sorted(self._slices.items())
         )
 
+    def _payout(self, standing: Standing, number: int) -> PayoutLine:
+        payout = standing.payouts[number]
+        uses = payout.basis == "uses"
+        return PayoutLine(
+            number=number,
+            job=payout.job,
+            basis=payout.basis,
+            scheme=payout.scheme,
+            currency=payout.currency,
+            minor_digits=minor_digits(payout.currency),
+            pot_minor=payout.pot_minor,
+            amounts=dict(sorted(payout.amounts.items())),
+            proposer=payout.proposer,
+            proposed_ms=self._proposed_ms[number],
+            approved=payout.approved,
+            needed=needed_approvals(standing.charter, payout),
+            held=dict(payout.held),
+            disputed=dict(payout.disputed),
+            status=payout.status,
+            waiting=obstacles(standing, payout) if payout.status == "open" else (),
+            settled_ms=self._settled_ms.get(number),
+            reference=payout.reference,
+            since=payout.since if uses else None,
+            until=payout.until if uses else None,
+            rows=standing.uses[payout.job].rows(payout.since, payout.until) if uses else 0,
+        )
+
     def _line(self, name: str, job: Job) -> JobLine:
-        course = self._courses.get(name, _Course())
+        course, valued = self._courses.get(name, _Course()), job.appraisal
         return JobLine(
             name=name,
             protocol=job.protocol,
@@ -145,6 +186,13 @@ class Tally:
             withdrawn=dict(job.withdrawn),
             model_digest=job.model_digest.hex(),
             reason=course.reason,
+            contributions={}
+            if valued is None
+            else {party: float(each) for party, each in valued.shares.items()},
+            errors={} if valued is None else {party: sqrt(each) for party, each in valued.variances.items()},
+            gain=None if valued is None else float(valued.gain),
+            evaluations=0 if valued is None else valued.evaluations,
+            utility="" if valued is None else valued.how.utility,
         )
 
     def _course(self, job: str) -> _Course:

@@ -88,6 +88,7 @@ def test_a_good_ledger_holds_and_the_report_says_all_that_there_is(path: Path) -
         "tree",
         "checkpoints",
         "keepers",
+        "contributions",
         "evidence",
     ]
     danzig = report.members[1]
@@ -264,7 +265,8 @@ def test_payouts_are_told(path: Path) -> None:
     )
     report = audited(made, path)
     assert report.holds
-    assert "1 payout was proposed for what was final, 0 settled" in report.findings[-3].text
+    assert "1 payout was recomputed to the cent" in report.findings[-3].text
+    assert "0 settled with the approvals needed, 0 withdrawn." in report.findings[-3].text
 
 
 # --- heads ------------------------------------------------------------------------------------------------

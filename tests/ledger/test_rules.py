@@ -395,7 +395,7 @@ REFUSED: dict[str, tuple[Callable[[], Books], str, Body, str]] = {
         finished,
         "lubeck",
         replace(PAYOUT, amounts={"stranger": 100}),
-        "stranger is not among",
+        "stranger: expected none, found 1.00 EUR",
     ),
     "approving what is no payout": (paying, "bremen", PayoutApproved(0), "entry 0 proposes no payout"),
     "approving unpaid": (paying, "lubeck", PayoutApproved(NUMBER), "lubeck is not among those whom"),
@@ -410,7 +410,7 @@ REFUSED: dict[str, tuple[Callable[[], Books], str, Body, str]] = {
         lambda: paying().write("bremen", PayoutApproved(NUMBER)),
         "lubeck",
         PayoutSettled(NUMBER, ""),
-        "not approved by danzig",
+        "1 of 2 payees approve it, 2 must; not yet danzig",
     ),
     "settling twice": (
         lambda: (
