@@ -40,12 +40,13 @@ SUITES = (
     "vertical_accuracy",
     "growth",
     "contribution",
+    "group_leak",
 )
 SUITE = "suite"
 AREAS = {
     "ledger": ("ledger", "merkle", "audit"),
     "vertical": ("paillier", "alignment", "vertical", "vertical_accuracy", "growth"),
-    "contribution": ("contribution",),
+    "contribution": ("contribution", "group_leak"),
 }
 
 Suite = Callable[[bool], list[Row] | Section]
