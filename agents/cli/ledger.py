@@ -14,6 +14,7 @@ from hansa.agents.cli.audit import audit, check, export, prove
 from hansa.agents.cli.lines import one_line
 from hansa.agents.cli.options import first_whole, folder_argument, home_option
 from hansa.agents.cli.plain import jsonable
+from hansa.agents.cli.sayings import in_words
 from hansa.agents.cli.takeover import takeover
 from hansa.agents.cli.witness import checkpoints, evidence
 from hansa.agents.core.clerk import seen_head
@@ -62,8 +63,7 @@ def show(folder: Path, last: int | None, kind: str | None, as_json: bool) -> Non
     for entry in entries:
         fields = read_entry(entry.signed)
         when = datetime.fromtimestamp(fields.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        said = {name: value for name, value in _body(entry).items() if value not in (None, "", b"")}
-        what = "  ".join(f"{name} {_short(value)}" for name, value in said.items())
+        what = in_words(decode_body(fields.kind, fields.schema, fields.body)) or _fields(entry)
         click.echo(f"{entry.index:>5}  {when}  {fields.author:<{width}}  {fields.kind:<21}  {what}")
     click.echo("not verified; `hansa ledger verify` checks it", err=True)
 
@@ -145,6 +145,11 @@ def _body(entry: ChainedEntry) -> dict[str, Any]:
     fields = read_entry(entry.signed)
     plain = to_plain(decode_body(fields.kind, fields.schema, fields.body))
     return plain if isinstance(plain, dict) else {"body": plain}
+
+
+def _fields(entry: ChainedEntry) -> str:
+    said = {name: value for name, value in _body(entry).items() if value not in (None, "", b"")}
+    return "  ".join(f"{name} {_short(value)}" for name, value in said.items())
 
 
 def _as_json(entry: ChainedEntry) -> dict[str, Any]:

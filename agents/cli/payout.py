@@ -29,8 +29,8 @@ from hansa.agents.payouts.orders import (
     HoldPayout,
     ProposePayout,
     ReleasePayout,
+    ReviewPayout,
     SettlePayout,
-    ShowPayout,
     WithdrawPayout,
 )
 from hansa.agents.payouts.sheet import Sheet, as_paid, payout_of, read_sheet
@@ -117,7 +117,7 @@ def approve(number: int, yes: bool, home: Home) -> None:
     """Agree to payout N, after computing it anew from this agent's own copy of the ledger."""
     with reach(home) as ask:
         _show(
-            read_sheet(ask(ShowPayout(number))),
+            read_sheet(ask(ReviewPayout(number))),
             "recomputed from our own copy of the ledger, and the same as in the entry",
         )
         if not yes:

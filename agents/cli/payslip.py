@@ -43,10 +43,12 @@ def state_line(told: dict[str, Any]) -> str:
     """Return how far a payout has come, from an order's answer."""
     if told["status"] != "open":
         return f"payout {told['number']} is {told['status']}"
-    approved = ", ".join(told["approved"]) or "nobody yet"
-    line = f"payout {told['number']} is open: approved by {approved}; {told['needed']} must approve"
+    words = [f"approved by {', '.join(told['approved']) or 'nobody yet'}, {told['needed']} must"]
+    for what in ("held", "disputed"):
+        words += [f"{what} by {name}: {printable(why)}" for name, why in told[what].items()]
+    line = f"payout {told['number']} is open: {'; '.join(words)}"
     if told["waiting"]:
-        return f"{line}; not to be settled yet: {'; '.join(map(printable, told['waiting']))}"
+        return line
     return f"{line}; {told['proposer']} may settle it: hansa payout settle {told['number']} --reference TEXT"
 
 

@@ -83,6 +83,10 @@ class Storyteller:
             case "job-refused":
                 reason = escape(printable(str(seen.fields["reason"])))
                 yield f"  [red]✗[/] {seen.fields['party']} refuses: {reason}" + self._left()
+            case "job-started":
+                yield f"  begins with {', '.join(map(str, _list(seen.fields['parties'])))}"
+            case "coalitions-valued":
+                yield self._valued(seen)
             case "round-closed" if seen.fields["missing"]:
                 missing = ", ".join(map(str, _list(seen.fields["missing"])))
                 yield f"  [yellow]round {seen.fields['round']}: without {missing}[/]"
@@ -114,6 +118,16 @@ class Storyteller:
         loss, score = float(str(news.fields["loss"])), float(str(news.fields["score"]))
         bar = self._bar(score)
         return f"  {place}  loss {loss_text(loss):<8}  {figure(str(news.fields['metric']), score)}  {bar}"
+
+    def _valued(self, news: News) -> str:
+        """Return how many coalitions of a round are valued, and what all together have gained."""
+        number, before, after = (news.fields[name] for name in ("round", "before", "after"))
+        place = self._place(int(str(number))) if number else "the whole job"
+        gain = (
+            f", gain {after - before:+.4f}" if isinstance(after, float) and isinstance(before, float) else ""
+        )
+        parties = len(_list(news.fields["players"]))
+        return f"  [dim]{place}: {news.fields['coalitions']} coalitions of {parties} parties valued{gain}[/]"
 
     def _epoch(self, news: News) -> str:
         """Return an epoch's line; its bar is its loss beside the greatest so far."""

@@ -7,6 +7,7 @@ from typing import Literal
 from hansa.agents.jobs.course import Aligned, Epoch, News, Overdue, Round
 from hansa.agents.jobs.follow import Told
 from hansa.ledger import (
+    CoalitionsValued,
     ContributionMeasured,
     DatasetRegistered,
     DistortionFound,
@@ -16,6 +17,7 @@ from hansa.ledger import (
     JobFinished,
     JobProposed,
     JobRefused,
+    JobStarted,
     ModelEvaluated,
     ModelUsed,
     PartiesOverdue,
@@ -154,6 +156,10 @@ class JobProgress:
             case JobRefused(_, reason):
                 self.refused[told.author] = reason
                 yield News("job-refused", told.time_s, {"party": told.author, "reason": reason})
+            case JobStarted(_, parties):
+                yield News("job-started", told.time_s, {"parties": list(parties)})
+            case CoalitionsValued():
+                yield _valued(told.time_s, told.body)
             case RoundClosed():
                 yield self._closed(told.time_s, told.body)
             case ModelEvaluated():
@@ -288,6 +294,19 @@ class JobProgress:
             "model_digest": body.model_digest.hex(),
         }
         return News("job-finished", time_s, fields)
+
+
+def _valued(time_s: float, body: CoalitionsValued) -> News:
+    """Return how many values a round has, not which: there may be thousands."""
+    values = dict(zip(body.coalitions, body.values, strict=True))
+    fields: dict[str, object] = {
+        "round": body.round,
+        "players": list(body.players),
+        "coalitions": len(values),
+        "before": values.get(0),
+        "after": values.get(2 ** len(body.players) - 1),
+    }
+    return News("coalitions-valued", time_s, fields)
 
 
 def read_progress(told: Iterator[Told]) -> dict[str, JobProgress]:

@@ -95,8 +95,8 @@ class ProposePayout:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowPayout:
-    """Compute an open payout anew from this agent's copy of the ledger."""
+class ReviewPayout:
+    """Compute a payout anew from this agent's copy of the ledger, before we approve it."""
 
     payout: int
 
@@ -104,18 +104,17 @@ class ShowPayout:
         """Return the sheet, and how far the payout has come.
 
         Raises:
-            PayoutError: there is none, it is open no more, or its entry says something else.
+            PayoutError: there is none, or its entry says something else.
+            RuleBroken: we can't approve it.
         """
         agent = office.agent
         _await(office, self.payout)
 
-        def show() -> dict[str, Any]:
-            state = _state(agent, self.payout)
-            if state["status"] != "open":
-                raise PayoutError(f"payout {self.payout} is {state['status']}")
-            return {**recomputed(agent.clerk.standing, self.payout).as_json(), **state}
+        def review() -> dict[str, Any]:
+            check_body(agent.clerk.standing, agent.name, PayoutApproved(self.payout))
+            return {**recomputed(agent.clerk.standing, self.payout).as_json(), **_state(agent, self.payout)}
 
-        return office.ask(show)
+        return office.ask(review)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +131,8 @@ class ApprovePayout:
         _await(office, self.payout)
 
         def body(now: Standing) -> Body:
-            if payout_of(now, self.payout).status == "open":  # else the rule has more to say
-                recomputed(now, self.payout)
+            check_body(now, office.agent.name, PayoutApproved(self.payout))
+            recomputed(now, self.payout)
             return PayoutApproved(self.payout)
 
         write(office, body)
@@ -199,7 +198,18 @@ class SettlePayout:
     reference: str
 
     def carry_out(self, office: Office) -> dict[str, Any]:
-        """Return how far the payout has come; RuleBroken says what is in the way."""
+        """Return how far the payout has come.
+
+        Raises:
+            PayoutError: what is in the way, and who can help.
+            RuleBroken: another has proposed it.
+        """
+        agent = office.agent
+        _await(office, self.payout)
+        waiting, silent = office.ask(lambda: _waiting(agent, self.payout))
+        if waiting and silent:
+            help_ = f"{', '.join(silent)} may approve it: hansa payout approve {self.payout}"
+            raise PayoutError(f"payout {self.payout} can't be settled yet: {'; '.join(waiting)}; {help_}")
         return _follow_up(office, PayoutSettled(self.payout, self.reference))
 
 
@@ -263,8 +273,21 @@ def _state(agent: Agent, number: int) -> dict[str, Any]:
         "status": payout.status,
         "approved": list(payout.approved),
         "needed": needed_approvals(now.charter, payout),
+        "held": dict(payout.held),
+        "disputed": dict(payout.disputed),
         "waiting": list(obstacles(now, payout)) if payout.status == "open" else [],
     }
+
+
+def _waiting(agent: Agent, number: int) -> tuple[tuple[str, ...], list[str]]:
+    """Return what keeps us from settling an open payout of ours, and whose word would help."""
+    now = agent.clerk.standing
+    payout = payout_of(now, number)
+    if payout.status != "open" or payout.proposer != agent.name:
+        return (), []  # the rule says that better
+    answered = {*payout.approved, *payout.disputed}
+    silent = [p for p in sorted(payout.amounts) if p not in answered and now.members[p].status == "active"]
+    return obstacles(now, payout), silent
 
 
 def _finality(agent: Agent, index: int) -> dict[str, Any]:

@@ -41,8 +41,8 @@ from hansa.agents.payouts.orders import (
     NoteUse,
     ProposePayout,
     ReleasePayout,
+    ReviewPayout,
     SettlePayout,
-    ShowPayout,
     WithdrawPayout,
 )
 from hansa.agents.service.office import Order
@@ -84,7 +84,7 @@ ORDERS: dict[str, type[Order]] = {
     "payout-draft": DraftPayout,
     "payout-finality": Finality,
     "payout-propose": ProposePayout,
-    "payout-show": ShowPayout,
+    "payout-review": ReviewPayout,
     "payout-approve": ApprovePayout,
     "payout-hold": HoldPayout,
     "payout-dispute": DisputePayout,
