@@ -26,7 +26,9 @@ from hansa.protocols.vertical.guard import BITS_PER_ROW, FEWEST_VALUES, STEPS
 FIGURE_BITS = 20  # significant ones, of a coalition's figure: six decimal places
 ROWS_PER_COALITION = math.ceil(FIGURE_BITS / BITS_PER_ROW)
 FEWEST_COLUMNS = 2
-MOST_ALIKE = 0.95  # of the square of our scores, in what one column alone tells of them
+# Of the square of our scores, what one column alone may tell: with more, all that it does not tell is less than a
+# step of the rounding.
+MOST_ALIKE = 1 - STEPS**-2
 
 
 def check_held_out(rows: int, parties: int) -> None:
@@ -87,7 +89,7 @@ def own_scores(X: FloatArray, theta: FloatArray, *, guarded: bool) -> FloatArray
 
 
 def figure(value: float) -> float:
-    """Return a figure as it is told: to 20 significant bits."""
+    """Return a figure, far below the largest float, as it is told: to 20 significant bits."""
     fraction, exponent = math.frexp(value)
     return math.ldexp(round(math.ldexp(fraction, FIGURE_BITS)), exponent - FIGURE_BITS)
 
@@ -108,6 +110,6 @@ def _check_likeness(X: FloatArray, scores: FloatArray) -> None:
     column = int(np.argmax(alike))
     if alike[column] > MOST_ALIKE:
         raise BareScores(
-            f"column {column} tells {alike[column]:.0%} of our own scores, and they of it: measure contributions "
+            f"column {column} tells {alike[column]:.1%} of our own scores, and they of it: measure contributions "
             "by volume"
         )
