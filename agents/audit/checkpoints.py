@@ -23,6 +23,19 @@ def checkpoints_section(report: AuditReport) -> Html:
     )
 
 
+def cosigners(line: CheckpointLine) -> Html:
+    """Name who has put its name to a checkpoint, and when."""
+    if not line.cosigners:
+        return element("span", text("nobody"), class_="quiet")
+    ordered = sorted(line.cosigners.items(), key=lambda item: (item[1], item[0]))
+    names = [said(name, 60) for name, _ in ordered[:MOST_NAMES]]
+    if len(ordered) > MOST_NAMES:
+        names.append(text(f"{len(ordered) - MOST_NAMES} more"))
+    first, last = minute(ordered[0][1] * 1000), minute(ordered[-1][1] * 1000)
+    when = first if first == last else f"{first} to {last}"
+    return joined(listed(names), element("span", text(when), class_="small quiet when"))
+
+
 def _tables(lines: list[CheckpointLine]) -> list[Html]:
     heads = ["Entries", "State", "Cosigned, UTC", "Kept by", "Root"]
     found = [table("Checkpoints, the newest first", heads, [_row(line) for line in lines[:_AT_ONCE]])]
@@ -58,7 +71,7 @@ def _newest(report: AuditReport) -> Html:
 
 def _row(line: CheckpointLine) -> list[Html]:
     keeper = joined(said(line.keeper, 60), text(f", epoch {line.epoch}"))
-    return [text(f"{line.size:,}"), _state(line), _cosigners(line), keeper, digits(line.root[:16])]
+    return [text(f"{line.size:,}"), _state(line), cosigners(line), keeper, digits(line.root[:16])]
 
 
 def _state(line: CheckpointLine) -> Html:
@@ -68,15 +81,3 @@ def _state(line: CheckpointLine) -> Html:
         return element("span", icon("good"), text("final"), class_="state")
     words = f"{len(line.cosigners)} of {line.needed} names"
     return element("span", icon("concern"), text(words), class_="state")
-
-
-def _cosigners(line: CheckpointLine) -> Html:
-    if not line.cosigners:
-        return element("span", text("nobody"), class_="quiet")
-    ordered = sorted(line.cosigners.items(), key=lambda item: (item[1], item[0]))
-    names = [said(name, 60) for name, _ in ordered[:MOST_NAMES]]
-    if len(ordered) > MOST_NAMES:
-        names.append(text(f"{len(ordered) - MOST_NAMES} more"))
-    first, last = minute(ordered[0][1] * 1000), minute(ordered[-1][1] * 1000)
-    when = first if first == last else f"{first} to {last}"
-    return joined(listed(names), element("span", text(when), class_="small quiet when"))

@@ -1,5 +1,6 @@
 """What did the federation compute, how well did it go, and who brought in how much?"""
 
+from hansa.agents.audit.contributions import MOST_PARTIES, beside, contributions
 from hansa.agents.audit.markup import NOTHING, Html, element, joined, left_out, listed, said, table, text
 from hansa.agents.audit.plots import bar, curve
 from hansa.agents.audit.verdict import digits
@@ -9,7 +10,6 @@ from hansa.ledger.report import AuditReport, JobLine
 MOST_LISTED = 1_000  # jobs in the table
 MOST_SHOWN = 50  # jobs with their curves; each takes some 10 kB
 MOST_OPEN = 3
-MOST_PARTIES = 20
 
 
 def jobs_section(report: AuditReport) -> Html:
@@ -60,7 +60,7 @@ def _job(job: JobLine, is_open: bool) -> Html:
     pill = element("span", said(job.status, 40), class_="pill")
     mark = element("span", text("rows withdrawn since"), class_="pill warn") if job.withdrawn else NOTHING
     summary = element("summary", element("h3", said(job.name, 60)), pill, mark)
-    body = (_facts(job), _withdrawn(job), _curves(job), _shares(job))
+    body = (_facts(job), withdrawn(job), curves(job), earned(job))
     opened = {"open": "open"} if is_open else {}
     return element("details", summary, *body, class_="job", **opened)
 
@@ -86,7 +86,8 @@ def _facts(job: JobLine) -> Html:
     return element("dl", *pairs, class_="facts")
 
 
-def _withdrawn(job: JobLine) -> Html:
+def withdrawn(job: JobLine) -> Html:
+    """Say whose rows a job may have used that were withdrawn since."""
     if not job.withdrawn:
         return NOTHING
     ordered = sorted(job.withdrawn.items())
@@ -100,7 +101,13 @@ def _withdrawn(job: JobLine) -> Html:
     return element("p", before, listed(parts), after, class_="note warn")
 
 
-def _curves(job: JobLine) -> Html:
+def earned(job: JobLine) -> Html:
+    """Draw what each party has contributed, and list the weights that follow from it."""
+    return beside(contributions(job), _shares(job))
+
+
+def curves(job: JobLine) -> Html:
+    """Draw how good a job's model became."""
     if not job.points:
         return element("p", text("The ledger tells no figures of its course."), class_="quiet")
     steps, metric = step_name(job), job.metric or "score"
@@ -117,14 +124,16 @@ def _shares(job: JobLine) -> Html:
         return NOTHING
     whole = sum(weight for weight in job.shares.values() if weight > 0)
     ordered = sorted(job.shares.items(), key=lambda item: (-item[1], item[0]))
-    rows = [
-        [said(party, 60), text(f"{weight:,}"), text(percent(weight, whole)), bar(weight, whole)]
-        for party, weight in ordered[:MOST_PARTIES]
-    ]
+    shown = ordered[:MOST_PARTIES]
+    rows = [[said(party, 60), text(f"{weight:,}"), text(percent(weight, whole))] for party, weight in shown]
+    heads = ["Party", "Weight", "Share"]
+    if not job.contributions:  # else these are drawn beside it
+        heads.append("Drawn")
+        rows = [[*row, bar(weight, whole)] for row, (_, weight) in zip(rows, shown, strict=True)]
     title = element(
         "h4", text("Measured shares, by "), said(job.method, 80) if job.method else text("weight")
     )
-    listing = table("Measured shares", ["Party", "Weight", "Share", "Drawn"], rows, frozenset({1, 2}))
+    listing = table("Measured shares", heads, rows, frozenset({1, 2}))
     return joined(
         title, listing, left_out(len(ordered) - len(rows), "smaller shares are", "the JSON report has them")
     )

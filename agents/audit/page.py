@@ -4,16 +4,14 @@ from pathlib import Path
 
 from hansa.agents.audit.checkpoints import checkpoints_section
 from hansa.agents.audit.jobs import jobs_section
-from hansa.agents.audit.markup import Html, bare, element, joined, text
+from hansa.agents.audit.markup import bare, joined, text
 from hansa.agents.audit.members import members_section
-from hansa.agents.audit.style import stylesheet
+from hansa.agents.audit.payments import money_section
+from hansa.agents.audit.sheet import contents, sheet
 from hansa.agents.audit.timeline import timeline_section
 from hansa.agents.audit.verdict import findings_section, is_ledger, limits_section, verdict_section
 from hansa.agents.home import write_whole
 from hansa.ledger.report import AuditReport
-
-# A browser loads nothing, runs nothing and sends nothing, whatever an author has written.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 _SECTIONS = {
     "findings": "What was checked",
@@ -21,6 +19,7 @@ _SECTIONS = {
     "members": "Members",
     "checkpoints": "Checkpoints",
     "jobs": "Jobs",
+    "money": "Money",
     "limits": "What this page can’t say",
 }
 
@@ -42,38 +41,17 @@ def page(report: AuditReport, made_at_s: int | None = None) -> str:
     parts = [verdict_section(report, made_at_s)]
     if is_ledger(report):
         parts += [
-            _contents(),
+            contents(_SECTIONS),
             findings_section(report),
             timeline_section(report),
             members_section(report),
             checkpoints_section(report),
             jobs_section(report),
+            money_section(report),
             limits_section(report),
         ]
     else:
         parts.append(findings_section(report))
-    made = element("footer", text("Made by hansa ledger audit. This page loads nothing and sends nothing."))
-    return f"<!DOCTYPE html>\n{element('html', _head(report), _body(*parts, made), lang='en')}\n"
-
-
-def _body(*parts: Html) -> Html:
-    return element("body", element("main", *parts))
-
-
-def _head(report: AuditReport) -> Html:
     verdict = "holds" if report.holds and is_ledger(report) else "does not hold"
-    name = report.federation or report.source
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", joined(bare(name, 60), text(f": the ledger {verdict}"))),
-        element("style", Html(stylesheet())),
-    )
-
-
-def _contents() -> Html:
-    links = (element("li", element("a", text(title), href=f"#{name}")) for name, title in _SECTIONS.items())
-    return element("nav", element("ul", *links), aria_label="On this page")
+    title = joined(bare(report.federation or report.source, 60), text(f": the ledger {verdict}"))
+    return sheet(title, parts, "hansa ledger audit")

@@ -141,6 +141,31 @@ margin-top:2rem}
 .line{fill:none;stroke:var(--accent);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .dot{fill:var(--accent);stroke:var(--sheet);stroke-width:1}
 .level{text-anchor:end}.step{text-anchor:middle}
+.halves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));gap:0 3rem}
+.halves>div{min-width:0}
+.worth ul{list-style:none;margin:.75rem 0 0;padding:0}
+.worth li svg{display:block;width:100%;height:1.5rem}
+.worth li p{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1rem;margin:0;font-size:.9rem;
+max-width:none}
+.worth li+li p{margin-top:.35rem}
+.worth .fill{fill-opacity:.5}
+.worth b{font-weight:600}.worth i{font-style:normal;color:var(--bad);margin-right:.75rem}
+.worth figcaption{font-size:.875rem;color:var(--quiet);margin:.75rem 0 1rem}
+.scale{display:block;width:100%;height:1rem;margin-top:.2rem}
+.zero{stroke:var(--quiet);stroke-width:1}
+.loss{fill:none;stroke:var(--bad);stroke-width:1.5}
+.error{stroke:var(--ink);stroke-width:1.5}
+.flow{margin:1.25rem 0 1rem}.flow svg{display:block}
+.band{fill:var(--accent);fill-opacity:.22;stroke:var(--accent);stroke-opacity:.35;stroke-width:.75}
+.band.open{fill-opacity:.09;stroke-opacity:.6;stroke-dasharray:4 3}
+.node{fill:var(--accent);stroke:var(--accent);stroke-width:1}
+.node.open{fill:var(--ground)}
+.flow text{paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}
+svg .sum{fill:var(--ink)}
+.cards.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,25rem),1fr));align-items:start}
+.card .note{font-size:.9rem}.card th .quiet{font-weight:400}
+.card .pot{font:1.5rem/1.2 var(--serif);margin:.35rem 0 .75rem}
+.cash{white-space:nowrap}
 footer{margin-top:4rem;color:var(--quiet);font-size:.875rem}
 @media (max-width:40rem){main{padding:2rem 1.1rem 3rem}section{margin-top:2.75rem;padding-top:2rem}
 .headline{gap:.75rem}.lead{font-size:1.125rem}.job,.card{padding:1rem}
@@ -155,7 +180,7 @@ h1{font-size:24pt}h2{font-size:15pt}.lead{font-size:12.5pt}
 section{margin-top:1.5rem;padding-top:1.25rem}
 h2,h3,h4,section>p{break-after:avoid}
 .card,.job{margin-right:1px}.curves,.facts,.cards{grid-template-columns:1fr 1fr}
-.card,.curve,.findings li,tr,.timeline{break-inside:avoid}
+.card,.curve,.flow,.worth li,.findings li,tr,.timeline{break-inside:avoid}
 .job{break-inside:auto}.scroll{overflow:visible}
 details::details-content{content-visibility:visible;display:block;block-size:auto}
 summary{list-style:none}

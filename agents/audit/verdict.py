@@ -16,6 +16,7 @@ _ABOUT = {
     "tree": "The tree",
     "checkpoints": "Checkpoints",
     "keepers": "Keepers",
+    "contributions": "Contributions",
     "payouts": "Payouts",
     "evidence": "Evidence",
 }
@@ -27,15 +28,23 @@ _ICONS = {
 }
 
 
-def verdict_section(report: AuditReport, made_at_s: int | None) -> Html:
-    """Say whether the ledger holds, and of what that is said."""
+def verdict_section(
+    report: AuditReport,
+    made_at_s: int | None,
+    what: str = "Audit of a hansa ledger",
+    headline: Html = NOTHING,
+) -> Html:
+    """Say whether the ledger holds, and of what that is said.
+
+    Args:
+        what: the page is.
+        headline: in place of the audit's.
+    """
     state = state_of(report)
     line = element("p", _sentence(report), class_="lead")
-    top = element("div", icon(state), element("h1", _headline(report)), class_="headline")
+    top = element("div", icon(state), element("h1", headline or _headline(report)), class_="headline")
     when = NOTHING if made_at_s is None else text(f" · {minute(made_at_s * 1000)} UTC")
-    eyebrow = element(
-        "p", text("Audit of a hansa ledger · "), said(report.source, 120), when, class_="eyebrow"
-    )
+    eyebrow = element("p", text(f"{what} · "), said(report.source, 120), when, class_="eyebrow")
     return element("header", eyebrow, top, line, _facts(report), class_=f"verdict {state}")
 
 
@@ -74,16 +83,21 @@ def findings_section(report: AuditReport) -> Html:
     return element("section", heading, *lists)
 
 
-def limits_section(report: AuditReport) -> Html:
-    """Say what no audit of a file can tell."""
+def limits_section(report: AuditReport, *more: str) -> Html:
+    """Say what no audit of a file can tell.
+
+    Args:
+        more: that the page can't either; sentences of ours.
+    """
     points = [
+        *more,
         "That nothing newer exists: a file can't say what was written after it. Ask a member for its newest head.",
         "That the charter is the right one: its fingerprint must reach you by another way than this file.",
         "That what entries say is true: they are what their authors signed, at the times their authors gave.",
         "That nothing else was agreed beside the ledger, by a keeper and more than half of its witnesses together.",
     ]
     if not report.pinned:
-        points.insert(0, points.pop(1))
+        points.insert(0, points.pop(len(more) + 1))
     items = (element("li", text(point)) for point in points)
     heading = element("h2", text("What this page can’t say"), id="limits")
     return element("section", heading, element("ul", *items, class_="plain"))
