@@ -16,6 +16,7 @@ import pytest
 from hansa.protocols.crypto import EncryptedArray, PublicKey, SecretKey
 from hansa.protocols.crypto.decryption import signed
 from hansa.protocols.crypto.integers import inverse, to_bytes
+from hansa.protocols.machine import Valuation
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import decode64, public_key
 from hansa.protocols.vertical import messages
@@ -41,6 +42,7 @@ from hansa.protocols.vertical.rehearsal import HUB, rehearse
 from hansa.protocols.vertical.rows import held_out_rows, own_rows
 from hansa.protocols.vertical.spec import LINEAR
 from hansa.protocols.vertical.tasks import masking_residues
+from tests.protocols.transcript import Transcript, told
 from tests.protocols.vertical.parts import (
     GUEST,
     HOST,
@@ -50,11 +52,10 @@ from tests.protocols.vertical.parts import (
     Settings,
     labels,
     learned,
-    seats,
     table,
     with_settings,
 )
-from tests.protocols.vertical.play import Transcript, play
+from tests.protocols.vertical.purse import Purse
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "vertical.md"
 ROWS, HELD_OUT = 13, 3
@@ -63,22 +64,28 @@ JOBS: dict[str, Any] = {
     "linear": with_settings(LINEAR_SMALL, epochs=2, batch=6, holdout=0.19),
     "logistic": with_settings(LOGISTIC_SMALL, epochs=2, batch=6, holdout=0.19, show_loss=False),
 }
-EVERY = pytest.mark.parametrize("job", JOBS)
+VALUED = {
+    f"{job}, valued": settings for job, settings in JOBS.items()
+}  # where each part's contribution is valued
+MASKED = pytest.mark.parametrize("job", JOBS)
+BARE = pytest.mark.parametrize("job", VALUED)
+EVERY = pytest.mark.parametrize("job", JOBS | VALUED)
 
 
 class Oracle:
     """Somebody who holds the key, all rows and all coefficients."""
 
     def __init__(self, job: str) -> None:
-        self.settings: Settings = JOBS[job]
+        self.settings: Settings = (JOBS | VALUED)[job]
+        self.valued = job in VALUED
         self.columns, score = table(ROWS + HELD_OUT, hosts=2)
         self.y = labels(score, self.settings)
-        self.run: Transcript = play(self.columns, self.y, self.settings)
+        laid = rehearse(self.columns, self.y, self.settings, valuing=Purse() if self.valued else None)
+        self.run: Transcript = told(laid)
         self.key = SecretKey.from_bytes(self.run.asked(HUB, "make-key")[0][1].secret)
         self.public: PublicKey = self.key.public
-        laid = rehearse(self.columns, self.y, self.settings)
         self.secrets = {name: laid.briefs[name].secret for name in PARTIES}
-        self.seats: dict[str, Seat] = seats(self.columns, self.y, self.settings)
+        self.seats = {name: Seat.take(laid.briefs[name], laid.briefs[name].role) for name in PARTIES}
         self.rows = {name: own_rows(self.seats[name], laid.benches[name]) for name in PARTIES}
         self.held_out = {name: held_out_rows(self.seats[name], laid.benches[name]) for name in PARTIES}
         self.preparations = {name: laid.benches[name].preparation() for name in PARTIES}
@@ -170,21 +177,23 @@ def test_every_message_says_what_the_document_allows_to_whom_it_allows(job: str)
                 assert recipient == HUB
                 assert message.labels.tolist() == all_.held_out[sender].targets.tolist()
                 assert (sender == GUEST) == (len(message.labels) == HELD_OUT)
+                shown = all_.run.results[sender].intercept if all_.valued else 0.0
+                assert message.intercept == shown
             case Part():
                 assert (sender, recipient == HUB) == (sender, True)
                 result = all_.run.results[sender]
-                told = result.salt, result.theta, result.intercept, all_.preparations[sender]
-                assert message.digest == part_digest(*told)
+                parted = result.salt, result.theta, result.intercept, all_.preparations[sender]
+                assert message.digest == part_digest(*parted)
             case Closed():
                 assert (sender, message.rows) == (HUB, HELD_OUT)
                 assert message.parts == {who: each.digest for who, _, each in run.of(Part)}
                 assert len(message.deciles) == (9 if recipient == GUEST else 0)
             case _:
                 raise AssertionError(f"{sender} sent {message}")
-    assert kinds == {*LINEAR.messages} - {messages.Waiting}
+    assert kinds == {*LINEAR.messages} - {messages.Waiting} - ({MaskKey} if all_.valued else set())
 
 
-@EVERY
+@MASKED
 def test_of_the_rows_held_out_the_arbiter_learns_the_sum_of_scores_and_nobodys_share(job: str) -> None:
     all_ = oracle(job)
     shares = {sender: each.shares for sender, _, each in all_.run.of(HeldOut)}
@@ -200,6 +209,24 @@ def test_of_the_rows_held_out_the_arbiter_learns_the_sum_of_scores_and_nobodys_s
             assert np.abs(part - all_.held_out_scores(*some)).min() > all_.settings.score_limit
     [guests] = [each for _, to, each in all_.run.of(Closed) if to == GUEST]
     assert guests.deciles == pytest.approx(np.quantile(scores, np.arange(1, 10) / 10), abs=1e-8)
+
+
+@BARE
+def test_where_parts_are_valued_the_arbiter_learns_each_partys_score_to_a_sixteenth_and_no_more(
+    job: str,
+) -> None:
+    all_ = oracle(job)
+    [valued] = [fact for _, fact in all_.run.facts if isinstance(fact, Valuation)]
+    for sender, _, message in all_.run.of(HeldOut):
+        columns = all_.columns[sender][ROWS:]
+        scores = columns @ all_.run.results[sender].theta
+        step = float(np.std(scores)) / 16
+        sent = decode64(message.shares, all_.seats[sender].held_out_bits())
+        assert sent == pytest.approx(np.rint(scores / step) * step, abs=2.0**-31)
+    assert set(valued.shares) == {*PARTIES}
+    assert len(valued.values) == 2 ** len(PARTIES)
+    for value in valued.values:  # what everybody is told of each coalition has 20 bits
+        assert (np.frexp(value)[0] * 2**20).is_integer()
 
 
 @EVERY
@@ -232,12 +259,16 @@ def test_the_arbiter_opens_one_frame_for_each_party_and_round_and_one_loss_for_e
     run = oracle(job).run
     asked = [task.task_id for who, task, _ in run.tasks if who == HUB]
     rounds = 2 * oracle(job).plan.batches
-    expected = ["make-key", "appraise", *(f"open-loss/{epoch}" for epoch in range(2))]
+    expected = [
+        "make-key",
+        "value" if oracle(job).valued else "appraise",
+        *(f"open-loss/{epoch}" for epoch in range(2)),
+    ]
     expected += [f"open/{number}/{party}" for number in range(rounds) for party in PARTIES]
     assert sorted(asked) == sorted(expected)
     losses = [out.loss / ROWS for _, out in run.asked(HUB, "open-loss")]
     shown = [fact.loss for _, fact in run.facts if isinstance(fact, EpochEnded)]
-    assert shown == (pytest.approx(losses) if JOBS[job].show_loss else [None, None])
+    assert shown == (pytest.approx(losses) if oracle(job).settings.show_loss else [None, None])
 
 
 def contents(value: object) -> list[object]:
@@ -275,19 +306,19 @@ def test_nobody_ever_holds_what_another_keeps(job: str) -> None:
         asked = {each.frame.tobytes() for _, _, each in [*run.of(Masked), *run.of(LossSum)]}
         assert name != HUB or arrays == sums | asked
         floats = [each for each in values if isinstance(each, float)]
-        settings = {each for each in contents(JOBS[job]) if isinstance(each, float)}
+        settings = {each for each in contents(all_.settings) if isinstance(each, float)}
         losses = {out.loss for _, out in run.asked(HUB, "open-loss")}
-        told = {fact.loss for _, fact in run.facts if isinstance(fact, EpochEnded)} if name != HUB else set()
+        shown = {fact.loss for _, fact in run.facts if isinstance(fact, EpochEnded)} if name != HUB else set()
         if name == HUB:
             constant = {
                 each for state in run.states[HUB] for each in contents(state) if isinstance(each, float)
             }
-            assert len(constant - settings) <= len(losses)
+            assert len(constant - settings) <= len(losses) + all_.valued  # the intercept
         else:
             [last] = [each for _, to, each in run.of(Closed) if to == name]
             prepared = {each for each in contents(all_.preparations[name]) if isinstance(each, float)}
             figures = {last.loss, last.score, *last.deciles}
-            assert {*floats} <= settings | told | prepared | figures | {run.results[name].intercept}
+            assert {*floats} <= settings | shown | prepared | figures | {run.results[name].intercept}
 
 
 @EVERY
