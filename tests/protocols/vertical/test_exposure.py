@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hansa.protocols.model import FloatArray
 from hansa.protocols.vertical import exposure
 from hansa.protocols.vertical.errors import BareScores, FewHeldOut
 from hansa.protocols.vertical.exposure import check_held_out, check_own_columns, figure, own_scores
@@ -47,8 +48,33 @@ def test_scores_are_sent_in_sixteenths_of_their_spread() -> None:
     assert len(np.unique(np.rint(sent / step))) < 100
 
 
+def weights_of_flags(scores: FloatArray) -> list[float] | None:
+    """Return the coefficients' sizes behind sums of flags of which every pattern occurs, if it all comes out.
+
+    The least sum is 0 (after a shift), the next the least size; what that adds to all sums known so far is struck
+    off, and the least that is left is the next size.
+    """
+    left = sorted(np.unique(np.round(scores, 9)) - scores.min())
+    known, found = [left.pop(0)], []
+    while left:
+        found.append(left[0])
+        for total in [each + found[-1] for each in known]:
+            known.append(total)
+            place = int(np.argmin(np.abs(np.array(left) - total))) if left else -1
+            if place < 0 or abs(left[place] - total) > 1e-6:
+                return None
+            left.pop(place)
+    return found
+
+
+def test_who_sees_all_digits_tells_flags_apart_and_who_sees_sixteenths_does_not() -> None:
+    flags, theta = RANDOM.integers(0, 2, size=(4_000, 7)).astype(float), RANDOM.normal(size=7)
+    assert weights_of_flags(flags @ theta) == pytest.approx(sorted(np.abs(theta)), abs=1e-6)
+    assert weights_of_flags(own_scores(flags, theta, guarded=True)) is None
+
+
 def test_what_is_sent_of_many_flags_takes_fewer_values_than_they_have_patterns() -> None:
-    """So that no reduction finds which rows have which flag: with all digits, every pattern has its own value."""
+    """With all digits, every pattern has its own value."""
     flags, theta = RANDOM.integers(0, 2, size=(4_000, 12)).astype(float), RANDOM.normal(size=12)
     assert len(np.unique(np.round(flags @ theta, 9))) > 2_000
     assert len(np.unique(own_scores(flags, theta, guarded=True))) < 120
