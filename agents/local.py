@@ -28,6 +28,7 @@ from hansa.agents.errors import FederationError, JobAborted, JobError
 from hansa.agents.home import Home, find_homes
 from hansa.agents.memory import keep_freed_memory
 from hansa.broker import BrokerError, Identity, MemoryBroker, check_name, decode, open_event
+from hansa.broker.transport import Transport
 from hansa.ledger import Charter, Keeper, LedgerStore, MemberAdmitted, Refusal, Replica, sign_entry
 from hansa.protocols import ModelRegistry
 
@@ -67,6 +68,7 @@ class LocalFederation:
         registry: ModelRegistry | None,
         temporary: bool,
         detach_bytes: int | None = None,
+        registries: Mapping[str, ModelRegistry] | None = None,
     ) -> None:
         keep_freed_memory()
         self._locks = [home.lock() for home in homes]
@@ -80,6 +82,7 @@ class LocalFederation:
         self._threads: list[threading.Thread] = []
         self._listeners: list[Listener] = []
         self.agents: dict[str, Agent] = {}
+        self.transports: dict[str, Transport] = {}
         federation = homes[0].config().federation
         self.federation = federation.id
         self.keeper = federation.keeper
@@ -92,19 +95,20 @@ class LocalFederation:
             identity = home.identity()
             config = home.config()
             named = {name: _reader(home, name) for name in config.data}
+            self.transports[identity.name] = self.broker.connect(identity.name)
             self.agents[identity.name] = Agent(
                 identity=identity,
                 config=config,
                 journal=home.journal(identity) if journalled else MemoryJournal(),
                 files=home.files() if journalled else MemoryFiles(),
                 store=home.store(),
-                transport=self.broker.connect(identity.name),
+                transport=self.transports[identity.name],
                 executor=self._executor,
                 heavy=self._workers,
                 scratch=home.scratch,
                 salts=home.salts(identity) if journalled else MemorySalts(identity.home_key()),
                 datasets={**named, **datasets.get(identity.name, {})},
-                registry=registry,
+                registry=(registries or {}).get(identity.name, registry),
             )
         self._start()
 
@@ -163,9 +167,26 @@ class LocalFederation:
         return cls(folder, homes, datasets, journalled=journalled, registry=registry, temporary=temporary)
 
     @classmethod
-    def open(cls, folder: Path, registry: ModelRegistry | None = None) -> "LocalFederation":
-        """Start the agents of a folder that `found` has left; they go on where they stopped."""
-        return cls(folder, find_homes(folder), {}, journalled=True, registry=registry, temporary=False)
+    def open(
+        cls,
+        folder: Path,
+        registry: ModelRegistry | None = None,
+        registries: Mapping[str, ModelRegistry] | None = None,
+    ) -> "LocalFederation":
+        """Start the agents of a folder that `found` has left; they go on where they stopped.
+
+        Args:
+            registries: of agents that have installed other models, by name.
+        """
+        return cls(
+            folder,
+            find_homes(folder),
+            {},
+            journalled=True,
+            registry=registry,
+            temporary=False,
+            registries=registries,
+        )
 
     @property
     def coordinator(self) -> Agent:
