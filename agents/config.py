@@ -198,6 +198,10 @@ class PolicySection(_Section):
         keeper_silence_s: after how long a silence of the ledger's keeper we agree by ourselves that another member
             keeps it.
         unguarded: whether a job may switch off the leak guard, and so take short keys, too.
+        contributions: how jobs may measure what each party has contributed: "volume", or by valuing coalitions,
+            which tells whoever recomputes it what the models of some are worth.
+        own_parts: whether the coordinator of a vertical job may see our own part of the scores of rows held out, to
+            measure contributions by it.
     """
 
     coordinators: tuple[str, ...] = (KEEPER,)
@@ -209,6 +213,8 @@ class PolicySection(_Section):
     own_scores: bool = Field(default=False, strict=True)
     keeper_silence_s: int = Field(default=1_800, ge=1, strict=True)
     unguarded: bool = Field(default=False, strict=True)
+    contributions: tuple[str, ...] = (ANY,)
+    own_parts: bool = Field(default=False, strict=True)
 
 
 class AgentConfig(_Section):

@@ -199,6 +199,7 @@ class Agent:
             self._registry,
             self.readers,
             config.policy_under(self.clerk.keeper),
+            lambda: self.clerk.standing.jobs,
             detach_bytes,
         )
         self.former_life = FormerLife(restored, self._desk, self.clerk, self._machines)
@@ -458,6 +459,7 @@ class Agent:
             self._consume(parcel)
         self.former_life.catch_up(now)
         self._machines.consider_offers(self.clerk.standing.jobs, self._reservation())
+        self._machines.begin_shown()
         self.outbox.outcomes(self._desk.changes, now, self._transport.outcomes())
         for ended in self._workshop.ended():
             self._machines.ended(ended)

@@ -10,6 +10,7 @@ What goes on the ledger is recorded here as the ledger's own bodies.
 
 from dataclasses import dataclass, field, replace
 
+from hansa.agents.core.agreed import measured, proposal
 from hansa.agents.core.messages import (
     JobAbort,
     JobAnswer,
@@ -18,14 +19,11 @@ from hansa.agents.core.messages import (
     JobOffer,
     JobSpec,
     JobStart,
-    spec_digest,
 )
 from hansa.ledger import (
-    ContributionMeasured,
     JobAborted,
     JobAccepted,
     JobFinished,
-    JobProposed,
     JobRefused,
 )
 from hansa.protocols import (
@@ -45,6 +43,7 @@ from hansa.protocols import (
 RECEIPT_S = 120.0  # how long the keeper may take to chain an entry that we wait for
 START_SLACK_S = 60.0  # a member waits this much longer than the consent deadline for the start
 FINISH_S = 600.0  # a member waits this long for the coordinator's last word
+APPRAISED_S = 86_400.0  # and this long if coalitions are still to be valued: it holds the model meanwhile
 REASON_CHARS = 500
 REFUSAL_CHARS = 120  # of one refusal in the reason of an abort, so that it does not push out the others
 
@@ -96,6 +95,8 @@ class RoleDone:
         model_digest: (32,) of the model that all share or have parts of; empty if there is none.
         loss, score: of the model, if anybody has measured it; `metric` says what the score is.
         weights: what each party brought in (coordinator only): rows, or rows × columns.
+        contributions: what each has added to the model (coordinator only), exactly, as "numerator/denominator", if
+            coalitions were valued.
     """
 
     model_digest: bytes = b""
@@ -104,6 +105,7 @@ class RoleDone:
     score: float | None = None
     metric: str = ""
     weights: dict[str, int] = field(default_factory=dict)
+    contributions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,32 +221,19 @@ JOB_STATES: tuple[type, ...] = (
 
 def propose(spec: JobSpec) -> JobStep:
     """Begin as coordinator: the proposal goes on the ledger and to every invited party."""
-    proposal = JobProposed(
-        job=spec.job,
-        protocol=spec.protocol,
-        model=spec.model,
-        settings={
-            **{f"model.{name}": value for name, value in spec.hyperparameters.items()},
-            **{f"protocol.{name}": value for name, value in spec.settings.items()},
-            **{f"contribution.{name}": value for name, value in spec.contribution.items()},
-            **{f"payout.{name}": value for name, value in spec.payout.items()},
-        },
-        parties=spec.parties,
-        dataset=spec.dataset,
-        quorum=spec.minimum_parties,
-        deadline_s=spec.consent_s,
-        specification=spec_digest(spec),
-    )
     offers = tuple(Send(party, JobOffer(spec)) for party in spec.parties)
-    return JobStep(Proposing(spec), (Record(proposal), *offers, SetTimer("consent", spec.consent_s)))
+    return JobStep(Proposing(spec), (Record(proposal(spec)), *offers, SetTimer("consent", spec.consent_s)))
 
 
-def consider(spec: JobSpec, coordinator: str, objection: str | None) -> JobStep:
-    """Begin as member: consent, or refuse with our policy's objection; either way on the ledger."""
+def consider(spec: JobSpec, coordinator: str, objection: str | None, draw: bytes = b"") -> JobStep:
+    """Begin as member: consent, or refuse with our policy's objection; either way on the ledger.
+
+    Args:
+        draw: (32,) random bytes for the seed, if coalitions of this job are to be valued.
+    """
     if objection is None:
-        return JobStep(
-            Accepting(spec, coordinator), (Record(JobAccepted(job=spec.job)), SetTimer("receipt", RECEIPT_S))
-        )
+        consent = JobAccepted(job=spec.job, draw=draw)
+        return JobStep(Accepting(spec, coordinator), (Record(consent), SetTimer("receipt", RECEIPT_S)))
     reason = objection[:REASON_CHARS]
     return JobStep(
         Over(spec, "refused", reason),
@@ -288,6 +277,11 @@ def awaited(state: JobState) -> Awaited:
             return Awaited("")
 
 
+def last_word_s(spec: JobSpec) -> float:
+    """Return how long a member that has done its part waits for the coordinator's last word, seconds."""
+    return APPRAISED_S if spec.contribution else FINISH_S
+
+
 # --- the coordinator ------------------------------------------------------------------------------------
 def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> JobStep:
     match event:
@@ -321,14 +315,10 @@ def _coordinator(state: Proposing | Running | Finishing, event: JobEvent) -> Job
                 metric=event.metric,
                 rounds=event.rounds,
             )
-            measured = ContributionMeasured(job=state.spec.job, method="volume", shares=dict(event.weights))
+            shares = measured(state.spec, state.parties, event.weights, event.contributions)
             return JobStep(
                 Finishing(state.spec, state.parties, event.model_digest),
-                (
-                    *((Record(measured),) if event.weights else ()),
-                    Record(finished),
-                    SetTimer("receipt", RECEIPT_S),
-                ),
+                (*map(Record, shares), Record(finished), SetTimer("receipt", RECEIPT_S)),
             )
         case RoleDone():
             raise LocalProtocolError(f"role done while {type(state).__name__}")
@@ -443,7 +433,7 @@ def _member(state: Accepting | Accepted | TakingPart | Delivered, event: JobEven
             return JobStep(state, ())
         case RoleDone() if isinstance(state, TakingPart):
             delivered = Delivered(state.spec, state.coordinator, event.model_digest)
-            return JobStep(delivered, (SetTimer("finish", FINISH_S),))
+            return JobStep(delivered, (SetTimer("finish", last_word_s(state.spec)),))
         case RoleDone():
             raise LocalProtocolError(f"role done while {type(state).__name__}")
         case TimerFired(name):
@@ -480,7 +470,8 @@ def _overdue(state: Accepting | Accepted | TakingPart | Delivered, name: str) ->
             waited = state.spec.consent_s + START_SLACK_S
             return _leave(state, f"no start from {state.coordinator} within {waited:g} s")
         case Delivered(), "finish":
-            reason = f"we hold the model, but no last word from {state.coordinator} within {FINISH_S:g} s"
+            waited = last_word_s(state.spec)
+            reason = f"we hold the model, but no last word from {state.coordinator} within {waited:g} s"
             return JobStep(Over(state.spec, "aborted", reason, (state.coordinator,)), ())
         case _, _:
             return JobStep(state, ())  # a timer of an earlier state

@@ -1,13 +1,17 @@
 """What may tasks use of our rows? As much as the protocol needs, and nothing more."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
+from hansa.agents.core.agreed import how_measured
 from hansa.agents.core.messages import JobSpec
+from hansa.agents.data.appraisal import AppraisalWorkbench, ValidationWorkbench, validation_rows
 from hansa.agents.data.benches import aligned_bench, lookup_bench
 from hansa.agents.data.rows import Dataset, labels, numeric_target
 from hansa.agents.errors import AgentError
+from hansa.ledger.contribution import Chosen
 from hansa.protocols import (
     Array,
     Brief,
@@ -39,6 +43,7 @@ def lend(
     datasets: Datasets,
     aligned: AlignedRows | None = None,
     wanted: tuple[str, ...] = (),
+    draws: bytes = b"",
 ) -> Workbench:
     """Return what this agent lends to the tasks of its role.
 
@@ -50,12 +55,16 @@ def lend(
         datasets: by name, how to read our rows.
         aligned: in which order, if the protocol asks for the order of an alignment.
         wanted: ids of the rows that a job of ours asks for, if not for all.
+        draws: the seed of what is drawn, in a job of ours whose coalitions are valued.
 
     Raises:
         AgentError: the data set is gone, has other columns than the job, too few rows, or has changed since it was
             aligned.
         DataError: it is unusable.
     """
+    how = how_measured(spec)
+    if how is not None and brief.me == brief.coordinator:
+        return appraisal_bench(spec, known, how, draws, registry, datasets)
     match known.bench:
         case "training":
             return training_bench(spec, registry, datasets, holds_rows=brief.me in brief.parties)
@@ -82,10 +91,7 @@ def training_bench(
     spec: JobSpec, registry: ModelRegistry, datasets: Datasets, *, holds_rows: bool = True
 ) -> Workbench:
     """Return a model, and our rows to train and to evaluate it on; errors as of `lend`."""
-
-    def make_model() -> Model:
-        return registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
-
+    make_model = _maker(spec, registry)
     if not holds_rows:
         return RowlessWorkbench(make_model)
     dataset = _read(spec.dataset, datasets)
@@ -104,6 +110,29 @@ def training_bench(
     train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     features = dataset.features
     return RowsWorkbench(make_model, (features[train], target[train]), (features[test], target[test]))
+
+
+def appraisal_bench(
+    spec: JobSpec,
+    known: ProtocolSpec,
+    how: Chosen,
+    draws: bytes,
+    registry: ModelRegistry,
+    datasets: Datasets,
+) -> Workbench:
+    """Return what a coordinator lends to tasks that value coalitions; errors as of `lend`.
+
+    Where the job names a model, that and all rows of the data set that coalitions' models are valued on.
+    """
+    if not known.names_model:
+        return AppraisalWorkbench(how, draws)
+    rows = validation_rows(_read(how.validation, datasets), spec.features, spec.classes)
+    return ValidationWorkbench(how, draws, _maker(spec, registry), rows)
+
+
+def _maker(spec: JobSpec, registry: ModelRegistry) -> Callable[[], Model]:
+    """Return how the job's model is made, in whatever process."""
+    return partial(registry.create, spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
 
 
 def _read(name: str, datasets: Datasets) -> Dataset:

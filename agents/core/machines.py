@@ -14,19 +14,20 @@ from typing import Any
 from hansa.agents.config import PolicySection
 from hansa.agents.core import coordination, wire
 from hansa.agents.core.blobs import BlobStore
-from hansa.agents.core.briefing import Role, left_by, order_of_rows, seat
+from hansa.agents.core.briefing import Opening, Role, left_by, order_of_rows, seat
 from hansa.agents.core.coordination import Over, StartRole, StopRole, TellRole
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.early import Early
 from hansa.agents.core.journal import Journal, pack_row, unpack_row
 from hansa.agents.core.labour import Labour
 from hansa.agents.core.lending import lend
-from hansa.agents.core.messages import JobAbort, JobSpec
+from hansa.agents.core.messages import JobAbort, JobLeft, JobSpec
 from hansa.agents.core.offered import Offered, agrees
 from hansa.agents.core.policy import objection
 from hansa.agents.core.quota import Quota
 from hansa.agents.core.records import Records
 from hansa.agents.core.restored import PATIENCE_S
+from hansa.agents.core.starts import SHOWN, Starts
 from hansa.agents.core.timers import Timers
 from hansa.agents.core.wanted import Wanted
 from hansa.agents.core.workshop import Ended, Workshop
@@ -43,11 +44,10 @@ from hansa.broker import (
     encode,
     refs,
 )
-from hansa.ledger import Job
+from hansa.ledger import Job, JobStarted
 from hansa.protocols import (
     Abort,
     Awaited,
-    Brief,
     CancelTimer,
     Compute,
     Computed,
@@ -58,8 +58,8 @@ from hansa.protocols import (
     LocalProtocolError,
     ModelRegistry,
     PeerError,
+    PeerLeft,
     ProtocolError,
-    ProtocolSpec,
     Received,
     Record,
     Send,
@@ -69,11 +69,11 @@ from hansa.protocols import (
     Workbench,
     protocol,
 )
-from hansa.protocols.alignment import AlignedRows
 
 log = logging.getLogger("hansa.agent")
 
 SECRET_BYTES = 32  # of each role: all its secrets derive from them
+DRAW_BYTES = 32  # that we add to the seed of a job whose coalitions are valued
 
 
 class Machines:
@@ -87,6 +87,7 @@ class Machines:
         registry: the models that jobs may name.
         datasets: by name, how to read our rows.
         policy: which jobs we consent to.
+        shown: the ledger's jobs, as our copy has them.
         detach_bytes: arrays of at least this size lie beside the snapshots.
     """
 
@@ -99,6 +100,7 @@ class Machines:
         registry: ModelRegistry,
         datasets: Mapping[str, Callable[[], Dataset]],
         policy: PolicySection,
+        shown: Callable[[], Mapping[str, Job]],
         detach_bytes: int,
     ) -> None:
         self._desk = desk
@@ -112,6 +114,7 @@ class Machines:
         self._roles: dict[str, Role] = {}
         self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
         self._timers = Timers(desk, journal)
+        self._starts = Starts(self._timers, shown)
         self._labour = Labour(desk, blobs, journal, workshop, detach_bytes)
         self._offered = Offered(desk, journal)
         self._quota = Quota(desk, journal)
@@ -169,6 +172,8 @@ class Machines:
         slot = "job"
         if role is not None:
             awaited, slot = role.role.awaited(role.state), "role"
+        elif job in self._starts:
+            awaited = Awaited("the ledger to show all consents", self._starts.lacking(job))
         return awaited, self._timers.first(job, slot)
 
     def going_on(self) -> set[str]:
@@ -246,7 +251,13 @@ class Machines:
             )
             why_not = why_not or self._quota.objection(spec, sender, self.policy)
             self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
-            self._coordinate(session, coordination.consider(spec, sender, why_not))
+            draw = os.urandom(DRAW_BYTES) if spec.contribution else b""
+            self._coordinate(session, coordination.consider(spec, sender, why_not, draw))
+
+    def begin_shown(self) -> None:
+        """Begin the jobs of ours whose parties' consents our copy of the ledger shows by now."""
+        for job, parties, shown in self._starts.ready():
+            self._start_role(self._jobs[job].spec, parties, shown)
 
     def drop_stale_offers(self) -> None:
         """Forget offers that the ledger has not shown for an hour."""
@@ -271,9 +282,10 @@ class Machines:
     def _hear(self, session: str, sender: str, message: object) -> None:
         """Give a message to the role it is for, or have it wait for that to begin."""
         job = self._jobs[session]
-        if not isinstance(job, coordination.Accepting | coordination.Accepted):
+        early = isinstance(job, coordination.Accepting | coordination.Accepted) or session in self._starts
+        if not early:
             self._tell_role(session, Received(sender, message))
-        elif sender not in (job.coordinator, *job.spec.parties):
+        elif sender not in (self._coordinator(session), *job.spec.parties):
             raise PeerError(f"{sender} has no part in job {session!r}")
         elif type(message) not in protocol(job.spec.protocol).messages:
             raise PeerError(f"{sender} sent {type(message).__name__}, no message of {job.spec.protocol}")
@@ -303,7 +315,9 @@ class Machines:
     def fire_timers(self, now: float) -> None:
         """Tell the machines whose timers are due."""
         for session, slot, name in self._timers.fire(now):
-            if slot == "job":
+            if (slot, name) == ("job", SHOWN):
+                self._not_shown(session)
+            elif slot == "job":
                 self.tell_job(session, TimerFired(name))
             else:
                 self._tell_role(session, TimerFired(name))
@@ -333,8 +347,13 @@ class Machines:
         spec = step.state.spec
         for effect in step.effects:
             match effect:
+                case StartRole(parties) if self._coordinator(session) == self._desk.name:
+                    self._starts.wait(session, parties)
+                    self.begin_shown()
                 case StartRole(parties):
                     self._start_role(spec, parties)
+                case TellRole(event) if session in self._starts:
+                    self._early.keep(session, event.name, JobLeft(event.reason))
                 case TellRole(event):
                     self._tell_role(session, event)
                 case StopRole():
@@ -343,22 +362,34 @@ class Machines:
                     self._carry_out(session, "job", spec, effect)
         if isinstance(step.state, Over) and not isinstance(before, Over):
             ended = step.state
+            self._starts.drop(session)
             self._early.drop(session)
             self._desk.announce("job-over", job=session, outcome=ended.outcome, reason=ended.reason)
 
-    def _start_role(self, spec: JobSpec, parties: tuple[str, ...]) -> None:
-        """Begin our role in a job; settings that don't fit end the job here, with the reason."""
-        secret = os.urandom(SECRET_BYTES)
+    def _not_shown(self, session: str) -> None:
+        """Give up a job that could not begin in time, because the ledger does not show who consents."""
+        if session in self._starts:
+            why = self._starts.overdue(session)
+            self.tell_job(session, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {why}"))
+
+    def _start_role(self, spec: JobSpec, parties: tuple[str, ...], shown: Job | None = None) -> None:
+        """Begin our role in a job; settings that don't fit end the job here, with the reason.
+
+        Args:
+            shown: what the ledger says of it, if we coordinate it.
+        """
         try:
-            brief, known, aligned = self._brief(spec, parties, secret)
-            brief = replace(brief, start=left_by(known.start(brief.settings), self._records))
-            role = known.role(brief.role)
-            first = role.begin(brief)
+            opening = Opening.of(spec, parties, os.urandom(SECRET_BYTES), shown)
+            role = self._seated(spec, opening)
+            brief = replace(role.brief, start=left_by(role.spec.start(role.brief.settings), self._records))
+            first = role.role.begin(brief)
         except (ProtocolError, BrokerError, ValueError) as error:
             self.tell_job(spec.job, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {error}"))
             return
-        self._desk.changes.put("role", spec.job.encode(), pack_row(list(parties), secret))
-        self._roles[spec.job] = Role(brief, known, role, first.state, aligned)
+        if opening.draws:
+            self._desk.write(spec.job, JobStarted(job=spec.job, parties=parties))
+        self._desk.changes.put("role", spec.job.encode(), opening.row())
+        self._roles[spec.job] = replace(role, brief=brief, state=first.state)
         self._advance(spec.job, first)
         self._catch_up(spec.job)
 
@@ -366,21 +397,26 @@ class Machines:
         """Tell a role that has just begun what has come before; what a power failure has taken ends it here."""
         try:
             for sender, message in self._early.take(session):
+                event: Event = Received(sender, message)
+                if isinstance(message, JobLeft):
+                    event = PeerLeft(sender, message.reason)
                 try:
-                    self._tell_role(session, Received(sender, message))
+                    self._tell_role(session, event)
                 except PeerError as error:
                     log.warning("%s: refused a message from %s: %s", self._desk.name, sender, error)
                     self._desk.announce("message-refused", error="PeerError", peer=sender)
         except Refused as error:
             self._give_up(session, f"{self._desk.name}: cannot act on what came before the start: {error}")
 
-    def _brief(
-        self, spec: JobSpec, parties: tuple[str, ...], secret: bytes
-    ) -> tuple[Brief, ProtocolSpec, AlignedRows | None]:
+    def _coordinator(self, session: str) -> str:
+        return getattr(self._jobs[session], "coordinator", self._desk.name)
+
+    def _seated(self, spec: JobSpec, opening: Opening) -> Role:
+        """Return our role in a job, with no state yet."""
         me = self._desk.name
-        coordinator = getattr(self._jobs[spec.job], "coordinator", me)
-        brief, known = seat(spec, me, coordinator, parties, secret)
-        return brief, known, order_of_rows(known, brief, spec.dataset, self._records, self.spec)
+        brief, known = seat(spec, me, self._coordinator(spec.job), opening)
+        aligned = order_of_rows(known, brief, spec.dataset, self._records, self.spec)
+        return Role(brief, known, known.role(brief.role), None, aligned, opening.draws)
 
     # --- roles --------------------------------------------------------------------------------------------
     def _tell_role(self, session: str, event: Event) -> None:
@@ -471,9 +507,8 @@ class Machines:
         role = self._roles[session]
         spec = self._jobs[session].spec
         wanted = self._wanted.of(session)
-        return partial(
-            lend, spec, role.spec, role.brief, self._registry, self._datasets, role.aligned, wanted
-        )
+        lender = partial(lend, spec, role.spec, role.brief, self._registry, self._datasets)
+        return partial(lender, role.aligned, wanted, role.draws)
 
     # --- the journal --------------------------------------------------------------------------------------
     def _drop_snapshot(self, session: str, slot: str) -> None:
@@ -499,16 +534,17 @@ class Machines:
         for key, value in self._journal.load("role").items():
             session = key.decode()
             try:
-                self._restore_role(session, unpack_row(value), machines[session, "role"])
+                self._restore_role(session, Opening.read(value), machines[session, "role"])
                 self._labour.resume(session, self._roles[session].spec, self._bench(session))
             except (Refused, LocalProtocolError) as error:
                 lost[session] = error
+        for session, job in self._jobs.items():
+            if isinstance(job, coordination.Running) and session not in self._roles and session not in lost:
+                self._starts.resume(session, job.parties)
         for session, why in lost.items():
             self._give_up(session, f"{self._desk.name}: cannot go on after the restart: {why}")
 
-    def _restore_role(self, session: str, row: list[Any], plain: Plain) -> None:
-        parties, secret = row
-        brief, known, aligned = self._brief(self._jobs[session].spec, tuple(parties), secret)
-        role = known.role(brief.role)
-        state = wire.restore(attach(plain, self._blobs.load), role.states)
-        self._roles[session] = Role(brief, known, role, state, aligned)
+    def _restore_role(self, session: str, opening: Opening, plain: Plain) -> None:
+        role = self._seated(self._jobs[session].spec, opening)
+        role.state = wire.restore(attach(plain, self._blobs.load), role.role.states)
+        self._roles[session] = role

@@ -5,11 +5,15 @@ from math import isfinite
 from typing import Any, get_type_hints
 
 from hansa.agents.config import ANY, PolicySection
+from hansa.agents.core.agreed import agreed, can_value, how_measured, method_of, proposal
 from hansa.agents.core.lending import shape_of
 from hansa.agents.core.messages import OWN_SESSIONS, JobSpec
 from hansa.agents.errors import JobError
 from hansa.broker import MalformedMessage, Plain, check_name, from_plain
-from hansa.ledger import Job, Standing
+from hansa.ledger import Job, RuleBroken, Standing
+from hansa.ledger.contribution import LEAST_GROUP, Chosen, Grouped
+from hansa.ledger.job_rules import check_job
+from hansa.ledger.terms import terms
 from hansa.protocols import ModelRegistry, ProtocolError, ProtocolSpec, protocol
 
 __all__ = ["ANY", "allowance", "check_proposal", "check_spec", "objection", "read_settings"]
@@ -46,6 +50,7 @@ def objection(
         ("protocol", spec.protocol, policy.protocols),
         ("model", spec.model, policy.models),
         ("data set", spec.dataset, policy.datasets),
+        ("contributions by", method_of(spec), policy.contributions),
     ):
         if value and ANY not in allowed and value not in allowed:
             return f"our policy does not allow {what} {value!r}"
@@ -113,7 +118,11 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         if spec.job in OWN_SESSIONS:
             raise JobError("agents speak of other things under this name: give the job another")
         known = protocol(spec.protocol)
-        read_settings(known, spec)
+        settings = read_settings(known, spec)
+        terms(agreed(spec))
+        how = how_measured(spec)
+        if how is not None:
+            _check_valued(spec, known, how, getattr(settings, "quorum", spec.minimum_parties))
         if known.names_model:
             registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
         elif spec.model or spec.hyperparameters:
@@ -134,6 +143,31 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         raise JobError(f"job {spec.job!r}: consent_s must be positive and finite, not {spec.consent_s:g}")
 
 
+def _check_valued(spec: JobSpec, known: ProtocolSpec, how: Chosen, quorum: int) -> None:
+    """Refuse to value coalitions where a protocol can't, on no rows or on rows that it has no use for.
+
+    Args:
+        quorum: with how few parties a round may close.
+
+    Raises:
+        JobError: names the key.
+    """
+    if not can_value(known):
+        raise JobError(f"contribution: {known.name} values no coalitions; its parties contribute by volume")
+    if known.names_model and not how.validation:
+        raise JobError(
+            f"validation: missing; {how.name} values models on rows that the coordinator has registered, and "
+            "nobody trains on"
+        )
+    if how.validation and not known.names_model:
+        raise JobError(f"validation: {known.name} takes none; its parties hold rows out themselves")
+    if how.name == Grouped.name and quorum < LEAST_GROUP:
+        raise JobError(
+            f"contribution: groups are of {LEAST_GROUP} parties at least, and a round may close with {quorum}; "
+            "raise settings.quorum"
+        )
+
+
 def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
     """Refuse to propose what the ledger's rules, or the data sets registered, rule out.
 
@@ -144,6 +178,7 @@ def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
         raise JobError(f"job {spec.job!r}: {coordinator} coordinates it and can't be one of its parties")
     if spec.job in now.jobs:
         raise JobError(f"job {spec.job!r}: a job {spec.job!r} exists already; give this one another name")
+    _check_validation(spec, coordinator, now)
     alike = protocol(spec.protocol).names_model
     first: tuple[str, tuple[str, ...]] | None = None
     for party in spec.parties:
@@ -160,6 +195,45 @@ def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:
         if member is None or member.status != "active":
             status = "no member" if member is None else member.status
             raise JobError(f"job {spec.job!r}: {party!r} is {status} in {now.charter.federation}")
+    try:
+        check_job(now, coordinator, proposal(spec))
+    except (RuleBroken, ValueError) as error:
+        raise JobError(f"job {spec.job!r}: {error}") from None
+
+
+def _check_validation(spec: JobSpec, coordinator: str, now: Standing) -> None:
+    """Refuse to value models in another utility than the charter's, or on rows of other columns than the parties'.
+
+    Raises:
+        JobError: names the job, and what to do.
+    """
+    how = how_measured(spec)
+    if how is None:
+        return
+    if how.utility != now.charter.utility:
+        raise JobError(
+            f"job {spec.job!r}: contribution.utility: by the charter models are valued by their "
+            f"{now.charter.utility}, not by their {how.utility}"
+        )
+    if not how.validation:
+        return
+    rows = now.datasets.get((coordinator, how.validation))
+    if rows is None:
+        raise JobError(
+            f"job {spec.job!r}: validation: {coordinator} has not registered {how.validation!r} (`hansa data add`)"
+        )
+    for party in spec.parties:
+        registered = now.datasets.get((party, spec.dataset))
+        if registered is None:
+            raise JobError(
+                f"job {spec.job!r}: {party} has not registered {spec.dataset!r}, so nobody knows how many rows it "
+                "may bring (there: `hansa data add`)"
+            )
+        if registered.columns != rows.columns:
+            raise JobError(
+                f"job {spec.job!r}: validation: {how.validation!r} has other columns than {party} has in "
+                f"{spec.dataset!r}"
+            )
 
 
 def read_settings(known: ProtocolSpec, spec: JobSpec) -> Any:

@@ -16,6 +16,7 @@ from hansa.broker.codec import Plain
 from hansa.ledger import KINDS as ENTRY_KINDS
 from hansa.ledger import (
     Body,
+    CoalitionsValued,
     DistortionFound,
     EpochEnded,
     ModelEvaluated,
@@ -24,7 +25,7 @@ from hansa.ledger import (
     RoundClosed,
     RowsAligned,
 )
-from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, alignment, inference, vertical
+from hansa.protocols import PROTOCOLS, Evaluation, ProtocolSpec, Valuation, alignment, inference, vertical
 from hansa.protocols.alignment.job import SENTINELS
 from hansa.protocols.horizontal import fedavg
 
@@ -165,6 +166,17 @@ def _served(spec: JobSpec, fact: inference.ModelServed) -> Body:
     return ModelUsed(job=fact.model, rows=fact.rows, purpose=spec.job)
 
 
+def _valued(spec: JobSpec, fact: Valuation) -> Body:
+    return CoalitionsValued(
+        job=spec.job,
+        round=fact.round,
+        players=fact.players,
+        rows=fact.rows,
+        coalitions=fact.coalitions,
+        values=fact.values,
+    )
+
+
 _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
     fedavg.RoundClosed: _round_closed,
     fedavg.ModelEvaluated: _model_evaluated,
@@ -172,6 +184,7 @@ _BODIES: dict[type, Callable[[JobSpec, Any], Body]] = {
     vertical.Overdue: _overdue,
     vertical.Distorted: _distorted,
     inference.ModelServed: _served,
+    Valuation: _valued,
 }
 
 

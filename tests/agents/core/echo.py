@@ -243,6 +243,7 @@ class Party:
     posted: list[tuple[str, str, object]] = field(default_factory=list)
     written: list[Body] = field(default_factory=list)
     executor: Slow = field(default_factory=Slow)
+    shown: dict[str, Job] = field(default_factory=dict)  # the ledger's jobs, as its copy has them
     desk: Desk = field(init=False)
     blobs: BlobStore = field(init=False)
     workshop: Workshop = field(init=False)
@@ -270,6 +271,7 @@ class Party:
             ModelRegistry(),
             self.datasets,
             self.policy,
+            lambda: self.shown,
             DETACH_BYTES,
         )
         self.blobs.adopt_orphans()

@@ -72,6 +72,7 @@ def test_the_settings_say_which_role_a_party_plays_and_the_protocol_what_the_coo
     assert [party.notes(job).role for job in ("one", "two")] == ["party", "helper"]
     leader = Party(LEADER)
     leader.machines.propose(specification("three"))
+    leader.shown |= proposed(specification("three"), accepted=PARTIES)
     for name in PARTIES:
         leader.hear(name, JobAnswer(True), "three")
     assert leader.notes("three").role == "leader"
