@@ -58,7 +58,6 @@ def _check_proposed(now: Standing, author: str, body: PayoutProposed) -> None:
     check_finished(job, body.job)
     if body.basis == "training":
         _check_unpaid(now, body)
-    _check_pot(now, body)
     computed = split(
         now,
         body.job,
@@ -69,6 +68,7 @@ def _check_proposed(now: Standing, author: str, body: PayoutProposed) -> None:
         scheme=body.scheme,
         currency=body.currency,
     )
+    _check_pot(now, body)
     _check_amounts(body, computed)
     try:
         check_payout_finality(now, body)

@@ -15,6 +15,7 @@ from hansa.ledger import (
     ModelUsed,
     NotFinal,
     PayoutProposed,
+    PayoutWithdrawn,
     RuleBroken,
 )
 from hansa.ledger.finality import check_final, newest_final
@@ -32,6 +33,8 @@ from tests.ledger.town import (
     found_town,
     signed_note,
 )
+
+MORE = replace(CATCH, dataset="salt")
 
 
 def head(books: Books) -> Checkpoint:
@@ -115,12 +118,13 @@ def test_a_payout_rests_on_the_finish_or_on_newer_weights() -> None:
     books = finished()
     assert books.standing.jobs["herring"].rests_at == books.size - 1
     assert books.standing.jobs["herring"].rests_on == books.digests[-1]
-    early = final_payout(books.standing, books.digests)
-    books.write("bremen", CATCH, ModelUsed("herring", 5))  # the proof does not go stale on its way
-    books.write("lubeck", early)
-    weights = ContributionMeasured("herring", "volume", {"bremen": 1, "danzig": 1})
-    books.write("danzig", CATCH).write("lubeck", weights)
-    with pytest.raises(RuleBroken, match="not final: entry 13 is not among the first 9"):
+    size, early = books.size, final_payout(books.standing, books.digests)
+    books.write("bremen", MORE, ModelUsed("herring", 5))  # the proof does not go stale on its way
+    number = books.write("lubeck", early).size - 1
+    books.write("lubeck", PayoutWithdrawn(number, "measured anew"))
+    weights = ContributionMeasured("herring", "volume", {"bremen": 70, "danzig": 30})
+    books.write("danzig", MORE).write("lubeck", weights)
+    with pytest.raises(RuleBroken, match=f"not final: entry {books.size - 1} is not among the first {size}"):
         books.write("lubeck", early)
     books.write("lubeck", final_payout(books.standing, books.digests))
 
