@@ -15,6 +15,7 @@ from hansa.agents.jobs.progress import JobProgress, read_progress
 from hansa.agents.jobs.watch import Seen, Waiting
 from hansa.ledger import (
     Body,
+    CoalitionsValued,
     ContributionMeasured,
     DistortionFound,
     EpochEnded,
@@ -23,6 +24,7 @@ from hansa.ledger import (
     JobFinished,
     JobProposed,
     JobRefused,
+    JobStarted,
     ModelEvaluated,
     ModelUsed,
     PartiesOverdue,
@@ -97,6 +99,25 @@ def test_a_whole_course_reads_from_proposal_to_shares() -> None:
         "  shares by volume: east 75.0%, west 25.0%",
         "  used for 5 rows so far",
     ]
+
+
+def test_valued_coalitions_are_counted_and_not_listed() -> None:
+    players = tuple(f"party-{number}" for number in range(10))
+    many = CoalitionsValued("trial", 1, players, (5,) * 10, tuple(range(1024)), (0.25, *[0.5] * 1023))
+    whole = CoalitionsValued("trial", 0, ("east", "west"), (5, 5), (1, 2), (0.5, 0.5))
+    valued: list[tuple[str, Body]] = [
+        ("hub", JobStarted("trial", ("east", "west"))),
+        ("hub", many),
+        ("hub", whole),
+    ]
+    lines = tell([*COURSE[:4], *valued]).splitlines()
+    assert lines[-3:] == [
+        "  begins with east, west",
+        "  round 1/2: 1024 coalitions of 10 parties valued, gain +0.2500",
+        "  the whole job: 2 coalitions of 2 parties valued",
+    ]
+    [news] = follow([("hub", many)], JobProgress("trial"))
+    assert (news.fields["coalitions"], news.fields["before"], news.fields["after"]) == (1024, 0.25, 0.5)
 
 
 def test_an_abort_says_who_was_missing_and_how_to_go_on() -> None:

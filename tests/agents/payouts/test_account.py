@@ -92,7 +92,7 @@ def test_the_columns_of_the_file_stay_as_they_are() -> None:
 
 
 @given(
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.sampled_from("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n"),
 )
 def test_no_text_of_an_author_is_a_formula_in_a_spreadsheet(text: str, first: str) -> None:
