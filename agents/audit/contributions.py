@@ -44,7 +44,7 @@ def measured(value: float, error: float, decimals: int) -> str:
         decimals: as many of each, so that they can be compared; beyond what is read, four digits of each instead.
     """
     if not _whisker(error) or not is_figure(value):
-        return _minus(figure(value))
+        return _minus(figure(value + 0.0))
     if decimals > _MOST_DECIMALS or max(abs(value), error) >= _LARGE:
         return f"{_minus(figure(value))} ± {figure(error)}"
     return f"{_minus(f'{round(value, decimals) + 0.0:.{decimals}f}')} ± {error:.{decimals}f}"

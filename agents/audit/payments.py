@@ -23,7 +23,6 @@ MOST_SHOWN = 50  # payouts with a card
 _AT_ONCE = 6  # the others of them on demand
 MOST_PARTIES = 20  # of one payout
 MOST_NAMES = 8  # of those who approved, hold or dispute one
-_STATES = {"settled": "settled", "open": "open", "withdrawn": "withdrawn"}
 
 
 def money_section(report: AuditReport) -> Html:
@@ -102,7 +101,7 @@ def _newest(report: AuditReport) -> list[PayoutLine]:
 
 
 def _state(line: PayoutLine) -> Html:
-    marks = [element("span", said(_STATES.get(line.status, line.status), 40), class_="pill")]
+    marks = [element("span", said(line.status, 40), class_="pill")]
     if line.status == "open":
         told = (("held", line.held), ("disputed", line.disputed))
         marks += [element("span", text(words), class_="pill warn") for words, names in told if names]

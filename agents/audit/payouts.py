@@ -92,15 +92,19 @@ def _payouts_section(report: AuditReport) -> Html:
 def _paid_section(report: AuditReport) -> Html:
     """Show each job that is paid for: how good its model became, by whom, and who vouches for that."""
     heading = element("h2", text("What was paid for"), id="paid")
-    paid = {line.job for line in report.payouts}
-    jobs = sorted((job for job in report.jobs if job.name in paid), key=lambda job: -job.proposed_at)
-    shown = [_job(report, job, at < MOST_OPEN) for at, job in enumerate(jobs[:MOST_SHOWN])]
+    lines: dict[str, list[PayoutLine]] = {}
+    for line in sorted(report.payouts, key=lambda line: -line.number):
+        if line.status != "withdrawn":
+            lines.setdefault(line.job, []).append(line)
+    jobs = sorted((job for job in report.jobs if job.name in lines), key=lambda job: -job.proposed_at)
+    if not jobs:
+        return element("section", heading, element("p", text("Nothing is to be paid for."), class_="quiet"))
+    shown = [_job(report, job, lines[job.name], at < MOST_OPEN) for at, job in enumerate(jobs[:MOST_SHOWN])]
     rest = left_out(len(jobs) - MOST_SHOWN, "older jobs are", "the page of hansa ledger audit lists them")
     return element("section", heading, *shown, rest)
 
 
-def _job(report: AuditReport, job: JobLine, is_open: bool) -> Html:
-    lines = [line for line in report.payouts if line.job == job.name]
+def _job(report: AuditReport, job: JobLine, lines: list[PayoutLine], is_open: bool) -> Html:
     pill = element("span", text(counted(len(lines), "payout")), class_="pill")
     summary = element("summary", element("h3", said(job.name, 60)), pill)
     body = (withdrawn(job), curves(job), earned(job), _rests(report, job, lines))
@@ -110,31 +114,22 @@ def _job(report: AuditReport, job: JobLine, is_open: bool) -> Html:
 
 def _rests(report: AuditReport, job: JobLine, lines: list[PayoutLine]) -> Html:
     """Say under whose names the entries are final that payouts rest on: nobody can take these back."""
-    newest = sorted(lines, key=lambda line: -line.number)[:MOST_PAYOUTS]
-    items = (element("li", *_ground(report, job, line)) for line in newest)
     title = element("h4", text("Who vouches for what was paid"))
+    items = (
+        element("li", element("b", text(f"Payout {line.number:,}")), *_ground(report, job, line))
+        for line in lines[:MOST_PAYOUTS]
+    )
     rest = left_out(len(lines) - MOST_PAYOUTS, "older payouts are", "the JSON report has them all")
     return joined(title, element("ul", *items, class_="plain"), rest)
 
 
 def _ground(report: AuditReport, job: JobLine, line: PayoutLine) -> list[Html]:
-    number = element("b", text(f"Payout {line.number:,}"))
     index = job.ended_at if line.until is None else line.until
     if index is None:
-        return [number, text(" rests on a job that has not ended.")]
+        return [text(" rests on a job that has not ended.")]
     what = text(f" rests on {'the job’s end' if line.until is None else 'the last use'}, entry {index:,}; ")
     found = final_under(report, index)
     if found is None:
-        return [number, what, text("no checkpoint of this report makes that final.")]
-    final = text(
-        f"it is final under the checkpoint over the first {found.size:,} entries (epoch {found.epoch},"
-    )
-    return [
-        number,
-        what,
-        final,
-        text(" kept by "),
-        said(found.keeper, 60),
-        text("), with the names of "),
-        cosigners(found),
-    ]
+        return [what, text("no checkpoint of this report makes that final.")]
+    head = f"it is final under the checkpoint over the first {found.size:,} entries (epoch {found.epoch}, kept by "
+    return [what, text(head), said(found.keeper, 60), text("), with the names of "), cosigners(found)]

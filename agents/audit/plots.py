@@ -22,7 +22,7 @@ Curve = Sequence[tuple[int, float | None]]
 
 def across(fraction: float) -> str:
     """Return a place across as a percentage, of 0 … 1."""
-    return f"{100 * min(max(fraction, 0.0), 1.0):.2f}".rstrip("0").rstrip(".") + "%"
+    return f"{100 * min(max(fraction, 0.0), 1.0) + 0.0:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def nice_ticks(least: float, most: float, about: int = _LINES) -> list[float]:

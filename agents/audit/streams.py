@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hansa.agents.audit.words import counted
 from hansa.ledger.report import PayoutLine
 
 MOST_POTS = 8
@@ -88,7 +89,7 @@ def pots_of(payouts: Sequence[PayoutLine]) -> list[Pot]:
     for moved in (True, False):
         others = [line for line in ordered[alone:] if (line.status == "settled") == moved]
         if others:
-            pots.append(Pot(f"{len(others):,} others", summed(others), moved))
+            pots.append(Pot(counted(len(others), "other"), summed(others), moved))
     return pots
 
 
@@ -99,7 +100,10 @@ def receivers_of(pots: Sequence[Pot]) -> list[Receiver]:
     if len(names) <= MOST_MEMBERS:
         return [Receiver(name, (name,)) for name in names]
     shown, others = names[: MOST_MEMBERS - 1], names[MOST_MEMBERS - 1 :]
-    return [*(Receiver(name, (name,)) for name in shown), Receiver(f"{len(others):,} others", tuple(others))]
+    return [
+        *(Receiver(name, (name,)) for name in shown),
+        Receiver(counted(len(others), "other"), tuple(others)),
+    ]
 
 
 def summed(lines: Sequence[PayoutLine | Pot]) -> dict[str, int]:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hansa.agents.audit import page, write_page
 from hansa.agents.audit.style import DARK, LIGHT
 from hansa.ledger.report import AuditReport, CheckpointLine, MemberLine, Tick
-from tests.agents.audit import reports
+from tests.agents.audit import pays, reports
 
 HOSTILE = "</script><img src=http://evil onerror=alert(1)>&\"'\u202egnp\x00\x1b[31m\ud800\u2028"
-REPORTS = {made.__name__: made() for made in (reports.good, reports.bad, reports.empty, reports.big)}
+MADE = (reports.good, reports.bad, reports.empty, reports.big, pays.paid, pays.crowd)
+REPORTS = {made.__name__: made() for made in MADE}
 
 
 def tree(written: str) -> ElementTree.Element:
@@ -80,8 +81,28 @@ def hostile(report: AuditReport, text: str) -> AuditReport:
                 shares=counted,
                 withdrawn=counted,
                 reason=text,
+                contributions={text: -0.5} if job.contributions else {},
+                errors={text: 0.25},
+                utility=text,
             )
             for job in report.jobs
+        ),
+        payouts=tuple(
+            replace(
+                line,
+                job=text,
+                basis=text,
+                scheme=text,
+                currency=text,
+                amounts=counted,
+                proposer=text,
+                approved=(text,),
+                held={text: text},
+                disputed={text: text},
+                waiting=(text, text),
+                reference=text,
+            )
+            for line in report.payouts
         ),
         checkpoints=tuple(replace(line, keeper=text, cosigners={text: 7}) for line in report.checkpoints),
         timeline=tuple(replace(tick, kinds=counted) for tick in report.timeline),
@@ -122,7 +143,7 @@ def test_authors_who_write_long_and_odd_texts_do_not_make_a_page_too_long_to_ope
     assert len(page(hostile(reports.big(), "\u202e<" * 10_000)).encode()) < 5_000_000
 
 
-@pytest.mark.parametrize("report", [reports.good(), reports.bad(), reports.empty()])
+@pytest.mark.parametrize("report", [reports.good(), reports.bad(), reports.empty(), pays.paid()])
 def test_what_an_author_wrote_is_never_markup(report: AuditReport) -> None:
     written = page(hostile(report, HOSTILE))
     assert fetched(written) == []
