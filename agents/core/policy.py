@@ -56,6 +56,8 @@ def objection(
             return f"our policy does not allow {what} {value!r}"
     if not (getattr(settings, "guard", True) or policy.unguarded):
         return "our policy takes no part in a job without the leak guard"
+    if spec.contribution and not known.names_model and not policy.own_parts:
+        return "our policy does not let our own scores be seen, by which contributions to this job are valued"
     if uses:
         return _stranger(uses, coordinator, spec.parties, spec.dataset, jobs)
     if spec.minimum_parties < policy.minimum_parties:
@@ -123,6 +125,8 @@ def check_spec(spec: JobSpec, registry: ModelRegistry) -> None:
         how = how_measured(spec)
         if how is not None:
             _check_valued(spec, known, how, getattr(settings, "quorum", spec.minimum_parties))
+            if not getattr(settings, "holdout", True):
+                raise JobError("holdout: 0; contributions are valued on the rows that are held out")
         if known.names_model:
             registry.create(spec.model, shape_of(spec), spec.hyperparameters, spec.seed)
         elif spec.model or spec.hyperparameters:
