@@ -6,6 +6,7 @@
     ├── ProtocolError             a rule was broken; the caller keeps the old state
     │   ├── LocalProtocolError    our own caller acted out of turn: a bug here
     │   └── PeerError             a peer sent what its role forbids: reject and record
+    │       └── Overstated        it claims more than it has registered: go on without it, too
     └── ValueError
         ├── UnknownProtocol       a job names a protocol that is not in the registry
         ├── ModelError            a job names a model, or a hyperparameter, that is not here
@@ -25,6 +26,10 @@ class LocalProtocolError(ProtocolError):
 
 class PeerError(ProtocolError):
     """A peer sent what its role forbids: reject the message and record it."""
+
+
+class Overstated(PeerError):
+    """A peer claims more than it has registered: reject the message, and go on without the peer (``PeerLeft``)."""
 
 
 class UnknownProtocol(ValueError):

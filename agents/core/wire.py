@@ -5,7 +5,7 @@ kind and schema number, every state its snapshot form, and every recorded fact i
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from hansa.agents.core import coordination, messages
@@ -228,14 +228,13 @@ def role_done(result: object) -> RoleDone:
     """Return what coordination needs to know of a role's result."""
     match result:
         case fedavg.TrainingDone():
-            return _evaluated(result.digest, result.evaluation, result.rounds, dict(result.rows))
+            done = _evaluated(result.digest, result.evaluation, result.rounds, dict(result.rows))
+            return replace(done, contributions=dict(result.contributions))
         case fedavg.ModelReceived():
             return _evaluated(result.digest, result.evaluation)
         case vertical.TrainingClosed():
-            cells = dict(result.cells)
-            return RoleDone(
-                result.digest, result.epochs, result.loss, result.score, result.metric, weights=cells
-            )
+            done = RoleDone(result.digest, result.epochs, result.loss, result.score, result.metric)
+            return replace(done, weights=dict(result.cells), contributions=dict(result.contributions))
         case vertical.OwnCoefficients():
             return RoleDone(result.digest, result.epochs, result.loss, result.score, result.metric)
         case (

@@ -4,7 +4,10 @@
 
     begin --> Preparing --Computed--> Collecting --all here, or deadline--> Aggregating
                                           ^----------Computed, more rounds------' |
-                                        Ended <-- Concluding <--Computed, last----'
+                      Ended <-- Appraising <-- Concluding <--Computed, last----'
+
+Where contributions are measured by it, a round's coalitions are valued as it closes, while the next is under way.
+Only ``Appraising`` waits for that. A round's valuation is recorded after its close.
 
 An update may come late, to a round that has closed without it: it is dropped. A party that was missing is
 offered the next round all the same; only one that has left (``PeerLeft``) is not.
@@ -13,7 +16,7 @@ offered the next round all the same; only one that has left (``PeerLeft``) is no
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.errors import LocalProtocolError, Overstated, PeerError
 from hansa.protocols.horizontal.fedavg import (
     AGGREGATOR,
     ENDED,
@@ -30,13 +33,16 @@ from hansa.protocols.horizontal.fedavg import (
     derived_seed,
     pooled,
 )
+from hansa.protocols.horizontal.progress import Progress
 from hansa.protocols.horizontal.tasks import (
     AGGREGATE,
     CONTINUE,
     INITIAL,
+    VALUE,
     Contributions,
     GlobalModel,
     Nothing,
+    RoundToValue,
 )
 from hansa.protocols.machine import (
     Abort,
@@ -57,6 +63,7 @@ from hansa.protocols.machine import (
     SetTimer,
     Step,
     TimerFired,
+    Valuation,
 )
 from hansa.protocols.model import Evaluation, check_parameters
 
@@ -68,30 +75,6 @@ PENDING = "no answer yet"
 
 # Rows weigh in the average as floats: beyond this they would no longer be exact.
 MOST_ROWS = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is carried from round to round.
-
-    Attributes:
-        rows: by party, what its latest update said it trained on.
-        gone: by party that left, why.
-        best_loss: the least pooled loss of any model so far; None before the first evaluation.
-        stale: rounds in a row that did not improve it by ``tol``.
-    """
-
-    rows: dict[str, int]
-    gone: dict[str, str]
-    best_loss: float | None = None
-    stale: int = 0
-
-    def after(self, loss: float, tol: float) -> "Progress":
-        """Return the progress once a further model's loss is known."""
-        if self.best_loss is None:
-            return replace(self, best_loss=loss)
-        stale = self.stale + 1 if loss > self.best_loss - tol else 0
-        return replace(self, best_loss=min(loss, self.best_loss), stale=stale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +118,18 @@ class Concluding:
     evaluations: dict[str, Evaluation]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Appraising:
+    """The model is evaluated; rounds are still being valued."""
+
+    seat: Seat
+    progress: Progress
+    round: int
+    done: TrainingDone
+
+
 Running = Preparing | Collecting | Aggregating | Concluding
-State = Running | Ended
+State = Running | Appraising | Ended
 
 
 def begin(brief: Brief) -> Step[State]:
@@ -196,7 +189,7 @@ def _update(state: State, sender: str, update: Update) -> Step[State]:
             return _proceed(replace(state, updates={**state.updates, sender: update}))
         case Aggregating() if update.round == state.round and sender in state.participants:
             raise PeerError(f"{sender} sent its update of round {update.round} twice")
-        case Collecting() | Aggregating() | Concluding():
+        case Collecting() | Aggregating() | Concluding() | Appraising():
             if not 1 <= update.round <= state.round:
                 raise PeerError(f"{sender} sent an update of round {update.round} during round {state.round}")
             return Step(state)  # late: its round closed without it
@@ -214,11 +207,15 @@ def _evaluated(state: State, sender: str, evaluation: Evaluation) -> Step[State]
                 raise PeerError(f"{sender} sent its final evaluation twice")
             _check_metric(sender, evaluation, state.evaluations)
             return _conclude(replace(state, evaluations={**state.evaluations, sender: evaluation}))
-        case Ended():
+        case Appraising() | Ended():
             return Step(state)
 
 
 def _computed(state: State, event: Computed) -> Step[State]:
+    if not isinstance(state, Ended):
+        for number in state.progress.valuing:
+            if event.task_id == _value_id(number):
+                return _valued(state, number, event)
     match state:
         case Preparing() if event.task_id == INITIAL:
             if event.error is not None:
@@ -230,7 +227,7 @@ def _computed(state: State, event: Computed) -> Step[State]:
             return _close(state, _model(event))
         case Ended():
             return Step(state)
-        case Preparing() | Collecting() | Aggregating() | Concluding():
+        case Preparing() | Collecting() | Aggregating() | Concluding() | Appraising():
             raise LocalProtocolError(
                 f"task {event.task_id} ended in {type(state).__name__}, which has not asked"
             )
@@ -242,14 +239,14 @@ def _deadline(state: State, name: str) -> Step[State]:
             return _average(state, SILENT)
         case Concluding() if name == FINAL:
             return _finish(state, SILENT)
-        case Preparing() | Collecting() | Aggregating() | Concluding() | Ended():
+        case Preparing() | Collecting() | Aggregating() | Concluding() | Appraising() | Ended():
             return Step(state)  # it fired as we cancelled it
 
 
 def _left(state: State, name: str, reason: str) -> Step[State]:
     if name not in state.seat.parties:
         raise LocalProtocolError(f"{name} left, but is not a party of this job")
-    if isinstance(state, Ended) or name in state.progress.gone:
+    if isinstance(state, Appraising | Ended) or name in state.progress.gone:
         return Step(state)
     progress = replace(state.progress, gone={**state.progress.gone, name: reason})
     match state:
@@ -293,29 +290,56 @@ def _average(state: Collecting, silence: str) -> Step[State]:
     evaluation = pooled([update.evaluation for update in updates])
     rows = {**state.progress.rows, **{party: state.updates[party].rows for party in participants}}
     progress = replace(state.progress, rows=rows).after(evaluation.loss, seat.settings.tol)
-    contributions = Contributions(
-        tuple(update.parameters for update in updates), tuple(update.rows for update in updates)
-    )
+    parameters, counts = tuple(each.parameters for each in updates), tuple(each.rows for each in updates)
+    tasks = [
+        Compute(
+            _task_id(number),
+            AGGREGATE,
+            Contributions(parameters, counts),
+            derived_seed(seat.seed, AGGREGATE, number),
+        )
+    ]
+    if seat.valued:
+        progress = progress.asking(number)
+        held = RoundToValue(number, state.model.parameters, participants, parameters, counts)
+        tasks.append(Compute(_value_id(number), VALUE, held, derived_seed(seat.seed, VALUE, number)))
+    evaluated = Record(ModelEvaluated(number - 1, state.model.digest, evaluation))
     return Step(
         Aggregating(seat, progress, number, participants, missing),
-        (
-            CancelTimer(_timer(number)),
-            Record(ModelEvaluated(number - 1, state.model.digest, evaluation)),
-            Compute(_task_id(number), AGGREGATE, contributions, derived_seed(seat.seed, AGGREGATE, number)),
-        ),
+        (CancelTimer(_timer(number)), evaluated, *tasks),
     )
 
 
 def _close(state: Aggregating, model: GlobalModel) -> Step[State]:
     settings = state.seat.settings
     closed = Record(RoundClosed(state.round, model.digest, state.participants, state.missing))
+    valued = tuple(Record(each) for each in state.progress.early)
+    state = replace(state, progress=replace(state.progress, early=()))
     settled = 0 < settings.patience <= state.progress.stale
     if state.round < settings.rounds and not settled:
         following = _open(state, state.round + 1, model)
     else:
         following = _publish(state, model)
     keep = Keep(Checkpoint(state.round, model.digest, model.parameters))
-    return replace(following, effects=(closed, keep, *following.effects))
+    return replace(following, effects=(closed, *valued, keep, *following.effects))
+
+
+def _valued(state: Running | Appraising, number: int, event: Computed) -> Step[State]:
+    """Record what a round's coalitions are worth, once that round is closed."""
+    if event.error is not None:
+        return _abort(state, f"round {number} could not be valued: {event.error}")
+    valuation = event.result
+    if not isinstance(valuation, Valuation) or valuation.round != number:
+        raise LocalProtocolError(f"{event.task_id} gave {type(valuation).__name__}, not its Valuation")
+    progress = state.progress.valued(valuation)
+    match state:
+        case Aggregating(round=unclosed) if unclosed == number:
+            return Step(replace(state, progress=replace(progress, early=(valuation,))))
+        case Appraising() if not progress.valuing:
+            done = replace(state.done, contributions=progress.contributions)
+            return Step(Ended(state.seat), (Record(valuation), Finish(done)))
+        case Preparing() | Collecting() | Aggregating() | Concluding() | Appraising():
+            return Step(replace(state, progress=progress), (Record(valuation),))
 
 
 # -- the end ------------------------------------------------------------------------------------------------
@@ -345,9 +369,13 @@ def _finish(state: Concluding, silence: str) -> Step[State]:
         return _too_few(state, "the final evaluation", parties, missing, CancelTimer(FINAL))
     evaluation = pooled([state.evaluations[party] for party in parties])
     model, progress = state.model, state.progress
-    done = TrainingDone(model.parameters, model.digest, state.round, evaluation, progress.rows)
-    fact = ModelEvaluated(state.round, model.digest, evaluation)
-    return Step(Ended(state.seat), (CancelTimer(FINAL), Record(fact), Finish(done)))
+    done = TrainingDone(
+        model.parameters, model.digest, state.round, evaluation, progress.rows, progress.contributions
+    )
+    concluded = (CancelTimer(FINAL), Record(ModelEvaluated(state.round, model.digest, evaluation)))
+    if progress.valuing:
+        return Step(Appraising(state.seat, progress, state.round, done), concluded)
+    return Step(Ended(state.seat), (*concluded, Finish(done)))
 
 
 def _too_few(
@@ -407,6 +435,9 @@ def _check_update(state: Collecting, sender: str, update: Update) -> None:
         raise PeerError(f"{sender} sent its update of round {update.round} twice")
     if not 1 <= update.rows <= MOST_ROWS:
         raise PeerError(f"{sender} trained on {update.rows} rows; a party has 1 to {MOST_ROWS}")
+    registered = state.seat.registered.get(sender, MOST_ROWS)
+    if update.rows > registered:
+        raise Overstated(f"{sender} trained on {update.rows} rows, it says, and has registered {registered}")
     try:
         check_parameters(update.parameters, state.model.parameters)
     except ValueError as error:
@@ -438,12 +469,23 @@ def awaited(state: State) -> Awaited:
         case Concluding():
             waiting = tuple(p for p in _present(state) if p not in state.evaluations)
             return Awaited("the final evaluation", waiting)
+        case Appraising():
+            return Awaited(f"the valuation of {_rounds(state.progress.valuing)}")
         case Ended():
             return ENDED
 
 
+def _rounds(numbers: tuple[int, ...]) -> str:
+    named = ", ".join(str(number) for number in numbers)
+    return f"round{'s' if len(numbers) > 1 else ''} {named}"
+
+
 def _task_id(number: int) -> str:
     return f"round-{number}/aggregate"
+
+
+def _value_id(number: int) -> str:
+    return f"round-{number}/value"
 
 
 def _timer(number: int) -> str:
@@ -451,5 +493,5 @@ def _timer(number: int) -> str:
 
 
 SPEC: RoleSpec[State] = RoleSpec(
-    begin, step, (Preparing, Collecting, Aggregating, Concluding, Ended), awaited
+    begin, step, (Preparing, Collecting, Aggregating, Concluding, Appraising, Ended), awaited
 )

@@ -9,6 +9,9 @@ Rounds count from 1 to ``rounds``; model 0 is the initial one, and round r turns
     ModelReady(digest, parameters)        -->   check the digest, evaluate
                                           <--   Evaluated(evaluation)
 
+Where contributions are measured by valuing coalitions, the aggregator has each round valued while the parties go on
+with the next, and ends when all are.
+
 The aggregator waits for all parties, but no longer than the deadline, and goes on with a quorum. It sees each
 party's update in the clear: an honest but curious aggregator learns from it about that party's rows.
 
@@ -19,7 +22,7 @@ Algorithm 1, with every party in every round.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, isfinite
 
 from hansa.protocols.errors import LocalProtocolError
@@ -167,13 +170,20 @@ def start(settings: FedAvgSettings) -> Start | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingDone:
-    """What the aggregator ends with; ``rows`` are those each party last said it trained on."""
+    """What the aggregator ends with.
+
+    Attributes:
+        rows: by party, what it last said it trained on.
+        contributions: by party, what it has added to the model, summed over the rounds that were valued; exact, as
+            "numerator/denominator". Empty if none were.
+    """
 
     parameters: tuple[Array, ...]
     digest: bytes
     rounds: int
     evaluation: Evaluation
     rows: dict[str, int]
+    contributions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +200,12 @@ class ModelReceived:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A brief whose settings are known to be FedAvg's; every state carries it."""
+    """A brief whose settings are known to be FedAvg's; every state carries it.
+
+    Attributes:
+        valued: whether the aggregator has each round's coalitions valued.
+        registered: at the aggregator, rows by party, of those that have registered any.
+    """
 
     job: str
     me: str
@@ -198,6 +213,8 @@ class Seat:
     parties: tuple[str, ...]
     settings: FedAvgSettings
     seed: int
+    valued: bool = False
+    registered: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def take(cls, brief: Brief, role: str) -> "Seat":
@@ -218,7 +235,9 @@ class Seat:
             raise LocalProtocolError(f"{brief.me} is not among the parties {', '.join(brief.parties)}")
         if settings.quorum > len(brief.parties):
             raise LocalProtocolError(f"quorum {settings.quorum} of {len(brief.parties)} parties")
-        return cls(brief.job, brief.me, brief.coordinator, brief.parties, settings, brief.seed)
+        registered = {party: rows for party, (rows, _) in brief.volumes.items()}
+        who = (brief.job, brief.me, brief.coordinator, brief.parties)
+        return cls(*who, settings, brief.seed, brief.valued, registered)
 
 
 @dataclass(frozen=True, slots=True)

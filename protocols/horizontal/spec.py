@@ -19,7 +19,7 @@ from hansa.protocols.horizontal.fedavg import (
     start,
 )
 from hansa.protocols.horizontal.tasks import TASKS
-from hansa.protocols.machine import ProtocolSpec
+from hansa.protocols.machine import ProtocolSpec, Valuation
 
 FEDAVG = ProtocolSpec(
     name=NAME,
@@ -27,7 +27,7 @@ FEDAVG = ProtocolSpec(
     settings=FedAvgSettings,
     roles={AGGREGATOR: aggregator.SPEC, PARTY: party.SPEC},
     messages=(RoundOpened, Update, ModelReady, Evaluated),
-    facts=(RoundClosed, ModelEvaluated),
+    facts=(RoundClosed, ModelEvaluated, Valuation),
     results=(TrainingDone, ModelReceived),
     tasks=TASKS,
     kept=(Checkpoint,),

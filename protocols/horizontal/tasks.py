@@ -8,7 +8,8 @@ import numpy as np
 from hansa.protocols.digest import freeze, parameters_digest
 from hansa.protocols.errors import PeerError
 from hansa.protocols.horizontal.aggregation import weighted_average
-from hansa.protocols.machine import TaskSpec, Workbench
+from hansa.protocols.horizontal.reconstruction import ClosedRound, round_models
+from hansa.protocols.machine import TaskSpec, Valuation, Workbench
 from hansa.protocols.model import Array, Evaluation, Model, all_finite
 
 INITIAL = "initial"
@@ -16,6 +17,10 @@ CONTINUE = "continue"
 TRAIN = "train"
 AGGREGATE = "aggregate"
 EVALUATE = "evaluate"
+VALUE = "value"
+
+MOST_AT_ONCE = 256  # coalitions' models in memory
+MOST_BYTES_AT_ONCE = 256 * 2**20  # and what they take there
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,17 @@ class Contributions:
     """The updates of one round and their weights, by the parties' names in ascending order."""
 
     parameters: tuple[tuple[Array, ...], ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundToValue:
+    """What a round's coalitions have made their models of; all but the number as in ``ClosedRound``."""
+
+    number: int
+    base: tuple[Array, ...]
+    parties: tuple[str, ...]
+    updates: tuple[tuple[Array, ...], ...]
     rows: tuple[int, ...]
 
 
@@ -102,12 +118,37 @@ def evaluate(inputs: GlobalModel, bench: Workbench, seed: int) -> Evaluation:
     return _loaded(inputs, bench).evaluate(*bench.holdout())
 
 
+def value(inputs: RoundToValue, bench: Workbench, seed: int) -> Valuation:
+    """Return what coalitions' models of a round are worth on the coordinator's rows, as the job has it measured.
+
+    Raises:
+        ValueError: a coalition's average overflows, or too many or too few took part for the method.
+    """
+    closed = ClosedRound(inputs.base, inputs.parties, inputs.updates, inputs.rows)
+    X, y = bench.validation()
+    model = bench.model()
+    at_once = max(
+        1, min(MOST_AT_ONCE, MOST_BYTES_AT_ONCE // max(1, sum(each.nbytes for each in closed.base)))
+    )
+
+    def worth(coalitions: Sequence[frozenset[str]]) -> list[Evaluation]:
+        figures = []
+        for start in range(0, len(coalitions), at_once):
+            for parameters in round_models(closed, coalitions[start : start + at_once]):
+                model.set_parameters(parameters)
+                figures.append(model.evaluate(X, y))
+        return figures
+
+    return bench.appraise(inputs.number, dict(zip(closed.parties, closed.rows, strict=True)), worth)
+
+
 TASKS: dict[str, TaskSpec] = {
     INITIAL: TaskSpec(initial, Nothing, GlobalModel),
     CONTINUE: TaskSpec(proceed, GlobalModel, GlobalModel),
     TRAIN: TaskSpec(train, GlobalModel, Trained),
-    AGGREGATE: TaskSpec(aggregate, Contributions, GlobalModel),
+    AGGREGATE: TaskSpec(aggregate, Contributions, GlobalModel, uses_bench=False),
     EVALUATE: TaskSpec(evaluate, GlobalModel, Evaluation),
+    VALUE: TaskSpec(value, RoundToValue, Valuation, heavy=True),
 }
 
 

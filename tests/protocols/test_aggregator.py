@@ -10,10 +10,10 @@ from hansa.protocols.horizontal.aggregator import (
     MOST_ROWS,
     SPEC,
     Aggregating,
+    Appraising,
     Collecting,
     Concluding,
     Preparing,
-    Progress,
     State,
     begin,
     step,
@@ -31,6 +31,7 @@ from hansa.protocols.horizontal.fedavg import (
     Update,
     pooled,
 )
+from hansa.protocols.horizontal.progress import Progress
 from hansa.protocols.horizontal.tasks import Contributions
 from hansa.protocols.machine import (
     Abort,
@@ -55,7 +56,9 @@ from tests.protocols.fedavg_parts import (
     hub_seat,
     model,
     only,
+    training_done,
     update,
+    valuation,
     with_settings,
 )
 from tests.protocols.grid import assert_meets
@@ -70,6 +73,7 @@ STATES: dict[str, State] = {
     "aggregating": Aggregating(SEAT, FRESH, 2, ("ann", "cat"), {"bob": "no answer in time"}),
     "concluding": Concluding(SEAT, FRESH, 3, model(), {}),
     "concluded": Concluding(SEAT, FRESH, 3, model(), {"ann": evaluation(), "cat": evaluation()}),
+    "appraising": Appraising(SEAT, replace(FRESH, valuing=(2,)), 3, training_done()),
     "ended": Ended(SEAT),
 }
 EVENTS: dict[str, Event] = {
@@ -86,6 +90,8 @@ EVENTS: dict[str, Event] = {
     "not made": Computed("initial", None, "ValueError: no"),
     "averaged": Computed("round-2/aggregate", model(1)),
     "not averaged": Computed("round-2/aggregate", None, "ValueError: no"),
+    "valued": Computed("round-2/value", valuation(2)),
+    "not valued": Computed("round-2/value", None, "AgentError: no"),
     "deadline 1": TimerFired("round-1/deadline"),
     "deadline 2": TimerFired("round-2/deadline"),
     "final": TimerFired("final"),
@@ -111,6 +117,8 @@ OUTCOMES: dict[tuple[str, str], type] = {
     ("concluding", "ann evaluated"): Concluding,
     ("concluding", "bob evaluated"): Concluding,
     ("concluded", "bob evaluated"): Ended,
+    ("appraising", "valued"): Ended,
+    ("appraising", "not valued"): Ended,
     ("concluding", "final"): Ended,
     ("concluded", "final"): Ended,
     ("preparing", "bob left"): Preparing,
@@ -137,8 +145,13 @@ OUTCOMES: dict[tuple[str, str], type] = {
     **{(state, "eve left"): LocalProtocolError for state in STATES},
     **{
         (state, event): LocalProtocolError
-        for state in (*COLLECTING, *CONCLUDING)
+        for state in (*COLLECTING, *CONCLUDING, "appraising")
         for event in ("made", "not made", "averaged", "not averaged")
+    },
+    **{
+        (state, event): LocalProtocolError
+        for state in ("preparing", *COLLECTING, "aggregating", *CONCLUDING)
+        for event in ("valued", "not valued")
     },
     ("preparing", "averaged"): LocalProtocolError,
     ("preparing", "not averaged"): LocalProtocolError,

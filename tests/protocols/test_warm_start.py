@@ -15,6 +15,7 @@ from hansa.protocols.horizontal.fedavg import (
     TrainingDone,
     start,
 )
+from hansa.protocols.horizontal.progress import Progress
 from hansa.protocols.horizontal.rehearsal import HUB, PATIENT, rehearse
 from hansa.protocols.horizontal.tasks import GlobalModel, proceed
 from hansa.protocols.machine import Awaited, Compute, Computed, Keep, PeerLeft, Start
@@ -24,7 +25,7 @@ from hansa.protocols.simulator import Chaos, simulate
 from hansa.protocols.trace import trace_line
 from tests.protocols.fedavg_parts import SETTINGS, brief, hub_seat, model, only, party_seat, update
 
-FRESH = aggregator.Progress({}, {})
+FRESH = Progress({}, {})
 OPEN = aggregator.Collecting(hub_seat(), FRESH, 2, model(), {"ann": update(2)})
 AVERAGING = aggregator.Aggregating(hub_seat(), FRESH, 2, ("ann", "bob", "cat"), {})
 CONCLUDING = aggregator.Concluding(hub_seat(), FRESH, 3, model(), {})
