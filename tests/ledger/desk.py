@@ -9,7 +9,7 @@ import pytest
 
 from hansa.ledger import BadEntry, ChainedEntry, Head, LedgerStore, PayoutSettled, Verified, verify_store
 from tests.ledger.places import DatabasePlace, FilePlace, Hand, Place
-from tests.ledger.town import BREMEN, CATCH, LUBECK, found_town
+from tests.ledger.town import BREMEN, LUBECK, NEXT_CATCH, found_town
 
 SCHEMA = "tampered"
 LOSE_CONSTRAINTS = (
@@ -18,7 +18,7 @@ LOSE_CONSTRAINTS = (
     "ALTER TABLE loose RENAME TO entries",
 )
 TABLES = ("entries", "checkpoints", "checkpoint_signatures", "superseded", "evidence")
-SIZE = 15  # entries of the pristine ledger
+SIZE = 17  # entries of the pristine ledger
 
 
 class Desk(Protocol):
@@ -163,7 +163,7 @@ def write_pristine(place: Place) -> Pristine:
         town.run_job()
         number = town.pay()
         town.write(LUBECK, PayoutSettled(number, "folio 12"))
-        town.write(BREMEN, CATCH)
+        town.write(BREMEN, NEXT_CATCH)
         entries = tuple(town.entries())
     assert len(entries) == SIZE
     return Pristine(place.url, desk_for(place), entries)

@@ -34,6 +34,7 @@ from tests.ledger.town import (
     DANZIG,
     FEDERATION,
     LUBECK,
+    NEXT_CATCH,
     NOW_S,
     STRANGER,
     Town,
@@ -94,7 +95,7 @@ def test_a_keeper_goes_on_where_it_was(town: Town) -> None:
     again = Keeper(LUBECK, FEDERATION, town.store)
     assert again.head == town.keeper.head
     assert again.standing.jobs == town.keeper.standing.jobs
-    assert again.append([town.sign(BREMEN, CATCH)], NOW_S)[0] == town.entries()[10]
+    assert again.append([town.sign(BREMEN, NEXT_CATCH)], NOW_S)[0] == town.entries()[12]
 
 
 def test_only_the_keeper_of_the_charter_keeps_the_ledger(town: Town) -> None:
@@ -247,7 +248,7 @@ def test_a_keeper_takes_back_what_it_has_chained_and_lost(town: Town) -> None:
         assert keeper.adopt(entries[5:]) == town.keeper.head == keeper.head
         assert keeper.standing.jobs == town.keeper.standing.jobs
         assert list(store.read()) == entries
-        again = town.sign(BREMEN, CATCH)
+        again = town.sign(BREMEN, NEXT_CATCH)
         assert isinstance(keeper.append([again], NOW_S)[0], ChainedEntry)
 
 

@@ -45,7 +45,9 @@ from tests.ledger.town import (
     FEDERATION,
     FINISH,
     LUBECK,
+    NEXT_CATCH,
     PROPOSAL,
+    SMALL_CATCH,
     STRANGER,
     admission,
     final_payout,
@@ -100,8 +102,12 @@ def joined() -> Books:
     return founded().write("lubeck", admission(BREMEN), admission(DANZIG))
 
 
+def registered() -> Books:
+    return joined().write("bremen", CATCH).write("danzig", SMALL_CATCH)
+
+
 def proposed() -> Books:
-    return joined().write("lubeck", PROPOSAL)
+    return registered().write("lubeck", PROPOSAL)
 
 
 def accepted() -> Books:
@@ -512,7 +518,7 @@ def test_a_copy_goes_its_own_way() -> None:
     books = paying()
     before = books.standing
     books.standing = before.copy()
-    books.write("bremen", PayoutApproved(NUMBER), CATCH).write("lubeck", admission(STRANGER))
+    books.write("bremen", PayoutApproved(NUMBER), NEXT_CATCH).write("lubeck", admission(STRANGER))
     books.write("lubeck", replace(PROPOSAL, job="salt"), REVOCATION).write("danzig", JobAccepted("salt"))
     books.write("danzig", UnknownBody("tide-turned", 1, b""))
     books.write("lubeck", replace(ROUND, job="salt", participants=("danzig",), missing=()))
@@ -520,7 +526,7 @@ def test_a_copy_goes_its_own_way() -> None:
     assert "stranger" not in before.members
     assert before.members["bremen"].status == "active"
     assert not before.revoked_keys
-    assert not before.datasets
+    assert set(before.datasets) == {("bremen", "catch"), ("danzig", "catch")}
     assert not before.unknown_kinds
     assert list(before.jobs) == list(before.rounds) == ["herring"]
     assert not before.epochs

@@ -95,5 +95,5 @@ def test_progress_does_not_stumble_over_a_bad_last_row(pristine: Pristine) -> No
     with tampering(pristine) as file:
         file.execute("UPDATE entries SET receipt = 'text' WHERE idx = ?", (SIZE - 1,))
     with pristine.desk.store() as store:
-        with pytest.raises(BadEntry, match="entry 14: column receipt: expected bytes, found str"):
+        with pytest.raises(BadEntry, match="entry 16: column receipt: expected bytes, found str"):
             verify_store(store, progress=lambda _done, _total: None)

@@ -214,7 +214,7 @@ def test_a_chain_hashed_anew_fails_at_the_forged_entry(pristine: Pristine, forge
 
 
 def test_even_the_keeper_cannot_forge_a_members_entry(pristine: Pristine) -> None:
-    index = 5  # Danzig's consent
+    index = 7  # Danzig's consent
     forged = SignedEntry(pristine.entries[index].signed, LUBECK.sign(pristine.entries[index].signed))
     with tampering(pristine) as file:
         for entry in rewritten(pristine, index, forged, keeper=LUBECK):

@@ -27,7 +27,7 @@ from tests.ledger.town import BREMEN, DANZIG, FEDERATION, LUBECK, NOW_S, Town, f
 
 ROOT = Path(__file__).parents[2]
 USE = ModelUsed("herring", 1)
-PREPARED = 10  # entries in the ledger before the writers start
+PREPARED = 12  # entries in the ledger before the writers start
 
 
 @pytest.fixture

@@ -126,8 +126,10 @@ class Town:
         self.write(LUBECK, admission(BREMEN), admission(DANZIG))
 
     def run_job(self) -> None:
-        """Propose a job, accept, close a round, measure, evaluate, finish: ten entries in all."""
+        """Register rows, propose a job, accept, close a round, measure, evaluate, finish: twelve entries in all."""
         self.admit_both()
+        self.write(BREMEN, CATCH)
+        self.write(DANZIG, SMALL_CATCH)
         self.write(LUBECK, PROPOSAL)
         self.write(BREMEN, JobAccepted("herring"))
         self.write(DANZIG, JobAccepted("herring"))
@@ -156,6 +158,8 @@ def found_town(store: LedgerStore) -> Town:
 
 
 CATCH = DatasetRegistered("catch", 700, ("length", "weight"), "fresh", DIGEST)
+SMALL_CATCH = replace(CATCH, rows=300)
+NEXT_CATCH = replace(CATCH, dataset="next")
 
 
 def chain(count: int) -> list[ChainedEntry]:
