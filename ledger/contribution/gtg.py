@@ -7,12 +7,18 @@ that in each cycle of n orders everybody comes first once.
 
 Where the paper gives its thresholds in the utility's unit we take parts of what was gained, so that settings
 mean the same for accuracies and for losses; and the shares of a round are scaled so that they sum to its
-gain.
+gain. The paper stops when estimates change little; `error` stops when their standard errors are small, in the
+utility's unit: most of a job's error is that of its first rounds, and cycles are better spent there.
+
+A cycle's orders are guided in who comes first; how the others follow is free. *Circles* use that freedom: all
+players in a random circle, walked from everyone on, both ways. What both ways meet are the same n(n − 1) arcs of
+the circle, so that 2n orders cost as many values as n, and everybody is in every place equally often.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 from typing import ClassVar
 
 from hansa.ledger.contribution.games import Asking, Game, Values
@@ -34,6 +40,10 @@ class Guided:
         within: a walk ends where less than this part of the round's gain is missing.
         enough: a round has enough cycles once every standard error is at most this part of its gain; 0 walks
             through all.
+        circles: a cycle is a circle's orders, two for each player.
+        error: a round has enough cycles once every standard error is at most so much, in the utility's unit; 0
+            walks through all. These standard errors are over single orders, or over both ways from one player
+            on, and rather too large: orders of a cycle are spread more evenly than independent ones.
     """
 
     name: ClassVar[str] = "gtg"
@@ -41,27 +51,39 @@ class Guided:
     between: float = 0.0
     within: float = 0.05
     enough: float = 0.0
+    circles: bool = False
+    error: float = 0.0
 
     def __post_init__(self) -> None:
         check_count("cycles", self.cycles, 1)
         check_part("between", self.between)
         check_part("within", self.within)
         check_part("enough", self.enough)
+        if not (isfinite(self.error) and self.error >= 0):
+            raise ValueError(f"error: expected at least 0, got {self.error}")
 
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Skip what gained too little, and walk the other games through one by one."""
         least = Fraction(self.between) * sum(abs(values.gain(game)) for game in games)
-        plan = Walk(self.cycles, Fraction(self.within), self.enough)
+        draw, unit = (circle, 2) if self.circles else (cycle, 1)
+        plan = Walk(self.cycles, Fraction(self.within), self.enough, self.error, unit)
         outcomes = []
         for game in games:
             if abs(values.gain(game)) < least:
                 outcomes.append(Outcome(game, dict.fromkeys(game.players, Fraction(0)), {}, skipped=True))
                 continue
             stream = Stream(seed, self.name, game.round)
-            outcomes.append((yield from walk(game, values, stream, cycle, plan)))
+            outcomes.append((yield from walk(game, values, stream, draw, plan)))
         return tuple(outcomes)
 
 
 def cycle(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
     """Draw an order for each player, in which it comes first and the others follow at random."""
     return tuple((first, *stream.shuffled([each for each in players if each != first])) for first in players)
+
+
+def circle(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
+    """Draw a circle, and walk it from every player on: forwards, and from its end back."""
+    around = stream.shuffled(players)
+    turned = [around[start:] + around[:start] for start in range(len(around))]
+    return tuple(order for each in turned for order in (each, each[::-1]))

@@ -5,7 +5,8 @@ estimates it. Truncation ends a walk once the coalition is worth almost as much 
 counts what the rest would have added as nothing.
 
 Orders come in *blocks*, of which each is drawn independently of the others: a single order, an order and its
-reverse, or a cycle in which everybody comes first once. Standard errors are taken over blocks.
+reverse, or a cycle in which everybody comes first once. Standard errors are taken over blocks, or over the smaller
+units that these consist of.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +36,30 @@ class Walk:
         blocks: at most so many.
         short: a walk ends where less than this part of the gain is missing, in [0, 1); 0 walks to the end.
         enough: no more blocks are drawn once every standard error is at most this part of the gain; 0 draws all.
+        error: likewise once it is at most this much, in the utility's unit; looked at after every block. Standard
+            errors are then over units, not over blocks: a single block has enough of them.
+        unit: orders, one after the other in a block, that make a unit.
     """
 
     blocks: int
     short: Fraction
     enough: float
+    error: float = 0.0
+    unit: int = 1
+
+    def stride(self, drawn: int) -> int:
+        """Return how many blocks to draw before standard errors are looked at, after so many."""
+        if self.error > 0:
+            return 1
+        return min(STRIDE, self.blocks - drawn) if self.enough > 0 else self.blocks
+
+    def settled(self, parts: Sequence[Shares], gain: Fraction) -> bool:
+        """Whether all standard errors over parts are small enough."""
+        if self.error == self.enough == 0:
+            return False
+        most = max(Fraction(self.error), Fraction(self.enough) * abs(gain))
+        spread = variances(parts, mean(parts))
+        return bool(spread) and all(each <= most**2 for each in spread.values())
 
 
 def walk(game: Game, values: Values, stream: Stream, draw: Draw, plan: Walk) -> Asking[Outcome]:
@@ -50,23 +70,25 @@ def walk(game: Game, values: Values, stream: Stream, draw: Draw, plan: Walk) -> 
     """
     gain = values.gain(game)
     orders: list[Order] = []
-    means: list[Shares] = []
-    while len(means) < plan.blocks:
-        stride = plan.blocks if plan.enough == 0 else min(STRIDE, plan.blocks - len(means))
-        blocks = [draw(stream, game.players) for _ in range(stride)]
-        added = yield from _added(game, values, [each for block in blocks for each in block], plan.short)
-        for block in blocks:
-            means.append(mean([added.pop(0) for _ in block]))
-            orders += block
-        if plan.enough > 0 and _settled(means, Fraction(plan.enough) * abs(gain)):
+    parts: list[Shares] = []
+    drawn = 0
+    while drawn < plan.blocks:
+        blocks = [draw(stream, game.players) for _ in range(plan.stride(drawn))]
+        drawn += len(blocks)
+        fresh = [each for block in blocks for each in block]
+        added = yield from _added(game, values, fresh, plan.short)
+        size = plan.unit if plan.error > 0 else len(blocks[0])
+        parts += [mean(added[start : start + size]) for start in range(0, len(added), size)]
+        orders += fresh
+        if plan.settled(parts, gain):
             break
-    shares = mean(means)
+    shares = mean(parts)
     total = sum(shares.values())
     scale = Fraction(1) if total == gain else gain / total
     return Outcome(
         game,
         {name: scale * share for name, share in shares.items()},
-        {name: scale**2 * each for name, each in variances(means, shares).items()},
+        {name: scale**2 * each for name, each in variances(parts, shares).items()},
         permutations=tuple(orders),
         scale=scale,
     )
@@ -89,11 +111,6 @@ def variances(parts: Sequence[Shares], average: Shares) -> dict[str, Fraction]:
         name: sum(((part[name] - each) ** 2 for part in parts), Fraction(0)) / (count * (count - 1))
         for name, each in average.items()
     }
-
-
-def _settled(means: Sequence[Shares], most: Fraction) -> bool:
-    spread = variances(means, mean(means))
-    return bool(spread) and all(each <= most**2 for each in spread.values())
 
 
 def _added(

@@ -1,9 +1,10 @@
 """Each method gives what its definition says, for as many values as it should take."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
-from math import sqrt
+from math import inf, sqrt
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,34 @@ def test_drawing_stops_once_standard_errors_are_small_enough() -> None:
     assert len(once.outcomes[0].permutations) == STRIDE * len(PLAYERS)
 
 
+def test_a_circle_is_walked_both_ways_from_everybody_for_the_questions_of_one() -> None:
+    found = measure(Guided(1, within=0.0, circles=True), PLAYERS, UNEVEN.__getitem__, SEED)
+    [outcome] = found.outcomes
+    count = len(PLAYERS)
+    orders = outcome.permutations
+    assert len(orders) == 2 * count
+    assert all(order == other[::-1] for order, other in zip(orders[::2], orders[1::2], strict=True))
+    for place in range(count):
+        assert sorted(order[place] for order in orders) == sorted([*PLAYERS, *PLAYERS])
+    assert found.evaluations == count * (count - 1) + 2
+    many = measure(Guided(200, within=0.0, circles=True), PLAYERS, UNEVEN.__getitem__, SEED)
+    assert recomputed(many) == many
+    for name, share in many.shares.items():
+        assert abs(share - EXACT[name]) <= 4 * many.standard_errors[name]
+
+
+def test_cycles_end_once_standard_errors_are_small_in_the_utilitys_unit() -> None:
+    even = additive({name: float(len(name)) for name in PLAYERS})
+    for circles, orders in ((False, 5), (True, 10)):
+        method = Guided(400, within=0.0, circles=circles, error=0.5)
+        [outcome] = measure(method, PLAYERS, even, SEED).outcomes
+        assert len(outcome.permutations) == orders  # nothing varies
+        spread = measure(method, PLAYERS, UNEVEN.__getitem__, SEED)
+        assert orders < len(spread.outcomes[0].permutations) < 400 * orders
+        assert max(spread.standard_errors.values()) <= 0.5
+        assert len(measure(replace(method, cycles=1), PLAYERS, UNEVEN.__getitem__, SEED).standard_errors) == 5
+
+
 def test_walks_that_end_early_ask_less_and_say_by_how_much_they_were_scaled() -> None:
     game = table(lambda coalition: 100 * (1 - 0.25 ** len(coalition)))
     whole = measure(Permutation(20, paired=False), PLAYERS, game.__getitem__, SEED)
@@ -263,6 +292,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Guided(between=1), "between"),
     (lambda: Guided(within=-1), "within"),
     (lambda: Guided(enough=2), "enough"),
+    (lambda: Guided(error=-1.0), "error: expected at least 0, got -1.0"),
+    (lambda: Guided(error=inf), "error"),
     (lambda: Stratified(0), "cycles"),
     (lambda: Stratified(ends=-1), "ends"),
     (lambda: SampledBanzhaf(0), "samples"),
