@@ -40,10 +40,10 @@ AMOUNTS = {
 }
 
 
-def paid_job(number: int = 1, **changes: object) -> JobLine:
+def paid_job(**changes: object) -> JobLine:
     """Return a finished job whose contributions follow from the values of coalitions."""
     made = reports.job(
-        number,
+        1,
         parties=KINDS,
         method="gtg",
         shares=WEIGHTS,

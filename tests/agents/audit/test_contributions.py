@@ -15,7 +15,7 @@ from tests.agents.audit import pays, reports
 from tests.agents.audit.test_page import words
 
 
-def drawn(values: dict[str, float], errors: dict[str, float] | None = None, **changes: object) -> Html:
+def drawn(values: dict[str, float], errors: dict[str, float] | None = None, /, **changes: object) -> Html:
     """Return the drawing of some contributions."""
     return contributions(pays.paid_job(contributions=values, errors=errors or {}, **changes))
 
