@@ -46,7 +46,7 @@ def overview(report: AuditReport) -> list[Html]:
     rows = [
         [
             text(f"{line.number:,}"),
-            said(line.job, 60),
+            element("span", said(line.job, 60), class_="named"),
             _state(line),
             cash(line.pot_minor, line.currency),
             text("training" if line.basis == "training" else "uses"),

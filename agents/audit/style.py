@@ -165,7 +165,8 @@ svg .sum{fill:var(--ink)}
 .cards.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,25rem),1fr));align-items:start}
 .card .note{font-size:.9rem}.card th .quiet{font-weight:400}
 .card .pot{font:1.5rem/1.2 var(--serif);margin:.35rem 0 .75rem}
-.cash{white-space:nowrap}
+.cash{white-space:nowrap}.pot .cash{white-space:normal}
+td .named{display:inline-block;min-width:5.5rem}
 footer{margin-top:4rem;color:var(--quiet);font-size:.875rem}
 @media (max-width:40rem){main{padding:2rem 1.1rem 3rem}section{margin-top:2.75rem;padding-top:2rem}
 .headline{gap:.75rem}.lead{font-size:1.125rem}.job,.card{padding:1rem}
@@ -178,8 +179,9 @@ _PRINT = """
 body{font-size:10pt;background:#fff}main{max-width:none;padding:0}nav{display:none}
 h1{font-size:24pt}h2{font-size:15pt}.lead{font-size:12.5pt}
 section{margin-top:1.5rem;padding-top:1.25rem}
-h2,h3,h4,section>p{break-after:avoid}
-.card,.job{margin-right:1px}.curves,.facts,.cards{grid-template-columns:1fr 1fr}
+h2,h3,h4,summary,section>p{break-after:avoid}
+.card,.job{margin-right:1px}.curves,.facts,.cards,.cards.wide,.halves{
+grid-template-columns:1fr 1fr}
 .card,.curve,.flow,.worth li,.findings li,tr,.timeline{break-inside:avoid}
 .job{break-inside:auto}.scroll{overflow:visible}
 details::details-content{content-visibility:visible;display:block;block-size:auto}
