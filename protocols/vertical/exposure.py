@@ -12,7 +12,7 @@ these: one for each coalition. Hence
 
 h rows tell h equations in h·k + k unknowns, a party's k columns and their coefficients: for k ≥ 2, whatever columns
 somebody thinks of, there are others that give the same scores. A second valued job on the same rows tells h more,
-and k of them, at coefficients that differ, all but a linear map of the columns; the guard sees a single job.
+and k of them, at coefficients that differ, all but a linear map of the columns: agents count them.
 """
 
 import math
