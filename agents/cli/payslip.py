@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from hansa.agents.cli.outcome import counted
@@ -74,7 +75,7 @@ def report_table(payouts: Sequence[PayoutLine]) -> Table:
         first = (str(line.number), line.job, line.basis)
         state = line.status + (f": {printable(line.reference)}" if line.reference else "")
         for party in sorted(line.amounts):
-            table.add_row(*first, party, money(line.amounts[party], line.currency), _plain(state))
+            table.add_row(*first, party, money(line.amounts[party], line.currency), escape(state))
             first, state = ("", "", ""), ""
     return table
 
@@ -96,7 +97,3 @@ def _contribution(line: Line, unit: str) -> str:
     if unit in ("rows", "cells"):
         return f"{line.contribution:,.0f}"
     return f"{line.contribution:+.4f}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")  # no markup in what an author wrote

@@ -11,6 +11,7 @@ from hansa.agents.core.agent import Agent
 from hansa.agents.errors import PayoutError
 from hansa.agents.payouts.chained import write
 from hansa.agents.payouts.sheet import Sheet, drafted, payout_of, recomputed
+from hansa.agents.service.logs import printable
 from hansa.agents.service.office import Office
 from hansa.ledger import (
     Body,
@@ -207,9 +208,11 @@ class SettlePayout:
         agent = office.agent
         _await(office, self.payout)
         waiting, silent = office.ask(lambda: _waiting(agent, self.payout))
-        if waiting and silent:
-            help_ = f"{', '.join(silent)} may approve it: hansa payout approve {self.payout}"
-            raise PayoutError(f"payout {self.payout} can't be settled yet: {'; '.join(waiting)}; {help_}")
+        if waiting:
+            ask = (
+                f"; {', '.join(silent)} may approve it: hansa payout approve {self.payout}" if silent else ""
+            )
+            raise PayoutError(f"payout {self.payout} can't be settled yet: {'; '.join(waiting)}{ask}")
         return _follow_up(office, PayoutSettled(self.payout, self.reference))
 
 
@@ -279,15 +282,15 @@ def _state(agent: Agent, number: int) -> dict[str, Any]:
     }
 
 
-def _waiting(agent: Agent, number: int) -> tuple[tuple[str, ...], list[str]]:
+def _waiting(agent: Agent, number: int) -> tuple[list[str], list[str]]:
     """Return what keeps us from settling an open payout of ours, and whose word would help."""
     now = agent.clerk.standing
     payout = payout_of(now, number)
     if payout.status != "open" or payout.proposer != agent.name:
-        return (), []  # the rule says that better
+        return [], []  # the rule says that better
     answered = {*payout.approved, *payout.disputed}
     silent = [p for p in sorted(payout.amounts) if p not in answered and now.members[p].status == "active"]
-    return obstacles(now, payout), silent
+    return [printable(each) for each in obstacles(now, payout)], silent
 
 
 def _finality(agent: Agent, index: int) -> dict[str, Any]:
@@ -297,7 +300,7 @@ def _finality(agent: Agent, index: int) -> dict[str, Any]:
         return {"final": True, "lacks": ""}
     roster, awaited = agent.clerk.standing.roster, agent.witness.state().awaited
     if awaited is not None:
-        return {"final": False, "lacks": str(awaited)}
+        return {"final": False, "lacks": printable(str(awaited))}
     witnesses = ", ".join(sorted(roster.witnesses)) or "nobody"
     lacks = f"{roster.needed} of these are to cosign it, whom {agent.clerk.keeper} asks: {witnesses}"
     return {"final": False, "lacks": lacks}
