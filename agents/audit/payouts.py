@@ -46,7 +46,7 @@ def payouts_page(report: AuditReport, made_at_s: int | None = None) -> str:
     if not is_ledger(report):
         parts.append(findings_section(report))
     elif not report.payouts:
-        words = element("p", text("No payout was ever proposed on this ledger."), class_="quiet")
+        words = element("p", text("There is no payout to be shown."), class_="quiet")
         parts += [element("section", words), findings_section(told)]
     else:
         parts += [

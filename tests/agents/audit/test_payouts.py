@@ -136,7 +136,7 @@ def test_the_page_says_whether_the_ledger_behind_it_holds() -> None:
     assert "Do not pay by the ledger of town: it does not hold." in bad
     assert "aggregator has signed two histories" in bad
     assert "No ledger could be read." in words(payouts_page(reports.empty()))
-    assert "No payout was ever proposed on this ledger." in words(payouts_page(reports.good()))
+    assert "There is no payout to be shown." in words(payouts_page(reports.good()))
 
 
 def test_the_page_tells_of_the_checks_that_payouts_rest_on_and_of_what_is_wrong() -> None:
