@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hansa.protocols.crypto import PublicKey
-from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.errors import LocalProtocolError, Overstated, PeerError
 from hansa.protocols.machine import (
     Abort,
     Awaited,
@@ -237,7 +237,7 @@ def _ready(state: Gathering, sender: str, message: Ready) -> Step[State]:
         raise PeerError(f"{sender} is ready with {rows} rows, {held_out} held out, and {columns} columns")
     registered, _ = state.seat.volumes.get(sender, (rows + held_out, columns))
     if rows + held_out > registered:
-        raise PeerError(f"{sender} is ready with {rows + held_out} rows, and has registered {registered}")
+        raise Overstated(f"{sender} is ready with {rows + held_out} rows, and has registered {registered}")
     gathered = replace(state, ready={**state.ready, sender: message})
     return Step(gathered) if len(gathered.ready) < len(state.seat.parties) else _all_ready(gathered)
 

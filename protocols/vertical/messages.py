@@ -166,8 +166,8 @@ class HeldOut:
     """
 
     session: bytes
-    shares: UintArray
-    labels: FloatArray
+    shares: UintArray = field(repr=False)
+    labels: FloatArray = field(repr=False)
     intercept: float = field(default=0.0, repr=False)
 
 

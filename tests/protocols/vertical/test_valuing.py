@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import accuracy_score, log_loss, r2_score, roc_auc_score
 
 from hansa.broker import decode, encode, from_plain, to_plain
-from hansa.protocols.errors import LocalProtocolError, PeerError
+from hansa.protocols.errors import LocalProtocolError, Overstated, PeerError
 from hansa.protocols.machine import Received, Valuation
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import decode64, encode64, public_key
@@ -372,6 +372,7 @@ def test_who_is_ready_with_more_rows_than_it_has_registered_is_refused_by_name()
     seen = simulate(plan.spec, plan.briefs, plan.benches, Chaos())
     [(who, error)] = seen.refused
     assert (who, str(error)) == (HUB, "shop is ready with 40 rows, and has registered 39")
+    assert isinstance(error, Overstated)  # upon which the agent tells the machine that it has left
     assert seen.results == {}
     state = arbiter.begin(plan.briefs[HUB]).state
     assert isinstance(state, Gathering)

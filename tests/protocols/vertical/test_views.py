@@ -352,9 +352,11 @@ def test_no_host_reads_what_others_add_by_dividing_by_ciphertexts_that_it_knows(
                 assert c * inverse(known, n) % n != 1
 
 
-def test_no_repr_shows_a_secret_a_number_or_a_key() -> None:
-    all_ = oracle("linear")
+@EVERY
+def test_no_repr_shows_a_secret_a_number_or_a_key(job: str) -> None:
+    all_ = oracle(job)
     held = [state for states in all_.run.states.values() for state in states]
+    held += [message for _, _, message in all_.run.messages]
     held += [part for _, task, out in all_.run.tasks for part in (task.inputs, out)]
     shown = " ".join(map(repr, [*held, *all_.run.results.values()]))
     for secret in (*all_.secrets.values(), all_.key.to_bytes()):
