@@ -327,7 +327,7 @@ class Agent:
 
     def result(self, job: str) -> Any:
         """Return what a protocol's role ended with here (its model, say); JobError if there is nothing."""
-        return self._machines.result(job)
+        return self._machines.records.result(job)
 
     def spec(self, job: str) -> JobSpec:
         """Return a job as it was offered; JobError if it is unknown here."""
@@ -335,7 +335,7 @@ class Agent:
 
     def kept(self, job: str) -> Any:
         """Return what the protocol kept here of a job that ended without a result, or None."""
-        return self._machines.kept(job)
+        return self._machines.records.kept(job)
 
     def awaited(self, job: str) -> tuple[Awaited, float | None]:
         """Return what a job waits for here, and until when (UTC seconds); JobError if it is unknown here."""

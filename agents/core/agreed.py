@@ -1,12 +1,12 @@
 """What goes on the ledger of a job's beginning and end? As agreed: how contributions are measured, what is paid."""
 
 from collections.abc import Mapping
-from fractions import Fraction
 
 from hansa.agents.core.messages import JobSpec, Setting, spec_digest
 from hansa.ledger import ContributionMeasured, JobProposed
 from hansa.ledger.contribution import VOLUME, Chosen, chosen, weights
 from hansa.protocols import ProtocolSpec, Valuation
+from hansa.protocols.ratios import exact
 
 PREFIXES = ("model", "protocol", "contribution", "payout")
 
@@ -68,10 +68,26 @@ def measured(
     Args:
         parties: with whom the job began.
         volumes: what each brought in, which counts where nothing was valued.
-        contributions: exact, by party, as "numerator/denominator"; who is missing has added nothing.
+        contributions: exact, by party, as of `hansa.protocols.ratios`; who is missing has added nothing.
     """
     shares = dict(volumes)
     if spec.contribution:
-        exact = {party: Fraction(contributions.get(party, "0")) for party in parties}
-        shares = dict(weights(exact).whole)
+        shared = {party: exact(contributions.get(party, "0/1")) for party in parties}
+        shares = dict(weights(shared).whole)
     return (ContributionMeasured(job=spec.job, method=method_of(spec), shares=shares),) if shares else ()
+
+
+def as_registered(
+    known: ProtocolSpec, weights: Mapping[str, int], volumes: Mapping[str, tuple[int, int]]
+) -> dict[str, int]:
+    """Return what parties brought in, as far as they have registered it: rows, or rows × columns.
+
+    Whoever has registered nothing has brought in nothing that anybody could be paid for.
+
+    Args:
+        weights: as the protocol has measured them; a category may have become several columns.
+        volumes: rows and columns by who has registered any.
+    """
+    held = {party: volumes.get(party, (0, 0)) for party in weights}
+    most = {party: rows if known.names_model else rows * columns for party, (rows, columns) in held.items()}
+    return {party: min(weight, most[party]) for party, weight in weights.items()}

@@ -96,6 +96,20 @@ def seat(spec: JobSpec, me: str, coordinator: str, opening: Opening) -> tuple[Br
     return brief, known
 
 
+def seated(
+    spec: JobSpec,
+    me: str,
+    coordinator: str,
+    opening: Opening,
+    records: Records,
+    spec_of: Callable[[str], JobSpec],
+) -> Role:
+    """Return our role in a job, with no state yet; errors as of `seat` and `order_of_rows`."""
+    brief, known = seat(spec, me, coordinator, opening)
+    aligned = order_of_rows(known, brief, spec.dataset, records, spec_of)
+    return Role(brief, known, known.role(brief.role), None, aligned, opening.draws)
+
+
 def left_by(begins: Start | None, records: Records) -> Any:
     """Return what an earlier job has left here for one that starts from it; None if that is nothing.
 

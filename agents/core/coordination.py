@@ -29,7 +29,6 @@ from hansa.ledger import (
 from hansa.protocols import (
     Awaited,
     CancelTimer,
-    Effect,
     LocalProtocolError,
     PeerError,
     PeerLeft,
@@ -68,7 +67,8 @@ class StopRole:
     """Drop the protocol's role: nobody waits for it any more."""
 
 
-JobEffect = Effect | StartRole | TellRole | StopRole
+Errand = Send | Record | SetTimer | CancelTimer  # what any machine may ask for
+JobEffect = Errand | StartRole | TellRole | StopRole
 
 
 # --- events ---------------------------------------------------------------------------------------------
@@ -95,8 +95,8 @@ class RoleDone:
         model_digest: (32,) of the model that all share or have parts of; empty if there is none.
         loss, score: of the model, if anybody has measured it; `metric` says what the score is.
         weights: what each party brought in (coordinator only): rows, or rows × columns.
-        contributions: what each has added to the model (coordinator only), exactly, as "numerator/denominator", if
-            coalitions were valued.
+        contributions: what each has added to the model (coordinator only), exactly, as of
+            `hansa.protocols.ratios`, if coalitions were valued.
     """
 
     model_digest: bytes = b""

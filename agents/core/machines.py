@@ -13,12 +13,14 @@ from typing import Any
 
 from hansa.agents.config import PolicySection
 from hansa.agents.core import coordination, wire
+from hansa.agents.core.agreed import as_registered
 from hansa.agents.core.blobs import BlobStore
-from hansa.agents.core.briefing import Opening, Role, left_by, order_of_rows, seat
-from hansa.agents.core.coordination import Over, StartRole, StopRole, TellRole
+from hansa.agents.core.briefing import Opening, Role, left_by, seated
+from hansa.agents.core.coordination import Errand, Over, StartRole, StopRole, TellRole
 from hansa.agents.core.desk import Desk
 from hansa.agents.core.early import Early
-from hansa.agents.core.journal import Journal, pack_row, unpack_row
+from hansa.agents.core.errands import Errands
+from hansa.agents.core.journal import Journal
 from hansa.agents.core.labour import Labour
 from hansa.agents.core.lending import lend
 from hansa.agents.core.messages import JobAbort, JobLeft, JobSpec
@@ -27,23 +29,15 @@ from hansa.agents.core.policy import objection
 from hansa.agents.core.quota import Quota
 from hansa.agents.core.records import Records
 from hansa.agents.core.restored import PATIENCE_S
+from hansa.agents.core.sightings import seen_enough
+from hansa.agents.core.snapshots import Snapshots
 from hansa.agents.core.starts import SHOWN, Starts
 from hansa.agents.core.timers import Timers
 from hansa.agents.core.wanted import Wanted
 from hansa.agents.core.workshop import Ended, Workshop
 from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import JobError
-from hansa.broker import (
-    BrokerError,
-    NotEncodable,
-    Plain,
-    Refused,
-    attach,
-    decode,
-    detach,
-    encode,
-    refs,
-)
+from hansa.broker import BrokerError, Refused, attach
 from hansa.ledger import Job, JobStarted
 from hansa.protocols import (
     Abort,
@@ -51,12 +45,12 @@ from hansa.protocols import (
     CancelTimer,
     Compute,
     Computed,
-    Effect,
     Event,
     Finish,
     Keep,
     LocalProtocolError,
     ModelRegistry,
+    Overstated,
     PeerError,
     PeerLeft,
     ProtocolError,
@@ -89,6 +83,9 @@ class Machines:
         policy: which jobs we consent to.
         shown: the ledger's jobs, as our copy has them.
         detach_bytes: arrays of at least this size lie beside the snapshots.
+
+    Attributes:
+        records: what jobs have left here.
     """
 
     def __init__(
@@ -109,18 +106,18 @@ class Machines:
         self._registry = registry
         self._datasets = datasets
         self.policy = policy
-        self._detach_bytes = detach_bytes
         self._jobs: dict[str, coordination.JobState] = {}
         self._roles: dict[str, Role] = {}
-        self._dirty: set[tuple[str, str]] = set()  # (session, slot) whose state the journal doesn't have yet
+        self._snapshots = Snapshots(desk, blobs, journal, detach_bytes)
         self._timers = Timers(desk, journal)
+        self._errands = Errands(desk, self._timers)
         self._starts = Starts(self._timers, shown)
         self._labour = Labour(desk, blobs, journal, workshop, detach_bytes)
         self._offered = Offered(desk, journal)
         self._quota = Quota(desk, journal)
         self._wanted = Wanted(desk, journal)
         self._early = Early(desk, blobs, journal, detach_bytes)
-        self._records = Records(desk, blobs, journal, detach_bytes, self.spec)
+        self.records = Records(desk, blobs, journal, detach_bytes, self.spec)
         self._restore()
 
     # --- what the agent asks ------------------------------------------------------------------------------
@@ -137,28 +134,12 @@ class Machines:
         state = self._jobs.get(job)
         return state if isinstance(state, Over) else None
 
-    def result(self, job: str) -> Any:
-        """Return what a protocol's role ended with here.
-
-        Raises:
-            JobError: nothing, or not yet.
-        """
-        return self._records.result(job)
-
     def spec(self, job: str) -> JobSpec:
         """Return a job as it was offered; JobError if it is unknown here."""
         state = self._jobs.get(job)
         if state is None:
             raise JobError(f"job {job!r} is unknown at {self._desk.name}")
         return state.spec
-
-    def kept(self, job: str) -> Any:
-        """Return what a protocol's role kept here of a job that ended without a result, or None.
-
-        Raises:
-            CorruptBlob: it is damaged.
-        """
-        return self._records.kept(job)
 
     def awaited(self, job: str) -> tuple[Awaited, float | None]:
         """Return what a job waits for here, and when that patience ends (UTC seconds, None: with no deadline).
@@ -183,14 +164,14 @@ class Machines:
     def over(self) -> set[str]:
         """Return the jobs that are over here and have left no result."""
         over = {job for job, state in self._jobs.items() if isinstance(state, Over)}
-        return over - self._records.with_result()
+        return over - self.records.with_result()
 
     def forget(self, job: str) -> None:
         """Drop a job that is over; a result stays, with the specification that says what it is of."""
-        self._records.drop_kept(job)
+        self.records.drop_kept(job)
         if job in self.over():
             del self._jobs[job]
-            self._drop_snapshot(job, "job")
+            self._snapshots.drop(job, "job")
 
     def open_jobs(self) -> tuple[str, ...]:
         """Return the jobs that are not over here, in the order in which they came."""
@@ -249,6 +230,7 @@ class Machines:
             why_not = reservation or objection(
                 spec, sender, self.policy, self._datasets, self._registry, proposed
             )
+            why_not = why_not or seen_enough(spec, self._desk.name, proposed)
             why_not = why_not or self._quota.objection(spec, sender, self.policy)
             self._desk.announce("job-offered", job=spec.job, refused=why_not or "")
             draw = os.urandom(DRAW_BYTES) if spec.contribution else b""
@@ -284,13 +266,22 @@ class Machines:
         job = self._jobs[session]
         early = isinstance(job, coordination.Accepting | coordination.Accepted) or session in self._starts
         if not early:
-            self._tell_role(session, Received(sender, message))
+            self._tell(session, sender, message)
         elif sender not in (self._coordinator(session), *job.spec.parties):
             raise PeerError(f"{sender} has no part in job {session!r}")
         elif type(message) not in protocol(job.spec.protocol).messages:
             raise PeerError(f"{sender} sent {type(message).__name__}, no message of {job.spec.protocol}")
         else:
             self._early.keep(session, sender, message)
+
+    def _tell(self, session: str, sender: str, message: object) -> None:
+        """Give a peer's message to a role, which goes on without a peer that claims more than it has registered."""
+        try:
+            self._tell_role(session, Received(sender, message))
+        except Overstated as error:
+            self._desk.post(session, sender, JobAbort(f"the job goes on without you: {error}"))
+            self._tell_role(session, PeerLeft(sender, f"refused: {error}"))
+            raise
 
     def _abandon(self, sender: str, session: str, abort: JobAbort) -> None:
         """A job was called off before the ledger had shown us its proposal."""
@@ -316,7 +307,8 @@ class Machines:
         """Tell the machines whose timers are due."""
         for session, slot, name in self._timers.fire(now):
             if (slot, name) == ("job", SHOWN):
-                self._not_shown(session)
+                why = f"{self._desk.name}: cannot begin: {self._starts.overdue(session)}"
+                self.tell_job(session, coordination.RoleFailed(why))
             elif slot == "job":
                 self.tell_job(session, TimerFired(name))
             else:
@@ -324,18 +316,13 @@ class Machines:
 
     def snapshot(self) -> None:
         """Write the states that changed in this step, once each."""
-        for session, slot in sorted(self._dirty):
-            if slot == "job":
-                plain = wire.snapshot(self._jobs[session])
-            elif session in self._roles:
-                role = self._roles[session]
-                plain = detach(wire.snapshot(role.state), self._blobs.keep, self._detach_bytes)
-            else:
-                continue  # ended within the step
-            key = pack_row(session, slot)
-            self._desk.changes.put("machine", key, encode(plain))
-            self._blobs.use("machine", key, refs(plain))
-        self._dirty.clear()
+        self._snapshots.write(self._state)
+
+    def _state(self, session: str, slot: str) -> object | None:
+        if slot == "job":
+            return self._jobs[session]
+        role = self._roles.get(session)
+        return None if role is None else role.state
 
     # --- coordination -------------------------------------------------------------------------------------
     def _coordinate(self, session: str, step: coordination.JobStep) -> None:
@@ -343,7 +330,7 @@ class Machines:
         before = self._jobs.get(session)
         self._jobs[session] = step.state
         if step.state != before:
-            self._dirty.add((session, "job"))
+            self._snapshots.changed(session, "job")
         spec = step.state.spec
         for effect in step.effects:
             match effect:
@@ -358,19 +345,13 @@ class Machines:
                     self._tell_role(session, event)
                 case StopRole():
                     self._stop_role(session)
-                case Send() | Record() | Keep() | SetTimer() | CancelTimer() | Compute() | Finish() | Abort():
-                    self._carry_out(session, "job", spec, effect)
+                case Send() | Record() | SetTimer() | CancelTimer():
+                    self._run(session, "job", effect)
         if isinstance(step.state, Over) and not isinstance(before, Over):
             ended = step.state
             self._starts.drop(session)
             self._early.drop(session)
             self._desk.announce("job-over", job=session, outcome=ended.outcome, reason=ended.reason)
-
-    def _not_shown(self, session: str) -> None:
-        """Give up a job that could not begin in time, because the ledger does not show who consents."""
-        if session in self._starts:
-            why = self._starts.overdue(session)
-            self.tell_job(session, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {why}"))
 
     def _start_role(self, spec: JobSpec, parties: tuple[str, ...], shown: Job | None = None) -> None:
         """Begin our role in a job; settings that don't fit end the job here, with the reason.
@@ -381,7 +362,7 @@ class Machines:
         try:
             opening = Opening.of(spec, parties, os.urandom(SECRET_BYTES), shown)
             role = self._seated(spec, opening)
-            brief = replace(role.brief, start=left_by(role.spec.start(role.brief.settings), self._records))
+            brief = replace(role.brief, start=left_by(role.spec.start(role.brief.settings), self.records))
             first = role.role.begin(brief)
         except (ProtocolError, BrokerError, ValueError) as error:
             self.tell_job(spec.job, coordination.RoleFailed(f"{self._desk.name}: cannot begin: {error}"))
@@ -397,11 +378,11 @@ class Machines:
         """Tell a role that has just begun what has come before; what a power failure has taken ends it here."""
         try:
             for sender, message in self._early.take(session):
-                event: Event = Received(sender, message)
-                if isinstance(message, JobLeft):
-                    event = PeerLeft(sender, message.reason)
                 try:
-                    self._tell_role(session, event)
+                    if isinstance(message, JobLeft):
+                        self._tell_role(session, PeerLeft(sender, message.reason))
+                    else:
+                        self._tell(session, sender, message)
                 except PeerError as error:
                     log.warning("%s: refused a message from %s: %s", self._desk.name, sender, error)
                     self._desk.announce("message-refused", error="PeerError", peer=sender)
@@ -412,11 +393,7 @@ class Machines:
         return getattr(self._jobs[session], "coordinator", self._desk.name)
 
     def _seated(self, spec: JobSpec, opening: Opening) -> Role:
-        """Return our role in a job, with no state yet."""
-        me = self._desk.name
-        brief, known = seat(spec, me, self._coordinator(spec.job), opening)
-        aligned = order_of_rows(known, brief, spec.dataset, self._records, self.spec)
-        return Role(brief, known, known.role(brief.role), None, aligned, opening.draws)
+        return seated(spec, self._desk.name, self._coordinator(spec.job), opening, self.records, self.spec)
 
     # --- roles --------------------------------------------------------------------------------------------
     def _tell_role(self, session: str, event: Event) -> None:
@@ -430,9 +407,7 @@ class Machines:
         except ProtocolError as error:
             self._give_up(session, f"{self._desk.name}: {error}")
             return
-        except (
-            Exception
-        ) as error:  # our mistake, and whoever has found it shall end a job by it, not the agent
+        except Exception as error:  # our mistake: whoever has found it ends a job by it, not the agent
             log.exception("%s: job %s broke", self._desk.name, session)
             why = f"{type(error).__name__}; this agent's own log says why"
             self._give_up(session, f"{self._desk.name}: the protocol failed with {why}")
@@ -444,8 +419,7 @@ class Machines:
         role = self._roles[session]
         if step.state is not role.state or step.effects:
             role.state = step.state
-            self._dirty.add((session, "role"))
-        spec = self._jobs[session].spec
+            self._snapshots.changed(session, "role")
         for effect in step.effects:
             if self._roles.get(session) is not role:
                 return  # a message that can't be sent has ended it
@@ -455,16 +429,21 @@ class Machines:
                 case Abort(reason, missing):
                     self._give_up(session, reason, missing)
                 case Keep(record):
-                    self._records.keep(session, record)
-                case Send() | Record() | SetTimer() | CancelTimer() | Compute():
-                    self._carry_out(session, "role", spec, effect)
+                    self.records.keep(session, record)
+                case Compute():
+                    self._labour.begin(session, role.spec, effect, self._bench(session))
+                case Send() | Record() | SetTimer() | CancelTimer():
+                    self._run(session, "role", effect)
 
     def _finish(self, session: str, result: object) -> None:
-        self._records.finish(session, result)
+        self.records.finish(session, result)
+        role = self._roles[session]
         self._stop_role(session)
         for body in wire.closing_bodies(self._jobs[session].spec, result):
             self._desk.write(session, body)
-        self.tell_job(session, wire.role_done(result))
+        done = wire.role_done(result)
+        weights = as_registered(role.spec, done.weights, role.brief.volumes)
+        self.tell_job(session, replace(done, weights=weights))
 
     def _give_up(self, session: str, reason: str, missing: tuple[str, ...] = ()) -> None:
         self._stop_role(session)
@@ -474,59 +453,32 @@ class Machines:
         """Forget a role, its secrets, its tasks and its timers."""
         self._roles.pop(session, None)
         self._wanted.forget(session)
-        self._drop_snapshot(session, "role")
+        self._snapshots.drop(session, "role")
         self._desk.changes.drop("role", session.encode())
         self._timers.drop_all(session, "role")
         self._labour.stop(session)
 
-    def _carry_out(self, session: str, slot: str, spec: JobSpec, effect: Effect) -> None:
-        match effect:
-            case Send(recipient, message):
-                try:
-                    self._desk.post(session, recipient, message)
-                except (NotEncodable, ValueError) as error:  # a model that has diverged to NaN, say
-                    self._give_up(
-                        session, f"{self._desk.name}: cannot send {type(message).__name__}: {error}"
-                    )
-            case Record(fact):
-                body = wire.body_of(spec, fact)
-                self._desk.write(session, body)
-                for kind, fields in wire.events_of(body):
-                    self._desk.announce(kind, **fields)
-            case SetTimer(name, after_s):
-                self._timers.set((session, slot, name), after_s)
-            case CancelTimer(name):
-                self._timers.drop((session, slot, name))
-            case Compute():
-                self._labour.begin(session, self._roles[session].spec, effect, self._bench(session))
-            case Keep() | Finish() | Abort():
-                raise ProtocolError(f"{type(effect).__name__} outside a role")
+    def _run(self, session: str, slot: str, errand: Errand) -> None:
+        """Do as a machine asks, or end its job by what can't be done."""
+        why_not = self._errands.run(session, slot, self._jobs[session].spec, errand)
+        if why_not:
+            self._give_up(session, f"{self._desk.name}: {why_not}")
 
     def _bench(self, session: str) -> Callable[[], Workbench]:
         """Return how a role's tasks come to what they may use here; it is made where it is needed."""
         role = self._roles[session]
+        ours = (role.aligned, self._wanted.of(session), role.draws)
         spec = self._jobs[session].spec
-        wanted = self._wanted.of(session)
-        lender = partial(lend, spec, role.spec, role.brief, self._registry, self._datasets)
-        return partial(lender, role.aligned, wanted, role.draws)
+        return partial(lend, spec, role.spec, role.brief, self._registry, self._datasets, *ours)
 
     # --- the journal --------------------------------------------------------------------------------------
-    def _drop_snapshot(self, session: str, slot: str) -> None:
-        key = pack_row(session, slot)
-        self._desk.changes.drop("machine", key)
-        self._blobs.use("machine", key, ())
-
     def _restore(self) -> None:
         """Take up what the journal holds of jobs and roles.
 
         A role whose arrays a power failure has taken gives up, with that reason, like any other; so does one whose
         order of rows is gone.
         """
-        machines: dict[tuple[str, str], Plain] = {}
-        for key, value in self._journal.load("machine").items():
-            session, slot = unpack_row(key)
-            machines[session, slot] = plain = decode(value)
-            self._blobs.use("machine", key, refs(plain))
+        machines = dict(self._snapshots.load())
         for (session, slot), plain in machines.items():
             if slot == "job":
                 self._jobs[session] = wire.restore(plain, wire.JOB_STATES)
@@ -534,8 +486,11 @@ class Machines:
         for key, value in self._journal.load("role").items():
             session = key.decode()
             try:
-                self._restore_role(session, Opening.read(value), machines[session, "role"])
-                self._labour.resume(session, self._roles[session].spec, self._bench(session))
+                role = self._seated(self._jobs[session].spec, Opening.read(value))
+                plain = attach(machines[session, "role"], self._blobs.load)
+                role.state = wire.restore(plain, role.role.states)
+                self._roles[session] = role
+                self._labour.resume(session, role.spec, self._bench(session))
             except (Refused, LocalProtocolError) as error:
                 lost[session] = error
         for session, job in self._jobs.items():
@@ -543,8 +498,3 @@ class Machines:
                 self._starts.resume(session, job.parties)
         for session, why in lost.items():
             self._give_up(session, f"{self._desk.name}: cannot go on after the restart: {why}")
-
-    def _restore_role(self, session: str, opening: Opening, plain: Plain) -> None:
-        role = self._seated(self._jobs[session].spec, opening)
-        role.state = wire.restore(attach(plain, self._blobs.load), role.role.states)
-        self._roles[session] = role

@@ -175,7 +175,7 @@ class TrainingDone:
     Attributes:
         rows: by party, what it last said it trained on.
         contributions: by party, what it has added to the model, summed over the rounds that were valued; exact, as
-            "numerator/denominator". Empty if none were.
+            of ``ratios``. Empty if none were.
     """
 
     parameters: tuple[Array, ...]

@@ -1,9 +1,9 @@
 """How far has an aggregator come? What it carries from round to round."""
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from hansa.protocols.machine import Valuation
+from hansa.protocols.ratios import summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Progress:
         stale: rounds in a row that did not improve it by ``tol``.
         valuing: rounds whose coalitions are being valued, ascending.
         early: the valuation of a round that is not closed yet, if it has come before the round's average.
-        contributions: by party, what it has added in the rounds that were valued; exact, "numerator/denominator".
+        contributions: by party, what it has added in the rounds that were valued; exact, as of ``ratios``.
     """
 
     rows: dict[str, int]
@@ -41,9 +41,5 @@ class Progress:
 
     def valued(self, valuation: Valuation) -> "Progress":
         """Return the progress once a round's coalitions are valued; shares of rounds are summed."""
-        sums = dict(self.contributions)
-        for party, share in valuation.shares.items():
-            total = Fraction(sums.get(party, "0")) + Fraction(share)
-            sums[party] = f"{total.numerator}/{total.denominator}"
         valuing = tuple(number for number in self.valuing if number != valuation.round)
-        return replace(self, valuing=valuing, contributions=dict(sorted(sums.items())))
+        return replace(self, valuing=valuing, contributions=summed(self.contributions, valuation.shares))

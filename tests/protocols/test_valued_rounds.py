@@ -122,7 +122,7 @@ def test_a_valuation_is_recorded_after_its_rounds_close_whichever_comes_first(fi
     assert [type(each) for each in told] == [RoundClosed, Valuation]
     assert isinstance(taken.state, Collecting)
     assert (taken.state.progress.valuing, taken.state.progress.early) == ((), ())
-    assert taken.state.progress.contributions == dict.fromkeys(PARTIES, "1/3")
+    assert taken.state.progress.contributions == dict.fromkeys(PARTIES, "0x1/0x3")
 
 
 def test_the_next_rounds_go_on_while_an_earlier_one_is_valued() -> None:
@@ -139,7 +139,7 @@ def test_the_next_rounds_go_on_while_an_earlier_one_is_valued() -> None:
 def test_shares_of_rounds_are_summed_exactly() -> None:
     progress = FRESH.asking(1).asking(2).valued(valuation(1, ann="1/3", bob="-1/7"))
     progress = progress.valued(valuation(2, ann="1/6", cat="1/10"))
-    assert progress.contributions == {"ann": "1/2", "bob": "-1/7", "cat": "1/10"}
+    assert progress.contributions == {"ann": "0x1/0x2", "bob": "-0x1/0x7", "cat": "0x1/0xa"}
     assert progress.valuing == ()
 
 
@@ -155,7 +155,7 @@ def test_the_end_waits_for_every_round_and_then_brings_the_contributions() -> No
     assert isinstance(taken.state, Ended)
     (finish,) = only(taken.effects, Finish)
     assert isinstance(finish.result, TrainingDone)
-    assert finish.result.contributions == dict.fromkeys(PARTIES, "2/3")
+    assert finish.result.contributions == dict.fromkeys(PARTIES, "0x2/0x3")
     assert records(taken) == [valuation(2)]
 
 

@@ -10,13 +10,9 @@ from hansa.agents.core.messages import JobAnswer, JobLeft, JobStart
 from hansa.agents.errors import JobError
 from hansa.protocols import (
     PROTOCOLS,
-    Abort,
     Awaited,
     Computed,
-    Finish,
-    Keep,
     PeerError,
-    ProtocolError,
     Step,
 )
 from hansa.protocols.alignment import Served
@@ -134,7 +130,7 @@ def test_words_after_the_end_are_of_no_consequence(party: Party) -> None:
     party.say("east", "finish")
     party.say("west", "one")
     party.commit()
-    assert isinstance(party.machines.result("trial"), Served)
+    assert isinstance(party.machines.records.result("trial"), Served)
     assert party.noted("role") == 0
 
 
@@ -181,12 +177,6 @@ def test_the_end_of_a_task_that_nobody_waits_for_is_of_no_consequence(party: Par
     assert party.posted == posted
 
 
-@pytest.mark.parametrize("effect", [Abort("no"), Finish(Served()), Keep(Served())])
-def test_coordination_has_no_effects_of_a_role(party: Party, effect: Any) -> None:
-    with pytest.raises(ProtocolError, match="outside a role"):
-        party.machines._carry_out("trial", "job", specification(), effect)
-
-
 def test_a_job_that_is_over_is_forgotten_whole_unless_it_has_left_a_result(party: Party) -> None:
     party.say("east", "keep", "finish")
     party.begin(specification("other"))
@@ -207,7 +197,7 @@ def test_a_role_starts_from_what_an_aborted_job_has_kept_here(party: Party) -> N
     party.say("east", "keep", "abort")
     party.commit()
     assert end(party).reason == "they told us to"
-    assert isinstance(party.machines.kept("trial"), Page)
+    assert isinstance(party.machines.records.kept("trial"), Page)
     party.start()
     party.begin(specification("next", kept_by="trial"))
     assert party.notes("next").started_from == "Page"
@@ -218,7 +208,7 @@ def test_a_role_starts_from_what_an_aborted_job_has_kept_here(party: Party) -> N
 def test_a_role_starts_from_what_its_part_of_a_finished_job_was(party: Party) -> None:
     party.say("east", "keep", "finish")
     party.commit()
-    assert party.machines.kept("trial") is None  # it is needed no more
+    assert party.machines.records.kept("trial") is None  # it is needed no more
     party.begin(specification("next", ended_in="trial"), FINISHED, leader="east")
     assert party.notes("next").started_from == "Served"
 
@@ -228,7 +218,7 @@ def test_a_role_without_what_it_starts_from_does_not_begin() -> None:
     party.begin(specification("next", ended_in="trial"), FINISHED, leader="east")
     assert left(party) == "north: cannot begin: job 'trial' has left no result at north"
     with pytest.raises(JobError, match="job 'trial' has left no result at north"):
-        party.machines.result("trial")
+        party.machines.records.result("trial")
 
 
 def test_settings_that_do_not_fit_end_the_job_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
