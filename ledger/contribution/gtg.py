@@ -11,8 +11,10 @@ gain. The paper stops when estimates change little; `error` stops when their sta
 utility's unit: most of a job's error is that of its first rounds, and cycles are better spent there.
 
 A cycle's orders are guided in who comes first; how the others follow is free. *Circles* use that freedom: all
-players in a random circle, walked from everyone on, both ways. What both ways meet are the same n(n − 1) arcs of
-the circle, so that 2n orders cost as many values as n, and everybody is in every place equally often.
+players in a circle, walked from everyone on, both ways. What both ways meet are the same n(n − 1) arcs of the
+circle, so that 2n orders cost as many values as n, and everybody is in every place equally often. Circles come in
+sets in which any two players are neighbours once (Walecki's, in Lucas 1883, "Récréations mathématiques"): whoever
+comes first has everybody in second place before long, and it is the first places that say most.
 """
 
 from collections.abc import Sequence
@@ -65,14 +67,16 @@ class Guided:
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Skip what gained too little, and walk the other games through one by one."""
         least = Fraction(self.between) * sum(abs(values.gain(game)) for game in games)
-        draw, unit = (circle, 2) if self.circles else (cycle, 1)
-        plan = Walk(self.cycles, Fraction(self.within), self.enough, self.error, unit)
+        plan = Walk(
+            self.cycles, Fraction(self.within), self.enough, self.error, unit=2 if self.circles else 1
+        )
         outcomes = []
         for game in games:
             if abs(values.gain(game)) < least:
                 outcomes.append(Outcome(game, dict.fromkeys(game.players, Fraction(0)), {}, skipped=True))
                 continue
             stream = Stream(seed, self.name, game.round)
+            draw = Circles() if self.circles else cycle
             outcomes.append((yield from walk(game, values, stream, draw, plan)))
         return tuple(outcomes)
 
@@ -82,8 +86,39 @@ def cycle(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
     return tuple((first, *stream.shuffled([each for each in players if each != first])) for first in players)
 
 
-def circle(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
-    """Draw a circle, and walk it from every player on: forwards, and from its end back."""
-    around = stream.shuffled(players)
-    turned = [around[start:] + around[:start] for start in range(len(around))]
-    return tuple(order for each in turned for order in (each, each[::-1]))
+class Circles:
+    """Draws the orders of one circle after the other, from sets in which everybody is everybody's neighbour."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left: list[Order] = []
+
+    def __call__(self, stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
+        """Walk the next circle from every player on: forwards, and from its end back."""
+        if not self._left:
+            self._left += reversed(circles(stream.shuffled(players)))
+        around = self._left.pop()
+        turned = [around[start:] + around[:start] for start in range(len(around))]
+        return tuple(order for each in turned for order in (each, each[::-1]))
+
+
+def circles(players: Sequence[str]) -> tuple[Order, ...]:
+    """Return circles in which any two players are neighbours, (n − 1)/2 of them or n/2.
+
+    All but at most one sit on a ring and are visited from side to side: k, k + 1, k − 1, k + 2 and so on. Of an odd
+    number of players the last joins the ends, and any two are neighbours once; of an even number nobody does, the
+    ends meet, and some are so twice.
+
+    Source: Walecki's construction, in Lucas 1883; Alspach 2008, "The wonderful Walecki construction".
+    """
+    ring = len(players) - len(players) % 2
+    hub = tuple(players[ring:])
+    return tuple(
+        (*(players[(first + _swing(step)) % ring] for step in range(ring)), *hub)
+        for first in range(max(ring // 2, 1))
+    )
+
+
+def _swing(step: int) -> int:
+    return (step + 1) // 2 if step % 2 else -(step // 2)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import permutations
+from itertools import combinations, permutations
 from math import inf, sqrt
 
 import pytest
@@ -24,6 +24,7 @@ from hansa.ledger.contribution import (
     measure_rounds,
     recomputed,
 )
+from hansa.ledger.contribution.gtg import circles
 from hansa.ledger.contribution.walks import STRIDE
 from tests.ledger.contribution.games import (
     EVERY,
@@ -169,10 +170,22 @@ def test_a_circle_is_walked_both_ways_from_everybody_for_the_questions_of_one() 
         assert abs(share - EXACT[name]) <= 4 * many.standard_errors[name]
 
 
+@pytest.mark.parametrize("count", range(1, 12))
+def test_of_circles_everybody_is_everybodys_neighbour(count: int) -> None:
+    names = [f"p{number:02}" for number in range(count)]
+    found = circles(names)
+    assert len(found) == max(count // 2, 1)
+    assert all(sorted(each) == names for each in found)
+    pairs = [frozenset(pair) for each in found for pair in zip(each, (*each[1:], each[0]), strict=True)]
+    assert {pair for pair in pairs if len(pair) == 2} == {frozenset(pair) for pair in combinations(names, 2)}
+    if count % 2 and count > 1:
+        assert len(set(pairs)) == len(pairs)
+
+
 def test_cycles_end_once_standard_errors_are_small_in_the_utilitys_unit() -> None:
     even = additive({name: float(len(name)) for name in PLAYERS})
-    for circles, orders in ((False, 5), (True, 10)):
-        method = Guided(400, within=0.0, circles=circles, error=0.5)
+    for around, orders in ((False, 5), (True, 10)):
+        method = Guided(400, within=0.0, circles=around, error=0.5)
         [outcome] = measure(method, PLAYERS, even, SEED).outcomes
         assert len(outcome.permutations) == orders  # nothing varies
         spread = measure(method, PLAYERS, UNEVEN.__getitem__, SEED)
