@@ -141,7 +141,7 @@ def _words(job: JobLine, negative: bool) -> list[str]:
             " contribution within them about two times in three."
         )
     else:
-        found.append("No errors are drawn: nothing is known to depend on which coalitions were drawn.")
+        found.append("No errors are drawn: nothing was left to chance, or too little was drawn to tell.")
     if negative:
         found.append("Bars to the left of zero have made the model worse, and are paid nothing.")
     return found

@@ -55,7 +55,7 @@ def test_whiskers_reach_one_standard_error_to_either_side_and_words_say_so() -> 
 def test_exact_contributions_have_no_whiskers_and_words_say_why() -> None:
     svg = drawn({"one": 0.5}, {"one": 0.0})
     assert "error" not in re.findall(r'class="(\w+)"', svg)
-    assert "No errors are drawn: nothing is known to depend on which coalitions were drawn." in words(svg)
+    assert "No errors are drawn: nothing was left to chance, or too little was drawn to tell." in words(svg)
 
 
 def test_who_has_made_the_model_worse_or_added_nothing_is_said_to_be_paid_nothing() -> None:
