@@ -17,8 +17,9 @@ from hansa.protocols.machine import Received, Valuation
 from hansa.protocols.model import Array, FloatArray
 from hansa.protocols.pairwise import decode64, encode64, public_key
 from hansa.protocols.simulator import Chaos, Run, rough, simulate
-from hansa.protocols.vertical import arbiter, party
+from hansa.protocols.vertical import arbiter, concluding, party
 from hansa.protocols.vertical.arbiter import Gathering
+from hansa.protocols.vertical.errors import BareScores
 from hansa.protocols.vertical.job import Ended
 from hansa.protocols.vertical.messages import HeldOut, MaskKey, Ready
 from hansa.protocols.vertical.outcome import TrainingClosed
@@ -378,3 +379,25 @@ def test_who_is_ready_with_more_rows_than_it_has_registered_is_refused_by_name()
     assert isinstance(state, Gathering)
     assert not isinstance(stored(state), Ended)
     assert stored(state).seat.volumes == volumes  # type: ignore[attr-defined]
+
+
+def test_a_job_whose_scores_have_become_bare_goes_on_by_volume_with_the_end_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if the guard had said so: it asks for keys of full size, and is tried by itself in test_exposure."""
+    settings, expected = JOBS["logistic"], run("logistic")
+
+    def bare(X: FloatArray, theta: FloatArray, *, guarded: bool) -> FloatArray:
+        raise BareScores("our own scores take 3 values")
+
+    plan = rehearse(*data(settings), settings, valuing=Purse())
+    with monkeypatch.context() as patched:
+        patched.setattr(concluding, "own_scores", bare)
+        seen = simulate(plan.spec, plan.briefs, plan.benches, Chaos())
+    assert "conclude: BareScores: our own scores take 3 values" in seen.aborts.values()
+    resumed = with_settings(settings, start_job="first")
+    again = told(rehearse(*data(settings), resumed, start=seen.kept))
+    assert not again.asked(HUB, "open-loss")  # nothing is trained again
+    for name in PARTIES:
+        both = (learned(each.results[name], name, settings).tolist() for each in (again, expected))
+        assert next(both) == next(both)
