@@ -120,7 +120,9 @@ def drafted(
     since, until, rows, fixed = -1, -1, 0, agreed.pot_minor if agreed else None
     if basis == "uses":
         since, until, rows, fixed = _uses(now, job)
-    pot_minor = _pot(job, basis, pot, currency, fixed)
+    elif scheme == "fli" and fixed is not None:  # what the instalments before have left of it
+        fixed -= sum(each.pot_minor for _, each in now.payouts_of(job) if each.basis == "training")
+    pot_minor = _pot(job, basis, scheme, pot, currency, fixed)
     payout = Payout(job, author, currency, {}, pot_minor, basis, since, until, scheme)
     amounts = split(
         now, job, pot_minor, basis=basis, since=since, until=until, scheme=scheme, currency=currency
@@ -194,14 +196,17 @@ def _currency(job: str, agreed: Terms | None, typed: str) -> str:
     return typed or (agreed.currency if agreed else "")
 
 
-def _pot(job: str, basis: Basis, typed: str, currency: str, agreed: int | None) -> int:
-    """Return what is to be split, in minor units: as agreed, or else as typed."""
+def _pot(job: str, basis: Basis, scheme: Scheme, typed: str, currency: str, agreed: int | None) -> int:
+    """Return what is to be split, in minor units: as agreed, or else as typed; an instalment may be less."""
     if agreed == 0:
-        raise PayoutError(f"the uses of {job} come to {money(0, currency)} so far: wait for more of them")
+        paid = f"of the pot that {job} has agreed on nothing is left"
+        few = f"the uses of {job} come to {money(0, currency)} so far: wait for more of them"
+        raise PayoutError(few if basis == "uses" else paid)
     if typed:
         pot_minor = read_amount(typed, currency)
-        if agreed not in (None, pot_minor):
-            raise PayoutError(f"job {job} has agreed on {money(agreed or 0, currency)}: leave out --pot")
+        if agreed is not None and pot_minor != agreed and not (scheme == "fli" and pot_minor < agreed):
+            left = "has left" if scheme == "fli" else "has agreed on"
+            raise PayoutError(f"job {job} {left} {money(agreed, currency)}, not {money(pot_minor, currency)}")
         return pot_minor
     if agreed is None:
         what = "price for uses" if basis == "uses" else "pot"

@@ -251,7 +251,7 @@ def test_a_payout_taken_back_makes_room_for_another(said: Callable[..., str], lo
         (("--job", "other"), "agreed on no currency: name one, --currency EUR"),
         (("--job", "other", "--currency", "EUR"), "say what is to be split, --pot 100000.00"),
         (("--job", "other", "--currency", "EUR", "--pot", "100,000.00"), "expected an amount like 100000.00"),
-        (("--job", "agreed", "--pot", "1"), "has agreed on 100,000.00 EUR: leave out --pot"),
+        (("--job", "agreed", "--pot", "1"), "has agreed on 100,000.00 EUR, not 1"),
     ],
 )
 def test_what_can_not_be_proposed_is_one_line(

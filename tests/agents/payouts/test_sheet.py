@@ -7,7 +7,7 @@ import pytest
 
 from hansa.agents.errors import PayoutError
 from hansa.agents.payouts.sheet import Sheet, as_paid, drafted, payout_of, read_sheet, recomputed
-from hansa.ledger import LedgerError, ModelUsed, PayoutWithdrawn, Setting, Standing
+from hansa.ledger import LedgerError, ModelUsed, PayoutSettled, PayoutWithdrawn, Setting, Standing
 from hansa.ledger.money import Basis, Scheme
 from tests.agents.payouts.books import TERMS, certified, finished, pay, proposed
 from tests.ledger.chronicle import told
@@ -71,7 +71,7 @@ def test_what_nobody_agreed_must_be_typed_as_it_is_written(pot: str, currency: s
     ("pot", "currency", "why"),
     [
         ("", "USD", "has agreed on EUR, not USD: leave out --currency"),
-        ("100000.01", "", "has agreed on 100,000.00 EUR: leave out --pot"),
+        ("100000.01", "", "has agreed on 100,000.00 EUR, not 100,000.01 EUR"),
     ],
 )
 def test_nothing_else_is_paid_than_was_agreed(pot: str, currency: str, why: str) -> None:
@@ -162,3 +162,19 @@ def test_an_unknown_payout_is_refused_with_those_there_are() -> None:
     number = pay(made, sheet.proposal(*certified(made, sheet.rests_at)))
     with pytest.raises(PayoutError, match=f"there are: {number}"):
         payout_of(made.verifier.standing, 3)
+
+
+def test_instalments_are_computed_again_while_they_are_open_until_nothing_is_left() -> None:
+    made = finished(**{**TERMS, "payout.cost_micros": 10_000})
+    for pot in ("40000.00", ""):
+        sheet = draft(made.verifier.standing, pot, scheme="fli")
+        assert sum(sheet.amounts.values()) == sheet.pot_minor
+        number = pay(made, sheet.proposal(*certified(made, sheet.rests_at)), "bremen", "danzig")
+        assert recomputed(made.verifier.standing, number) == sheet
+        made.write(LUBECK, PayoutSettled(number, "TX 5"))
+        assert as_paid(made.verifier.standing, number) == sheet
+        if pot:
+            with pytest.raises(PayoutError, match=r"has left 60,000\.00 EUR, not 60,000\.01 EUR"):
+                draft(made.verifier.standing, "60000.01", scheme="fli")
+    with pytest.raises(PayoutError, match="nothing is left"):
+        draft(made.verifier.standing, scheme="fli")
