@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hansa.agents.core.agent import Agent
 from hansa.agents.core.blobs import MemoryFiles
@@ -30,6 +30,7 @@ from hansa.agents.memory import keep_freed_memory
 from hansa.broker import BrokerError, Identity, MemoryBroker, check_name, decode, open_event
 from hansa.broker.transport import Transport
 from hansa.ledger import Charter, Keeper, LedgerStore, MemberAdmitted, Refusal, Replica, sign_entry
+from hansa.ledger.contribution import VOLUME
 from hansa.protocols import ModelRegistry
 
 AGGREGATOR = "aggregator"
@@ -123,16 +124,21 @@ class LocalFederation:
         purpose: str = "",
         successor: str = "",
         cosigners: int = 0,
+        contribution: str = VOLUME,
+        utility: Literal["score", "loss"] = "score",
+        approvals: int = 0,
         journalled: bool = True,
         registry: ModelRegistry | None = None,
+        validation: Mapping[str, Rows] | None = None,
     ) -> "LocalFederation":
         """Make homes, a charter and every member's admission, and start the agents.
 
         Args:
             folder: where the homes shall lie; None for a temporary folder that goes with this object.
             aggregator: the name of the agent that coordinates jobs and keeps the ledger.
-            successor, cosigners: as in `hansa.ledger.Charter`.
+            successor, cosigners, contribution, utility, approvals: as in `hansa.ledger.Charter`.
             journalled: False keeps journals and chunks in memory (no restart, no disk writes).
+            validation: data sets of the aggregator's own, on which models are valued.
 
         Raises:
             FederationError: the folder holds something already, or two members have one name.
@@ -152,7 +158,14 @@ class LocalFederation:
         keeper = Identity.generate(aggregator)
         founders = {member.name: (Identity.generate(member.name), member) for member in members}
         written = Charter(
-            federation, keeper.public, purpose=purpose, successor=successor, cosigners=cosigners
+            federation,
+            keeper.public,
+            purpose=purpose,
+            successor=successor,
+            cosigners=cosigners,
+            contribution=contribution,
+            utility=utility,
+            approvals=approvals,
         )
         charter, entries = _charter(folder, keeper, written, [who for who, _ in founders.values()], members)
         homes = [_make_home(folder, keeper, federation, keeper, charter, Member(aggregator), "aggregator")]
@@ -163,7 +176,7 @@ class LocalFederation:
                 with_store = home.store(create=True)
                 Replica(with_store, charter, federation).accept(entries)
                 with_store.close()
-        datasets = {member.name: member.datasets for member in members}
+        datasets = {member.name: member.datasets for member in members} | {aggregator: validation or {}}
         return cls(folder, homes, datasets, journalled=journalled, registry=registry, temporary=temporary)
 
     @classmethod

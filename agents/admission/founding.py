@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Literal
 
 from hansa.agents.admission.invite import broker_url
 from hansa.agents.admission.registrar import PASSWORD_BYTES
@@ -13,6 +14,7 @@ from hansa.agents.home import Home
 from hansa.broker import Account, Identity
 from hansa.broker.layout import check_member, exchange, user
 from hansa.ledger import ChainedEntry, Charter, Keeper, LedgerError, StoreMissing
+from hansa.ledger.contribution import METHODS, VOLUME
 
 
 def found(
@@ -26,6 +28,9 @@ def found(
     ca: str = "",
     successor: str = "",
     cosigners: int = 0,
+    contribution: str = VOLUME,
+    utility: Literal["score", "loss"] = "score",
+    approvals: int = 0,
 ) -> str:
     """Found a federation whose ledger this home's agent keeps; return its charter's fingerprint, 64 hex digits.
 
@@ -39,12 +44,17 @@ def found(
         ca: PEM of who vouches for the broker, if not the system's authorities.
         successor: who may witness alone, and take over, while it is the only other member; "": nobody.
         cosigners: how many members beside the keeper make a checkpoint final; 0: more than half of them.
+        contribution: how jobs measure contributions that don't say it themselves.
+        utility: what models of coalitions are worth where they are valued.
+        approvals: how many of those whom a payout pays must approve it; 0: more than half of them.
 
     Raises:
         FederationError: the home belongs to a federation, is no aggregator's, or holds another ledger.
         ProvisionFailed, BrokerUnreachable: from `provide`; the home is as it was.
-        ValueError: no name, or no URL of a broker.
+        ValueError: no name, no URL of a broker, or no such way of measuring contributions.
     """
+    if contribution not in METHODS:
+        raise ValueError(f"contribution: expected one of {', '.join(METHODS)}, got {contribution!r:.60}")
     config = home.config()
     url = broker_url(broker, user(exchange(federation), check_member(identity.name)), federation)
     with home.held():
@@ -61,6 +71,9 @@ def found(
             purpose=purpose,
             successor=successor,
             cosigners=cosigners,
+            contribution=contribution,
+            utility=utility,
+            approvals=approvals,
         )
         provide(account)
         entry = _written(home, identity, charter)

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -35,6 +35,7 @@ from hansa.agents.service.passphrase import unlock
 from hansa.agents.service.reach import Ask, reach
 from hansa.broker import Account, Management, commands, provision, withdraw
 from hansa.broker.provision import claim, member_commands
+from hansa.ledger.contribution import METHODS, VOLUME
 
 ORDER_S = 60.0  # an admission waits for the chain and for the joiner
 TYPE_THEM = (
@@ -68,6 +69,26 @@ federation.add_command(revoke_key)
     default=0,
     help="How many others make a head of the ledger final; 0: more than half.",
 )
+@click.option(
+    "--contribution",
+    type=click.Choice(METHODS),
+    default=VOLUME,
+    show_default=True,
+    help="How jobs measure contributions that don't say it themselves.",
+)
+@click.option(
+    "--utility",
+    type=click.Choice(("score", "loss")),
+    default="score",
+    show_default=True,
+    help="What models of coalitions are worth: their score, or their loss with the sign turned.",
+)
+@click.option(
+    "--approvals",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How many of those whom a payout pays must approve it; 0: more than half.",
+)
 @administrator_option
 @management_options
 def create(
@@ -78,6 +99,9 @@ def create(
     purpose: str,
     successor: str,
     cosigners: int,
+    contribution: str,
+    utility: Literal["score", "loss"],
+    approvals: int,
     administrator: str,
     management: Management | None,
 ) -> None:
@@ -105,6 +129,9 @@ def create(
             ca=read_ca(ca),
             successor=successor,
             cosigners=cosigners,
+            contribution=contribution,
+            utility=utility,
+            approvals=approvals,
         )
     except ValueError as error:
         raise FederationError(str(error)) from None
