@@ -13,7 +13,7 @@ from benchmarks.report import Figure
 
 FILE = "contribution.png"
 INCHES, DOTS_PER_INCH = (11.0, 5.0), 110
-COLOURS = ("#8a8a8a", "#1f5a96", "#c8702a", "#2b7a4b", "#111111", "#8a4b9e")
+COLOURS = ("#8a8a8a", "#1f5a96", "#c8702a", "#2b7a4b", "#c0392b", "#111111", "#8a4b9e")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def test_the_bar_is_for_gtg_and_the_best_among_ten(played: Played) -> None:
     rows = list(contribution.table("breast cancer", 10, [played]))
     assert bars(rows) == [
         "breast cancer, 10 parties: gtg, 6 cycles",
+        f"breast cancer, 10 parties: {contribution.IN_CIRCLES}",
         "breast cancer, 10 parties: stratified, 2 cycles",
     ]
     assert not any(row.met for row in rows)  # of these six parties they ask for most coalitions
