@@ -203,6 +203,8 @@ def _jobs(home: Home) -> dict[str, JobProgress]:
         jobs = read_progress(view.news())
         for name, each in view.standing.jobs.items():
             jobs[name].withdrawn = dict(each.withdrawn)
+            if each.appraisal is not None:
+                jobs[name].contributions = {who: float(part) for who, part in each.appraisal.shares.items()}
         return jobs
 
 
@@ -249,6 +251,7 @@ def _summary(progress: JobProgress) -> dict[str, Any]:
         "rows_used_for": progress.used,
         "rows_withdrawn": progress.withdrawn,
         "shares": progress.portions(),
+        "contributions": progress.contributions,
         "rows": progress.shares,
         "reason": progress.reason,
         "missing": list(progress.missing),

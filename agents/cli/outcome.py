@@ -22,6 +22,8 @@ def about(progress: JobProgress) -> str:
         told += f", {counted(progress.planned, progress.unit)}"
     if progress.guest:
         told += f", labels at {progress.guest}"
+    if "contribution.method" in progress.settings:
+        told += f", contributions by {progress.settings['contribution.method']}"
     return printable(told)
 
 
@@ -70,6 +72,9 @@ def ending(progress: JobProgress) -> Iterator[str]:
         if portions:
             shares = ", ".join(f"{party} {share:.1%}" for party, share in portions.items())
             yield f"  shares by {printable(progress.method)}: {shares}"
+        if progress.contributions:
+            parts = ", ".join(f"{party} {part:+.4f}" for party, part in progress.contributions.items())
+            yield f"  contributions to the model's {progress.settings.get('contribution.utility')}: {parts}"
         if progress.used:
             yield f"  used for {counted(progress.used, 'row')} so far"
         if progress.withdrawn:

@@ -48,6 +48,8 @@ class JobProgress:
         consent_until_s: when the coordinator stops waiting for consent, UTC seconds.
         overdue: those who are waited for, as others say, until an epoch or round has ended.
         shares: measured weights by party, `method` says of what.
+        contributions: by party, as they follow from the values of coalitions, perhaps negative; empty where nothing
+            was valued; from the standing.
         served: how many rows this job has scored with another's model.
         used: how many rows its own model has scored since.
         withdrawn: by party, how many rows that it may have used were withdrawn since; from the standing
@@ -75,6 +77,7 @@ class JobProgress:
     aligned: Aligned | None = None
     shares: dict[str, int] = field(default_factory=dict)
     method: str = ""
+    contributions: dict[str, float] = field(default_factory=dict)
     served: int = 0
     used: int = 0
     withdrawn: dict[str, int] = field(default_factory=dict)

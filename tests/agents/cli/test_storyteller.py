@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from hansa.agents.cli.outcome import course_table, ending, figure
+from hansa.agents.cli.outcome import about, course_table, ending, figure
 from hansa.agents.cli.storyteller import Storyteller, since, waiting_line
 from hansa.agents.jobs.course import News
 from hansa.agents.jobs.follow import Told
@@ -118,6 +118,17 @@ def test_valued_coalitions_are_counted_and_not_listed() -> None:
     ]
     [news] = follow([("hub", many)], JobProgress("trial"))
     assert (news.fields["coalitions"], news.fields["before"], news.fields["after"]) == (1024, 0.25, 0.5)
+
+
+def test_a_valued_job_ends_with_contributions_negative_ones_as_they_are() -> None:
+    progress = JobProgress("trial")
+    how: dict[str, Setting] = {"contribution.method": "gtg", "contribution.utility": "score"}
+    proposal = replace(PROPOSAL, settings=PROPOSAL.settings | how)
+    for _ in follow([("hub", proposal), *COURSE[1:]], progress):
+        pass
+    progress.contributions = {"east": 0.25, "west": -0.03125}
+    assert about(progress).endswith(", 2 rounds, contributions by gtg")
+    assert "  contributions to the model's score: east +0.2500, west -0.0312" in list(ending(progress))
 
 
 def test_an_abort_says_who_was_missing_and_how_to_go_on() -> None:
