@@ -23,7 +23,7 @@ seed_option = click.option(
 
 replace_option = click.option("--replace", is_flag=True, help="Remove an earlier demo's folder first.")
 pot_option = click.option(
-    "--pot", default="10000.00", show_default=True, help="EUR to share out by data volume."
+    "--pot", default="10000.00", show_default=True, help="EUR to share out by contribution."
 )
 
 
@@ -108,6 +108,18 @@ def fork(folder: Path, replace: bool, seed: int) -> None:
     from hansa.agents.demo.fork import run_demo  # loads scikit-learn, as above
 
     run_demo(folder, replace=replace, seed=seed, console=Console())
+
+
+@demo.command()
+@folder_option("hansa-demo-incentive")
+@replace_option
+@seed_option
+@pot_option
+def incentive(folder: Path, replace: bool, seed: int, pot: str) -> None:
+    """Six parties, a free rider and a poisoner among them: who is paid what by which method, and who can cheat."""
+    from hansa.agents.demo.incentive import run_demo  # loads scikit-learn, as above
+
+    run_demo(folder, replace=replace, seed=seed, pot=pot, console=Console())
 
 
 @demo.command()

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,7 @@ from rich.markup import escape
 from hansa.agents.errors import AgentError
 from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
+from hansa.ledger.contribution import VOLUME
 
 MARKER = ".hansa-demo"  # lies in a demo's folder before anything else does
 FOUNDING = ".founding"  # where the homes lie until all of them are made
@@ -41,13 +43,31 @@ def found(
     return LocalFederation.open(folder)
 
 
-def make_homes(folder: Path, members: Sequence[Member], federation: str, leader: str, purpose: str) -> None:
-    """Found a federation likewise; its agents are not at work afterwards."""
+def make_homes(
+    folder: Path,
+    members: Sequence[Member],
+    federation: str,
+    leader: str,
+    purpose: str,
+    contribution: str = VOLUME,
+    utility: Literal["score", "loss"] = "score",
+) -> None:
+    """Found a federation likewise; its agents are not at work afterwards.
+
+    Args:
+        contribution, utility: as in `hansa.ledger.Charter`.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MARKER).touch()
     founding = folder / FOUNDING
     with LocalFederation.found(
-        members, federation=federation, folder=founding, aggregator=leader, purpose=purpose
+        members,
+        federation=federation,
+        folder=founding,
+        aggregator=leader,
+        purpose=purpose,
+        contribution=contribution,
+        utility=utility,
     ):
         pass
     for home in find_homes(founding):
