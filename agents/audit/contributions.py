@@ -22,7 +22,7 @@ def contributions(job: JobLine) -> Html:
     title = element("h4", text("Contributions, "), *_unit(job))
     rest = left_out(len(job.contributions) - len(shown), "smaller ones are", "the JSON report has them all")
     ticks = nice_ticks(*_span(shown, job.errors))
-    decimals = decimals_for(job.errors)
+    decimals = decimals_for(job.contributions, job.errors)
     rows = (
         _row(party, measured(value, job.errors.get(party, 0.0), decimals), value, job.errors, ticks)
         for party, value in shown
@@ -43,17 +43,20 @@ def measured(value: float, error: float, decimals: int) -> str:
     Args:
         decimals: as many of each, so that they can be compared; beyond what is read, four digits of each instead.
     """
-    if not _whisker(error) or not is_figure(value):
-        return _minus(figure(value + 0.0))
-    if decimals > _MOST_DECIMALS or max(abs(value), error) >= _LARGE:
-        return f"{_minus(figure(value))} ± {figure(error)}"
-    return f"{_minus(f'{round(value, decimals) + 0.0:.{decimals}f}')} ± {error:.{decimals}f}"
+    known = _whisker(error)
+    if not is_figure(value) or decimals > _MOST_DECIMALS or max(abs(value), known) >= _LARGE:
+        words, after = figure(value + 0.0), figure(known)
+    else:
+        words, after = f"{round(value, decimals) + 0.0:.{decimals}f}", f"{known:.{decimals}f}"
+    return f"{_minus(words)} ± {after}" if known and is_figure(value) else _minus(words)
 
 
-def decimals_for(errors: Mapping[str, float]) -> int:
-    """Return with how many decimals the largest standard error has two digits."""
-    largest = max(map(_whisker, errors.values()), default=0.0)
-    return max(0, 1 - math.floor(math.log10(largest))) if largest else 0
+def decimals_for(values: Mapping[str, float], errors: Mapping[str, float]) -> int:
+    """Return with how many decimals the largest error has two digits; without any, the largest value four."""
+    largest, digits = max(map(_whisker, errors.values()), default=0.0), 2
+    if not largest:
+        largest, digits = max((abs(each) for each in values.values() if is_figure(each)), default=0.0), 4
+    return max(0, digits - 1 - math.floor(math.log10(largest))) if largest else 0
 
 
 def _shown(values: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -50,7 +50,7 @@ def overview(report: AuditReport) -> list[Html]:
             _state(line),
             cash(line.pot_minor, line.currency),
             text("training" if line.basis == "training" else "uses"),
-            text(f"{len(line.approved)} of {line.needed}"),
+            text(f"{len(line.approved):,}, needs {line.needed:,}"),
         ]
         for line in _newest(report)[:MOST_LISTED]
     ]
@@ -153,10 +153,9 @@ def _said_of(line: PayoutLine, party: str) -> Html:
 
 
 def _approvals(line: PayoutLine) -> list[Html]:
-    needed = f"{len(line.approved)} of {line.needed} needed"
-    if not line.approved:
-        return [text(f"Approved by nobody: {needed}.")]
-    return [text("Approved by "), _names(list(line.approved)), text(f": {needed}.")]
+    names = _names(list(line.approved)) if line.approved else text("nobody")
+    needed = "1 is needed" if line.needed == 1 else f"{line.needed:,} are needed"
+    return [text("Approved by "), names, text(f"; {needed}.")]
 
 
 def _names(names: list[str]) -> Html:

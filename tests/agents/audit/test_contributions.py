@@ -98,7 +98,7 @@ def test_of_a_crowd_those_are_shown_who_moved_the_model_most() -> None:
     values = {f"p-{n:02}": (n - 10) / 10 for n in range(MOST_PARTIES + 10)}
     seen = words(drawn(values))
     assert "p-29" in seen
-    assert "p-00 paid nothing −1" in seen
+    assert "p-00 paid nothing −1.000" in seen
     assert "p-10 " not in seen  # 0.0
     assert "10 smaller ones are not shown here" in seen
 
@@ -128,11 +128,12 @@ def test_a_contribution_that_cannot_be_drawn_is_said(value: float) -> None:
         (0.41271, 0.0113, 3, "0.413 ± 0.011"),
         (-0.00001, 0.0113, 3, "0.000 ± 0.011"),
         (-12.0, 3.0, 1, "−12.0 ± 3.0"),
-        (-0.5, 0.0, 3, "−0.5"),
+        (-0.5, 0.0, 3, "−0.500"),
         (2e7, 3.0, 0, "2e+07 ± 3"),
         (0.5, 1e-12, 13, "0.5 ± 1e-12"),
         (math.nan, 1.0, 0, "not finite"),
         (-0.0, 0.0, 0, "0"),
+        (-0.0, 0.0, 12, "0"),
     ],
 )
 def test_a_contribution_has_as_many_decimals_as_its_error_bears(
@@ -141,10 +142,11 @@ def test_a_contribution_has_as_many_decimals_as_its_error_bears(
     assert measured(value, error, decimals) == expected
 
 
-def test_the_largest_error_sets_the_decimals() -> None:
-    assert decimals_for({"a": 0.0113, "b": 0.002}) == 3
-    assert decimals_for({"a": 250.0}) == 0
-    assert decimals_for({"a": 0.0, "b": math.inf}) == decimals_for({}) == 0
+def test_the_largest_error_sets_the_decimals_and_without_errors_the_largest_value() -> None:
+    assert decimals_for({"a": 5.0}, {"a": 0.0113, "b": 0.002}) == 3
+    assert decimals_for({"a": 5.0}, {"a": 250.0}) == 0
+    assert decimals_for({"a": -0.8599, "b": math.nan}, {"a": 0.0, "b": math.inf}) == 4
+    assert decimals_for({"a": 0.0}, {}) == 0
 
 
 @example({"a": 1.0, "b": -0.0}, {})

@@ -35,7 +35,7 @@ def test_a_payout_says_what_for_who_gets_what_and_who_agrees() -> None:
     )
     assert "much approves 54,245.53 54.2%" in seen
     assert "poisoner nothing 0.0%" in seen
-    assert "Approved by much, copy, little and noisy: 4 of 4 needed." in seen
+    assert "Approved by much, copy, little and noisy; 4 are needed." in seen
     assert "Settled on 2026-11-20 17:06 UTC, reference: SEPA 2026-11-20/0017" in seen
 
 
@@ -62,8 +62,9 @@ def test_holds_and_disputes_are_quoted() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"approved": ()}, "Approved by nobody: 0 of 4 needed."),
-        ({"approved": tuple(f"m-{n}" for n in range(12))}, "m-7 and 4 more: 12 of 4 needed."),
+        ({"approved": ()}, "Approved by nobody; 4 are needed."),
+        ({"approved": tuple(f"m-{n}" for n in range(12))}, "m-7 and 4 more; 4 are needed."),
+        ({"needed": 1}, "noisy; 1 is needed."),
         ({"reference": ""}, "reference: none was given"),
         ({"settled_ms": None}, "Settled, reference: SEPA"),
         ({"status": "open"}, "Nothing stands in the way of its settlement."),
@@ -87,7 +88,7 @@ def test_the_audit_s_page_shows_payouts_and_says_if_there_are_none() -> None:
     section = money_section(pays.paid())
     seen = words(section)
     assert "6 payouts. Amounts are those that the audit has computed itself" in seen
-    assert "1,100 loans settled 10,000,000 JPY training 4 of 4" in seen
+    assert "1,100 loans settled 10,000,000 JPY training 4, needs 4" in seen
     assert section.count("<article") == 6
     assert "No payout was ever proposed." in words(money_section(reports.good()))
     assert 'href="#money"' in page(pays.paid())
