@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import tomlkit
 from click.testing import CliRunner
 
 from hansa.agents.cli import main
@@ -19,13 +20,15 @@ from hansa.agents.home import Home
 from hansa.agents.jobs.orders import Submit
 from hansa.agents.local import AGGREGATOR, Member
 from hansa.agents.service.reach import reach
+from hansa.ledger import Setting
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
 from tests.agents.federations import specification
 from tests.agents.service.test_succession import PARTIES, registered, table
 from tests.agents.towns import found_town, raze_town
 
-TERMS = {"currency": "EUR", "pot_minor": 10_000_000, "price_micros": 5_000}
+VALUED: dict[str, Setting] = {"method": "shapley", "utility": "score", "validation": "agreed"}
+TERMS: dict[str, Setting] = {"currency": "EUR", "pot_minor": 10_000_000, "price_micros": 5_000}
 
 
 @pytest.fixture
@@ -34,15 +37,21 @@ def town(tmp_path: Path) -> Iterator[dict[str, Home]]:
     node = servers.shared()
     data = {"data": {"rows": {"file": "rows.csv", "target": "outcome"}}}
     homes = found_town(tmp_path / "town", node, [Member(name, config=data) for name in PARTIES])
-    for name in PARTIES:
+    for name in homes:
         (homes[name].path / "rows.csv").write_text(table(name))
+    homes[AGGREGATOR].edit(_lend)
     with AgentProcesses() as processes, ExitStack() as stack:
         running = {name: stack.enter_context(at_work(homes[name])) for name in PARTIES}
         processes.start(homes[AGGREGATOR])
         until(lambda: all(ready(each) for each in running.values()), "ready")
-        until(lambda: registered(homes[AGGREGATOR]) == len(PARTIES), "their rows are on the ledger")
+        until(lambda: registered(homes[AGGREGATOR]) == len(homes), "their rows are on the ledger")
         yield homes
     raze_town(node, homes)
+
+
+def _lend(document: tomlkit.TOMLDocument) -> None:
+    """Have the coordinator hold the rows that coalitions' models are valued on."""
+    document["data"] = {"agreed": {"file": "rows.csv", "target": "outcome"}}
 
 
 def test_two_jobs_and_their_uses_are_paid_for_to_the_cent(town: dict[str, Home], tmp_path: Path) -> None:
@@ -61,15 +70,19 @@ def test_two_jobs_and_their_uses_are_paid_for_to_the_cent(town: dict[str, Home],
 
     def pay(number: int, reference: str) -> None:
         for name in PARTIES[:2]:
-            assert "recomputed from our own copy" in hansa(name, "payout", "approve", number, "--yes")
+            told = hansa(name, "payout", "approve", number, "--yes")
+            assert "recomputed from our own copy of the ledger, and the same as in the entry" in told
         assert hansa(AGGREGATOR, "payout", "settle", number, "--reference", reference).endswith(
             "is settled\n"
         )
 
     with reach(town[AGGREGATOR], alone=False) as ask:
-        for job in ("herring", "salt"):
-            ask(Submit(specification(job, features=2, payout=TERMS, settings={"rounds": 1})))
-            hansa(AGGREGATOR, "job", "watch", job)
+        for job, how in (("herring", {}), ("salt", VALUED)):
+            settings = {"rounds": 2}
+            ask(Submit(specification(job, features=2, payout=TERMS, settings=settings, contribution=how)))
+            told = hansa(AGGREGATOR, "job", "watch", job)
+        assert told.count("8 coalitions of 3 parties valued, gain ") == 2
+        assert "contributions to the model's score: east " in hansa("north", "job", "result", "salt")
     assert "its model has scored 12345 rows in all" in hansa(
         "north", "model", "used", "--job", "herring", "--rows", 12_345, "--purpose", "the market of Scania"
     )
