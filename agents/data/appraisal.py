@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from hansa.agents.data.rows import Dataset, labels, numeric_target
 from hansa.agents.errors import AgentError, DataError
-from hansa.ledger import BadValue
 from hansa.ledger.contribution import Chosen, Question, answered, begin, coalition_number
 from hansa.ledger.jobs import MOST_VALUES
 from hansa.protocols import Array, BareWorkbench, Evaluation, Model, Valuation, Worth
@@ -33,7 +32,7 @@ class AppraisalWorkbench(BareWorkbench):
         """Value as many coalitions as the job's way of measuring contributions asks for.
 
         Raises:
-            AgentError: a coalition's model is worth no finite number, or too many coalitions were asked for.
+            AgentError: more coalitions were asked for than an entry takes.
             ValueError: too many or too few took part for it.
         """
         players = tuple(sorted(rows))
@@ -42,10 +41,7 @@ class AppraisalWorkbench(BareWorkbench):
             figures = worth([question.coalition for question in batch])
             return {question: self._value(each) for question, each in zip(batch, figures, strict=True)}
 
-        try:
-            found = answered(begin(self.how.method(rows), {number: players}, self.seed), tell)
-        except BadValue as error:
-            raise AgentError(f"contributions can't be measured: {error}") from None
+        found = answered(begin(self.how.method(rows), {number: players}, self.seed), tell)
         if len(found.values) > MOST_VALUES:
             raise AgentError(
                 f"{self.how.name} has asked for {len(found.values)} coalitions of round {number}; the ledger takes "
