@@ -27,7 +27,7 @@ SHOWN_SUBJECTS = ("contributions", "payouts")  # of an audit's findings
 # What makes a method say something else; the figures beside it are of this run.
 WHY: Mapping[str, str] = {
     "leave-one-out": f"{MUCH} and {COPY} stand in for each other, so that neither is missed",
-    "permutation": "four orders of coming together, of 720: luck",
+    "permutation": "two orders of coming together and their reverses, of 720: luck",
     "truncated": "orders end where little is missing, and what they left out is made up for by stretching",
     "gtg": "each comes first once; who comes second and later is drawn",
     "stratified": "coalitions of one and of five are complete, those between drawn",
