@@ -172,7 +172,7 @@ def audit(file: Path, charter: bytes | None, html: Path | None, as_json: bool, a
     Exits with 1 if anything does not hold.
     """
     seen = None if at_least is None else _seen(at_least)
-    progress = _Progress(sys.stderr.isatty() and not as_json)
+    progress = AuditProgress(sys.stderr.isatty() and not as_json)
     report = audited(file, charter=charter, at_least=seen, progress=progress)
     progress.clear()
     if as_json:
@@ -216,7 +216,7 @@ def _content(path: Path, most: int) -> bytes:
 
 
 # --- as people read it ----------------------------------------------------------------------------------
-class _Progress:
+class AuditProgress:
     """Says how far an audit is, on one line of the terminal's own; nothing, unless it is to be shown."""
 
     def __init__(self, shown: bool, write: Callable[[str], object] | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import click
 from rich.console import Console
 
+from hansa.agents.cli.audit import AuditProgress
 from hansa.agents.cli.options import home_option
 from hansa.agents.cli.payslip import heading, report_table, sheet_table, state_line, summary, totals_table
 from hansa.agents.errors import PayoutError
@@ -220,7 +221,7 @@ def report(job: str, csv_file: Path | None, html: Path | None, as_object: bool, 
 
     Exits with 1 if the ledger does not hold.
     """
-    found = _audited(home)
+    found = _audited(home, aloud=not as_object)
     wrong = next((finding.text for finding in found.findings if not finding.holds), "")
     if wrong:
         click.echo(f"THE LEDGER DOES NOT HOLD, pay nothing by this: {printable(wrong)}", err=True)
@@ -317,11 +318,13 @@ def _as_json(told: Told) -> dict[str, Any]:
     return said | words
 
 
-def _audited(home: Home) -> AuditReport:
+def _audited(home: Home, aloud: bool) -> AuditReport:
     """Export a home's copy of the ledger, and audit that: as anybody would who has nothing else."""
-    config = home.config().federation
+    config, progress = home.config().federation, AuditProgress(aloud and sys.stderr.isatty())
     with tempfile.TemporaryDirectory(prefix="hansa-") as folder:
         path = Path(folder) / f"{config.id}.export"
         with closing(home.stored()) as store:
             export_to(store, path)
-        return audited(path, charter=bytes.fromhex(config.charter))
+        report = audited(path, charter=bytes.fromhex(config.charter), progress=progress)
+    progress.clear()
+    return report

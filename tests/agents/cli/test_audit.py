@@ -203,7 +203,7 @@ def test_a_head_that_is_not_final_is_told(folder: Path, monkeypatch: pytest.Monk
 
 def test_progress_is_one_line_that_goes_away() -> None:
     written: list[str] = []
-    progress = commands._Progress(True, written.append)
+    progress = commands.AuditProgress(True, written.append)
     for done in (0, 1, 500, 1000):
         progress(done, 1000)
     progress.clear()

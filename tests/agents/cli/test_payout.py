@@ -338,8 +338,8 @@ def test_a_ledger_that_does_not_hold_is_told_first_and_nothing_is_handed_on(
 ) -> None:
     honest = payout._audited
 
-    def bad(home: Home) -> Any:
-        report = honest(home)
+    def bad(home: Home, aloud: bool) -> Any:
+        report = honest(home, aloud)
         return replace(
             report, findings=(Finding("payouts", False, "one cent\x1b too much", 7), *report.findings)
         )
