@@ -16,7 +16,7 @@ SHARE = ("killed", "stopped", "alarm", "reset", "delivered twice", "quorum 2")
 def plan(**changes: object) -> Plan:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    return Plan(**({"seed": seed, "times": 1, "stopped_s": 15.0} | changes))  # type: ignore[arg-type]
+    return Plan(**({"seed": seed, "times": 1, "stopped_s": 5.0} | changes))  # type: ignore[arg-type]
 
 
 def holds(results: list[Result]) -> bool:
