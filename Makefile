@@ -16,6 +16,7 @@ demo: $(STAMP)
 	$(BIN)/hansa demo vertical --folder hansa-demo-vertical --replace
 	$(BIN)/hansa demo lending --folder hansa-demo-lending --replace
 	$(BIN)/hansa demo fork --folder hansa-demo-fork --replace
+	$(BIN)/hansa demo incentive --folder hansa-demo-incentive --replace
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term --durations=10
@@ -62,7 +63,7 @@ soak: $(STAMP)
 	tests/ledger/test_storage_faults.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis hansa-demo hansa-demo-vertical hansa-demo-lending hansa-demo-fork
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis hansa-demo hansa-demo-vertical hansa-demo-lending hansa-demo-fork hansa-demo-incentive
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hansa needs Python 3.11 or newer; set PYTHON=python3.x"; exit 1; }
