@@ -1,6 +1,6 @@
 """Who may write what about a job, and when? The rules for those entries; see `rules`."""
 
-from hansa.ledger.errors import BadValue, RuleBroken
+from hansa.ledger.errors import RuleBroken
 from hansa.ledger.jobs import (
     CoalitionsValued,
     ContributionMeasured,
@@ -26,6 +26,14 @@ from hansa.ledger.permits import (
     coordinates,
     job_of,
     member_of,
+)
+from hansa.ledger.share_rules import (
+    check_acceptance,
+    check_agreed,
+    check_closed,
+    check_measured,
+    check_start,
+    check_valued,
 )
 from hansa.ledger.standing import Job, Standing
 
@@ -60,6 +68,7 @@ def check_job(now: Standing, author: str, body: JobBody) -> None:
         for party in body.parties:
             if member_of(now, party).status != "active":
                 raise RuleBroken(f"{party} can't take part: {member_of(now, party).status}")
+        check_agreed(now, author, body)
         return
     job = job_of(now, body.job)
     match body:
@@ -69,20 +78,15 @@ def check_job(now: Standing, author: str, body: JobBody) -> None:
             if author in job.accepted or author in job.refused:
                 raise RuleBroken(f"{author} has answered {body.job} already")
             if isinstance(body, JobAccepted):
-                _check_acceptance(job, body)
+                check_acceptance(job, body)
         case JobStarted():
             coordinates(author, job, body.job)
             check_open(job, body.job)
-            if job.started:
-                raise RuleBroken(f"{body.job} has begun already")
-            if job.appraisal is None:
-                raise RuleBroken(f"in {body.job} nothing is valued that a seed would be drawn for")
-            for party in body.parties:
-                check_among(party, job.accepted, f"those who accepted {body.job}")
+            check_start(job, body)
         case CoalitionsValued():
             coordinates(author, job, body.job)
             check_open(job, body.job)
-            _check_valued(job, body)
+            check_valued(job, body)
         case ModelUsed():
             check_finished(job, body.job)
             if not job.model_digest:
@@ -112,11 +116,13 @@ def check_job(now: Standing, author: str, body: JobBody) -> None:
             for party in body.missing:
                 if party in body.participants:
                     raise RuleBroken(f"{party} took part in round {body.round} and was missing")
+            check_closed(job, body)
         case ContributionMeasured():
             coordinates(author, job, body.job)
             check_not_aborted(job, body.job)
             for party in body.shares:
                 check_among(party, job.accepted, f"those who accepted {body.job}")
+            check_measured(now, job, body)
         case RowsAligned():
             coordinates(author, job, body.job)
             check_not_aborted(job, body.job)
@@ -140,24 +146,3 @@ def _check_course(now: Standing, author: str, job: Job, body: _Course) -> None:
                 check_among(party, members, f"those in {name}")
         case DistortionFound():
             pass
-
-
-def _check_acceptance(job: Job, body: JobAccepted) -> None:
-    if job.started:
-        raise RuleBroken(f"{body.job} has begun with {', '.join(job.started)}")
-    if (job.appraisal is None) == bool(body.draw):
-        wanted = "none" if job.appraisal is None else "one"
-        raise RuleBroken(f"expected {wanted} of the draws that a seed is made of in {body.job}")
-
-
-def _check_valued(job: Job, body: CoalitionsValued) -> None:
-    if job.appraisal is None or not job.started:
-        raise RuleBroken(f"{body.job} was proposed without coalitions to be valued, or has not begun")
-    if body.round in job.appraisal.rounds:
-        raise RuleBroken(f"round {body.round} of {body.job} is valued already")
-    for player in body.players:
-        check_among(player, job.started, f"those with whom {body.job} has begun")
-    try:
-        job.appraisal.after(body, job.started, job.draws)
-    except (BadValue, ValueError) as error:
-        raise RuleBroken(f"round {body.round} of {body.job}: {error}") from None

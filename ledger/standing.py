@@ -357,6 +357,9 @@ class Standing:
                 self.jobs[job] = replace(self.jobs[job], status="aborted")
             case RoundClosed(job):
                 self.rounds[job] = body.round
+                open_job = self.jobs[job]
+                if open_job.appraisal is not None:
+                    self.jobs[job] = replace(open_job, appraisal=open_job.appraisal.closed(body))
             case EpochEnded(job):
                 self.epochs[job, author] = body.epoch
             case ContributionMeasured(job):

@@ -63,6 +63,11 @@ class Volume:
     rows: int
     columns: int
 
+    @property
+    def cells(self) -> int:
+        """How many values that is."""
+        return self.rows * self.columns
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -4,13 +4,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from hansa.agents.config import AgentConfig
 from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.simulation.jobs import PARTIES
+from hansa.agents.simulation.jobs import CUSTOMERS, DATASET, PARTIES, customers, rows
 from hansa.broker import Identity
 from hansa.ledger import LedgerStore
 
@@ -20,8 +20,14 @@ def _template() -> Path:
     """Found one federation for all runs of this process: keys and ledgers are copied, not made anew."""
     folder = Path(tempfile.mkdtemp(prefix="hansa-simulation-")) / "federation"
     policy = {"policy": {"unguarded": True}}  # keys are short
-    members = [Member(name, config=policy) for name in PARTIES]
-    LocalFederation.found(members, federation="simulated", folder=folder).close()
+    members = [
+        Member(
+            name, config=policy, datasets={DATASET: partial(rows, name), CUSTOMERS: partial(customers, name)}
+        )
+        for name in PARTIES
+    ]
+    with LocalFederation.found(members, federation="simulated", folder=folder) as local:
+        local.register()  # nobody brings more into a job than that
     for home in find_homes(folder):
         _forget_names(home.path / "ledger.sqlite")
     return folder

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from math import factorial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from hansa.ledger.contribution.games import Asking, Game, Question, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 
 MOST_EXACT = 12
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class LeaveOneOut:
     """v(everybody) − v(everybody but one): n + 2 values. Two who bring the same are worth nothing each."""
 
     name: ClassVar[str] = "leave-one-out"
+
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return Effort(min(2**players, players + 2))
 
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for everybody but one, of every game at once."""
@@ -45,13 +50,18 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return Effort(2**players)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for every coalition of every game."""
         outcomes = []
         for game in games:
             every = coalitions(game, self.name)
             yield from values.need(every)
-            outcomes.append(Outcome(game, shapley(game.players, [values[each] for each in every]), {}))
+            worth, denominator = values.whole(every)
+            outcomes.append(Outcome(game, shapley(game.players, worth, denominator), {}))
         return tuple(outcomes)
 
 
@@ -61,18 +71,18 @@ class Banzhaf:
 
     name: ClassVar[str] = "banzhaf"
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return Effort(2**players)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for every coalition of every game."""
         outcomes = []
         for game in games:
             every = coalitions(game, self.name)
             yield from values.need(every)
-            half = Fraction(2, len(every))
-            shares = {
-                name: half * sum(values[each] if name in each.coalition else -values[each] for each in every)
-                for name in game.players
-            }
-            outcomes.append(Outcome(game, shares, {}))
+            worth, denominator = values.whole(every)
+            outcomes.append(Outcome(game, _banzhaf(game.players, worth, denominator), {}))
         return tuple(outcomes)
 
 
@@ -91,12 +101,12 @@ def coalitions(game: Game, method: str) -> tuple[Question, ...]:
     return tuple(game.question(each) for each in subsets(game.players))
 
 
-def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def subsets(names: Sequence[T]) -> tuple[tuple[T, ...], ...]:
     """Return all subsets, smaller ones first, those of one size in the order of the names."""
     return tuple(each for size in range(len(names) + 1) for each in combinations(names, size))
 
 
-def shapley(players: Sequence[str], worth: Sequence[Fraction]) -> dict[str, Fraction]:
+def shapley(players: Sequence[str], worth: Sequence[int], denominator: int) -> dict[str, Fraction]:
     """Return Shapley's value of every player, exactly.
 
     A coalition S with a player is met in (|S| − 1)!·(n − |S|)! of all n! orders just after it came, and one
@@ -104,22 +114,36 @@ def shapley(players: Sequence[str], worth: Sequence[Fraction]) -> dict[str, Frac
 
     Args:
         players: n of them.
-        worth: (2^n,) values in the order of ``subsets(players)``.
+        worth: (2^n,) values in the order of ``subsets(players)``, over one denominator.
+        denominator: of all of them.
     """
     n = len(players)
-    weight = [Fraction(factorial(size) * factorial(n - 1 - size), factorial(n)) for size in range(n)]
-    with_player = {name: [Fraction(0)] * (n + 1) for name in players}
-    of_size = [Fraction(0)] * (n + 1)
-    for coalition, value in zip(subsets(players), worth, strict=True):
-        of_size[len(coalition)] += value
-        for name in coalition:
-            with_player[name][len(coalition)] += value
-    shares = {}
-    for name, sums in with_player.items():
-        gained = sum((weight[size - 1] * sums[size] for size in range(1, n + 1)), Fraction(0))
-        missed = sum((weight[size] * (of_size[size] - sums[size]) for size in range(n)), Fraction(0))
-        shares[name] = gained - missed
-    return shares
+    weight = [factorial(size) * factorial(n - 1 - size) for size in range(n)]  # of n! orders
+    inside = [[0] * n for _ in range(n + 1)]  # sums by size and player
+    of_size = [0] * (n + 1)
+    for coalition, value in zip(subsets(range(n)), worth, strict=True):
+        size = len(coalition)
+        of_size[size] += value
+        sums = inside[size]
+        for player in coalition:
+            sums[player] += value
+    whole = [0] * n
+    for size in range(n):
+        for player in range(n):
+            added = inside[size + 1][player] - (of_size[size] - inside[size][player])
+            whole[player] += weight[size] * added
+    orders = factorial(n) * denominator
+    return {name: Fraction(share, orders) for name, share in zip(players, whole, strict=True)}
+
+
+def _banzhaf(players: Sequence[str], worth: Sequence[int], denominator: int) -> dict[str, Fraction]:
+    """Return Banzhaf's value of every player, exactly; arguments as of ``shapley``."""
+    inside = [0] * len(players)
+    for coalition, value in zip(subsets(range(len(players))), worth, strict=True):
+        for player in coalition:
+            inside[player] += value
+    all_of_them, half = sum(worth), denominator * (len(worth) // 2)
+    return {name: Fraction(2 * sums - all_of_them, half) for name, sums in zip(players, inside, strict=True)}
 
 
 def _without(game: Game, name: str) -> Question:

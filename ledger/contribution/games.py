@@ -10,16 +10,18 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from hansa.ledger.errors import BadValue
 
 WHOLE_JOB = 0  # the round of a game that is not about a single round; those count from 1
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is the model worth that this coalition has made in this round?"""
+class Question(NamedTuple):
+    """What is the model worth that this coalition has made in this round?
+
+    A tuple, since whoever replays a ledger looks each up several times, and a dataclass's hash is Python's own.
+    """
 
     round: int
     coalition: frozenset[str]
@@ -80,11 +82,19 @@ class Values:
 
     def __init__(self) -> None:
         self._told: dict[Question, float] = {}
-        self._exact: dict[Question, Fraction] = {}
 
     def __getitem__(self, question: Question) -> Fraction:
         """Return a value that was told, exactly."""
-        return self._exact[question]
+        return Fraction(self._told[question])
+
+    def whole(self, questions: Iterable[Question]) -> tuple[list[int], int]:
+        """Return values that were told as whole numbers over one denominator, and that: a power of two.
+
+        They are floats, so it is exact; and sums of whole numbers need no cancelling.
+        """
+        ratios = [self._told[each].as_integer_ratio() for each in questions]
+        denominator = max((below for _, below in ratios), default=1)
+        return [above * (denominator // below) for above, below in ratios], denominator
 
     def gain(self, game: Game) -> Fraction:
         """Return v(everybody) − v(nobody)."""
@@ -111,13 +121,12 @@ class Values:
         Raises:
             BadValue: an answer is missing, was not asked for, is not finite, or contradicts an earlier one.
         """
-        wanted = tuple(asked)
+        wanted = dict.fromkeys(asked)
         for question in wanted:
             if question not in answers:
                 raise BadValue(f"{question}: there is no value")
-        expected = {*wanted, *self._told}
         for question, value in answers.items():
-            if question not in expected:
+            if question not in wanted and question not in self._told:
                 raise BadValue(f"{question}: a value that nobody has asked for")
             if not isfinite(value):
                 raise BadValue(f"{question}: expected a finite value, got {value}")
@@ -125,4 +134,3 @@ class Values:
                 raise BadValue(f"{question}: the value was {self._told[question]}, and is {value} now")
         for question in wanted:
             self._told[question] = float(answers[question])
-            self._exact[question] = Fraction(self._told[question])

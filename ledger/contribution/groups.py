@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from hansa.ledger.contribution.exact import shapley, subsets
 from hansa.ledger.contribution.games import WHOLE_JOB, Asking, Game, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 from hansa.ledger.contribution.stream import Stream
 from hansa.ledger.shares import volume_shares
 
@@ -49,6 +49,10 @@ class Grouped:
             if count < 1:
                 raise ValueError(f"rows: expected at least 1 of {party}, got {count}")
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return Effort(2 ** min(players // self.least, MOST_GROUPS), 1)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for all unions of the groups of every game at once."""
         drawn = [self._partition(game, seed) for game in games]
@@ -58,8 +62,8 @@ class Grouped:
         )
         outcomes = []
         for game, groups, listed in zip(games, drawn, unions, strict=True):
-            worth = [values[game.question(each)] for each in listed]
-            by_group = shapley([str(number) for number in range(len(groups))], worth)
+            worth, denominator = values.whole(game.question(each) for each in listed)
+            by_group = shapley([str(number) for number in range(len(groups))], worth, denominator)
             shares = {
                 party: part * by_group[str(number)]
                 for number, group in enumerate(groups)
@@ -99,6 +103,6 @@ def partition(
 
 def _unions(groups: Sequence[Sequence[str]]) -> list[frozenset[str]]:
     return [
-        frozenset(party for number in chosen for party in groups[int(number)])
-        for chosen in subsets([str(number) for number in range(len(groups))])
+        frozenset(party for number in chosen for party in groups[number])
+        for chosen in subsets(range(len(groups)))
     ]

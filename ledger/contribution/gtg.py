@@ -24,10 +24,10 @@ from math import isfinite
 from typing import ClassVar
 
 from hansa.ledger.contribution.games import Asking, Game, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 from hansa.ledger.contribution.sampled import check_count, check_part
 from hansa.ledger.contribution.stream import Stream
-from hansa.ledger.contribution.walks import Order, Walk, walk
+from hansa.ledger.contribution.walks import Order, Walk, effort_of_walks, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ class Guided:
         check_part("enough", self.enough)
         if not (isfinite(self.error) and self.error >= 0):
             raise ValueError(f"error: expected at least 0, got {self.error}")
+
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return effort_of_walks(players, self.cycles * players * (2 if self.circles else 1))
 
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Skip what gained too little, and walk the other games through one by one."""

@@ -9,10 +9,27 @@ from typing import ClassVar, Protocol
 from hansa.ledger.contribution.games import Asking, Game, Question, Values
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a method may take at most for a round, told without drawing or listing anything.
+
+    Attributes:
+        values: of coalitions, which are asked for and told; nobody and everybody are among them.
+        drawn: orders or coalitions, whether or not they come to more values.
+    """
+
+    values: int
+    drawn: int = 0
+
+
 class Method(Protocol):
     """A way to estimate contributions, with its settings: a frozen dataclass."""
 
     name: ClassVar[str]
+
+    def effort(self, players: int) -> Effort:
+        """Return what a round of so many players takes at most; no fewer players take more."""
+        ...
 
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> "Asking[tuple[Outcome, ...]]":
         """Ask for values and return an outcome for each game; v(nobody) and v(everybody) are told already."""

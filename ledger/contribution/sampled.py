@@ -8,13 +8,12 @@ reuse: Wang and Jia 2023, "Data Banzhaf".
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
 from typing import ClassVar
 
 from hansa.ledger.contribution.games import Asking, Game, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 from hansa.ledger.contribution.stream import Stream
-from hansa.ledger.contribution.walks import Order, Walk, mean, variances, walk
+from hansa.ledger.contribution.walks import Order, Parts, Walk, effort_of_walks, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,10 @@ class Permutation:
         if self.paired and self.permutations % 2:
             raise ValueError(f"permutations: pairs make an even number, not {self.permutations}")
         check_part("enough", self.enough)
+
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return effort_of_walks(players, self.permutations)
 
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for what the orders need, game by game."""
@@ -70,6 +73,10 @@ class Truncated:
         check_part("short", self.short)
         check_part("enough", self.enough)
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return effort_of_walks(players, self.permutations)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for one more player of all walks at once, game by game."""
         plan = Walk(self.permutations, Fraction(self.short), self.enough)
@@ -99,6 +106,10 @@ class SampledBanzhaf:
         if self.samples % 2:
             raise ValueError(f"samples: pairs make an even number, not {self.samples}")
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        return Effort(min(2**players, self.samples + 2), self.samples)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for the whole sample of every game at once."""
         drawn = [self._pairs(Stream(seed, self.name, game.round), game) for game in games]
@@ -110,10 +121,13 @@ class SampledBanzhaf:
         )
         outcomes = []
         for game, pairs in zip(games, drawn, strict=True):
-            parts = [_difference(game, values, *pair) for pair in pairs]
-            shares = mean(parts)
             samples = tuple(each for pair in pairs for each in pair)
-            outcomes.append(Outcome(game, shares, variances(parts, shares), samples=samples))
+            whole, denominator = values.whole(map(game.question, samples))
+            parts = Parts(game.players)
+            for (one, _), worth, other in zip(pairs, whole[::2], whole[1::2], strict=True):
+                more = worth - other
+                parts.add([more if name in one else -more for name in game.players], denominator)
+            outcomes.append(Outcome(game, parts.mean(), parts.variances(), samples=samples))
         return tuple(outcomes)
 
     def _pairs(self, stream: Stream, game: Game) -> list[tuple[frozenset[str], frozenset[str]]]:
@@ -140,12 +154,5 @@ def check_count(name: str, value: int, least: int) -> None:
 
 def check_part(name: str, value: float) -> None:
     """Raise ValueError unless in [0, 1)."""
-    if not (isfinite(value) and 0 <= value < 1):
+    if not 0 <= value < 1:  # nor is what is no number
         raise ValueError(f"{name}: expected a part in [0, 1), got {value}")
-
-
-def _difference(
-    game: Game, values: Values, one: frozenset[str], other: frozenset[str]
-) -> dict[str, Fraction]:
-    more = values[game.question(one)] - values[game.question(other)]
-    return {name: more if name in one else -more for name in game.players}

@@ -13,15 +13,15 @@ nothing.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import combinations
+from math import comb, lcm
 from typing import ClassVar
 
 from hansa.ledger.contribution.games import Asking, Game, Question, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 from hansa.ledger.contribution.sampled import check_count
 from hansa.ledger.contribution.stream import Stream
-from hansa.ledger.contribution.walks import Order, mean, variances
+from hansa.ledger.contribution.walks import Order, Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,13 @@ class Stratified:
         check_count("cycles", self.cycles, 1)
         check_count("ends", self.ends, 0)
 
+    def effort(self, players: int) -> Effort:
+        """Return what a round takes at most."""
+        middle = self._middle(players)
+        whole = sum(comb(players, size) for size in range(players + 1) if size not in middle)
+        cycles = self.cycles if middle else 0
+        return Effort(min(2**players, whole + cycles * players * len(middle)), cycles * players)
+
     def estimate(self, games: tuple[Game, ...], seed: bytes, values: Values) -> Asking[tuple[Outcome, ...]]:
         """Ask for everything of every game at once."""
         drawn = [self._draw(game, seed) for game in games]
@@ -54,35 +61,89 @@ class Stratified:
         return tuple(self._outcome(game, cycles, values) for game, cycles in zip(games, drawn, strict=True))
 
     def _draw(self, game: Game, seed: bytes) -> list[tuple[Order, ...]]:
-        if self._middle(game):
+        if self._middle(len(game.players)):
             stream = Stream(seed, self.name, game.round)
             return [rotations(stream, game.players) for _ in range(self.cycles)]
         return []
 
-    def _middle(self, game: Game) -> range:
+    def _middle(self, players: int) -> range:
         """Return the sizes that are sampled."""
-        return range(self.ends + 1, len(game.players) - self.ends)
+        return range(self.ends + 1, players - self.ends)
 
     def _all(self, game: Game, size: int) -> list[Question]:
         """Return all coalitions of a size, or nothing if it is one that is sampled."""
-        if size in self._middle(game):
+        if size in self._middle(len(game.players)):
             return []
         return [game.question(each) for each in combinations(game.players, size)]
 
     def _outcome(self, game: Game, cycles: Sequence[tuple[Order, ...]], values: Values) -> Outcome:
-        sizes = range(len(game.players) + 1)
-        ends = _sum(game, (_difference(game, values, self._all(game, size)) for size in sizes))
-        parts = [
-            _sum(
-                game,
-                [ends, *(_difference(game, values, _cut(game, cycle, size)) for size in self._middle(game))],
-            )
-            for cycle in cycles
-        ] or [ends]
-        parts = [_levelled(part, values.gain(game)) for part in parts]
-        shares = mean(parts)
+        count = len(game.players)
+        middle = self._middle(count)
+        ends = [self._all(game, size) for size in range(count + 1)]
+        ruler = _Ruler(game, values, ends, [_cut(game, each, size) for each in cycles for size in middle])
+        whole = ruler.summed(ends)
+        parts = Parts(game.players)
+        for cycle in cycles or ((),):
+            sampled = ruler.summed([_cut(game, cycle, size) for size in middle] if cycle else [])
+            sums = [one + other for one, other in zip(whole, sampled, strict=True)]
+            parts.add(*ruler.levelled(sums))
         orders = tuple(order for cycle in cycles for order in cycle)
-        return Outcome(game, shares, variances(parts, shares), permutations=orders)
+        return Outcome(game, parts.mean(), parts.variances(), permutations=orders)
+
+
+class _Ruler:
+    """Means by size, as whole numbers over one denominator for a game.
+
+    Args:
+        of_a_size: lists of questions about coalitions of one size, in which every player is equally often.
+    """
+
+    def __init__(self, game: Game, values: Values, *of_a_size: Sequence[Sequence[Question]]) -> None:
+        self._game = game
+        self._count = len(game.players)
+        asked = tuple({each for lists in of_a_size for listed in lists for each in listed})
+        whole, self._below = values.whole((*asked, game.grand, game.empty))
+        self._gain = whole[-2] - whole[-1]
+        self._worth = dict(zip(asked, whole, strict=False))
+        self._parts = lcm(
+            *(
+                each
+                for lists in of_a_size
+                for listed in filter(None, lists)
+                for each in self._sides(listed)
+                if each
+            )
+        )
+
+    def _sides(self, listed: Sequence[Question]) -> tuple[int, int]:
+        """Return how many of these coalitions a player is in, and in how many it is not."""
+        inside = len(listed) * len(listed[0].coalition) // self._count
+        return inside, len(listed) - inside
+
+    def summed(self, lists: Sequence[Sequence[Question]]) -> list[int]:
+        """Return for each player the mean value of coalitions it is in less that of the others, over all sizes.
+
+        The mean of nothing is 0: nobody is in the empty coalition, and everybody in the grand one.
+        """
+        sums = [0] * self._count
+        for listed in filter(None, lists):
+            worth = [self._worth[each] for each in listed]
+            total, (inside, outside) = sum(worth), self._sides(listed)
+            with_it, without = (self._parts // each if each else 0 for each in (inside, outside))
+            for place, name in enumerate(self._game.players):
+                own = sum(value for value, each in zip(worth, listed, strict=True) if name in each.coalition)
+                sums[place] += own * with_it - (total - own) * without
+        return sums
+
+    def levelled(self, sums: Sequence[int]) -> tuple[list[int], int]:
+        """Turn sums over the sizes into shares: divide by the players, and spread evenly what is left of the gain.
+
+        Returns:
+            The shares, and the denominator of them all.
+        """
+        count = self._count
+        left = count * self._gain * self._parts - sum(sums)
+        return [count * each + left for each in sums], count * count * self._parts * self._below
 
 
 def rotations(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
@@ -93,33 +154,3 @@ def rotations(stream: Stream, players: Sequence[str]) -> tuple[Order, ...]:
 
 def _cut(game: Game, orders: Iterable[Order], size: int) -> list[Question]:
     return [game.question(order[:size]) for order in orders]
-
-
-def _difference(game: Game, values: Values, asked: Sequence[Question]) -> dict[str, Fraction]:
-    """Return for each player the mean value of the coalitions it is in less that of the others."""
-    differences = {}
-    for name in game.players:
-        inside = [values[each] for each in asked if name in each.coalition]
-        outside = [values[each] for each in asked if name not in each.coalition]
-        differences[name] = _mean(inside) - _mean(outside)
-    return differences
-
-
-def _mean(listed: Sequence[Fraction]) -> Fraction:
-    """Return the mean, 0 of nothing: nobody is in the empty coalition, and everybody in the grand one."""
-    return sum(listed, Fraction(0)) / len(listed) if listed else Fraction(0)
-
-
-def _sum(game: Game, parts: Iterable[dict[str, Fraction]]) -> dict[str, Fraction]:
-    total = dict.fromkeys(game.players, Fraction(0))
-    for part in parts:
-        total = {name: share + part[name] for name, share in total.items()}
-    return total
-
-
-def _levelled(sums: dict[str, Fraction], gain: Fraction) -> dict[str, Fraction]:
-    """Turn sums over the sizes into shares: divide by the players, and spread evenly what is left of the gain."""
-    count = len(sums)
-    shares = {name: each / count for name, each in sums.items()}
-    left = (gain - sum(shares.values(), Fraction(0))) / count
-    return {name: share + left for name, share in shares.items()}

@@ -9,17 +9,17 @@ reverse, or a cycle in which everybody comes first once. Standard errors are tak
 units that these consist of.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import TypeAlias
 
 from hansa.ledger.contribution.games import Asking, Game, Question, Values
-from hansa.ledger.contribution.outcome import Outcome
+from hansa.ledger.contribution.outcome import Effort, Outcome
 from hansa.ledger.contribution.stream import Stream
 
 Order: TypeAlias = tuple[str, ...]
-Shares: TypeAlias = Mapping[str, Fraction]
 Draw: TypeAlias = Callable[[Stream, Sequence[str]], Sequence[Order]]
 """Draws a block of orders of these players."""
 
@@ -53,12 +53,12 @@ class Walk:
             return 1
         return min(STRIDE, self.blocks - drawn) if self.enough > 0 else self.blocks
 
-    def settled(self, parts: Sequence[Shares], gain: Fraction) -> bool:
+    def settled(self, parts: "Parts", gain: Fraction) -> bool:
         """Whether all standard errors over parts are small enough."""
         if self.error == self.enough == 0:
             return False
         most = max(Fraction(self.error), Fraction(self.enough) * abs(gain))
-        spread = variances(parts, mean(parts))
+        spread = parts.variances()
         return bool(spread) and all(each <= most**2 for each in spread.values())
 
 
@@ -70,73 +70,132 @@ def walk(game: Game, values: Values, stream: Stream, draw: Draw, plan: Walk) -> 
     """
     gain = values.gain(game)
     orders: list[Order] = []
-    parts: list[Shares] = []
+    parts = Parts(game.players)
     drawn = 0
     while drawn < plan.blocks:
         blocks = [draw(stream, game.players) for _ in range(plan.stride(drawn))]
         drawn += len(blocks)
         fresh = [each for block in blocks for each in block]
-        added = yield from _added(game, values, fresh, plan.short)
+        added, denominator = yield from _added(game, values, fresh, plan.short)
         size = plan.unit if plan.error > 0 else len(blocks[0])
-        parts += [mean(added[start : start + size]) for start in range(0, len(added), size)]
+        for start in range(0, len(added), size):
+            unit = added[start : start + size]
+            parts.add([sum(each) for each in zip(*unit, strict=True)], denominator * len(unit))
         orders += fresh
         if plan.settled(parts, gain):
             break
-    shares = mean(parts)
-    total = sum(shares.values())
+    shares = parts.mean()
+    total = sum(shares.values(), Fraction(0))
     scale = Fraction(1) if total == gain else gain / total
     return Outcome(
         game,
         {name: scale * share for name, share in shares.items()},
-        {name: scale**2 * each for name, each in variances(parts, shares).items()},
+        {name: scale**2 * each for name, each in parts.variances().items()},
         permutations=tuple(orders),
         scale=scale,
     )
 
 
-def mean(parts: Sequence[Shares]) -> dict[str, Fraction]:
-    """Return the mean of each player's share; exact."""
-    return {name: sum((part[name] for part in parts), Fraction(0)) / len(parts) for name in parts[0]}
+def effort_of_walks(players: int, orders: int) -> Effort:
+    """Return what walks in so many orders take at most: coalitions of all sizes between nobody and everybody.
 
-
-def variances(parts: Sequence[Shares], average: Shares) -> dict[str, Fraction]:
-    """Return the variance of each player's mean over independent parts, n − 1 in the denominator.
-
-    Empty for a single part, of which nothing can be said.
+    Of one player, and of all but one, there are as many coalitions as players.
     """
-    count = len(parts)
-    if count < 2:
-        return {}
-    return {
-        name: sum(((part[name] - each) ** 2 for part in parts), Fraction(0)) / (count * (count - 1))
-        for name, each in average.items()
-    }
+    ends = min(players - 1, 2) * min(players, orders)
+    return Effort(min(2**players, 2 + ends + max(players - 3, 0) * orders), orders)
+
+
+class Parts:
+    """Independent estimates of all players' shares: their mean, and how far it may lie off. All of it exact.
+
+    Sums are kept as whole numbers over one denominator, since a fraction cancels at each step.
+    """
+
+    def __init__(self, players: Sequence[str]) -> None:
+        self._players = tuple(players)
+        self._denominator = 1
+        self._sums = [0] * len(self._players)
+        self._squares = [0] * len(self._players)
+        self.count = 0
+
+    def add(self, whole: Sequence[int], denominator: int) -> None:
+        """Take one more estimate: a number for each player, over a denominator of them all."""
+        common = lcm(self._denominator, denominator)
+        before, now = common // self._denominator, common // denominator
+        if before != 1:
+            self._sums = [before * each for each in self._sums]
+            self._squares = [before * before * each for each in self._squares]
+        self._denominator = common
+        for place, each in enumerate(whole):
+            self._sums[place] += now * each
+            self._squares[place] += (now * each) ** 2
+        self.count += 1
+
+    def mean(self) -> dict[str, Fraction]:
+        """Return the mean of each player's share."""
+        below = self.count * self._denominator
+        return {name: Fraction(each, below) for name, each in zip(self._players, self._sums, strict=True)}
+
+    def variances(self) -> dict[str, Fraction]:
+        """Return the variance of each player's mean, n − 1 in the denominator.
+
+        Empty for a single part, of which nothing can be said.
+        """
+        count = self.count
+        if count < 2:
+            return {}
+        below = count * count * (count - 1) * self._denominator**2
+        return {
+            name: Fraction(count * squares - each * each, below)
+            for name, each, squares in zip(self._players, self._sums, self._squares, strict=True)
+        }
+
+
+class _Walked:
+    """An order, what is asked on the way, and how far it was walked."""
+
+    __slots__ = ("order", "questions", "steps")
+
+    def __init__(self, game: Game, order: Order) -> None:
+        self.order = order
+        self.questions = [game.question(order[:steps]) for steps in range(len(order) + 1)]
+        self.steps = len(order)
 
 
 def _added(
     game: Game, values: Values, orders: Sequence[Order], short: Fraction
-) -> Asking[list[dict[str, Fraction]]]:
-    """Walk all orders side by side and return what each player adds in each.
-
-    Without truncation everything is asked at once; with it, one more player in every walk still under way.
-    """
+) -> Asking[tuple[list[list[int]], int]]:
+    """Walk all orders side by side, and return what each player adds in each, over one denominator, and that."""
+    walks = [_Walked(game, order) for order in orders]
     if short == 0:
-        yield from values.need(_after(game, order, steps) for order in orders for steps in range(len(order)))
-    margin = short * abs(values.gain(game))
-    added = [dict.fromkeys(game.players, Fraction(0)) for _ in orders]
-    under_way = list(range(len(orders)))
+        yield from values.need(question for each in walks for question in each.questions)
+    else:
+        yield from _walk_until(game, values, walks, short)
+    asked = tuple({each for walked in walks for each in walked.questions[: walked.steps + 1]})
+    whole, denominator = values.whole(asked)
+    worth = dict(zip(asked, whole, strict=True))
+    place = {name: number for number, name in enumerate(game.players)}
+    added = []
+    for walked in walks:
+        sums = [0] * len(place)
+        met = [worth[each] for each in walked.questions[: walked.steps + 1]]
+        for name, before, after in zip(walked.order, met, met[1:], strict=False):
+            sums[place[name]] = after - before
+        added.append(sums)
+    return added, denominator
+
+
+def _walk_until(game: Game, values: Values, walks: Sequence[_Walked], short: Fraction) -> Asking[None]:
+    """Ask for one more player in every walk still under way, and end those where little is missing."""
+    grand, margin = values[game.grand], short * abs(values.gain(game))
+    near: dict[Question, bool] = {}
+    going = list(walks)
     for step in range(len(game.players)):
-        under_way = [
-            each
-            for each in under_way
-            if abs(values[game.grand] - values[_after(game, orders[each], step)]) >= margin
-        ]
-        yield from values.need(_after(game, orders[each], step + 1) for each in under_way)
-        for each in under_way:
-            before, after = (_after(game, orders[each], steps) for steps in (step, step + 1))
-            added[each][orders[each][step]] = values[after] - values[before]
-    return added
-
-
-def _after(game: Game, order: Order, steps: int) -> Question:
-    return game.question(order[:steps])
+        for each in going:
+            reached = each.questions[step]
+            if reached not in near:
+                near[reached] = abs(grand - values[reached]) < margin
+            if near[reached]:
+                each.steps = step
+        going = [each for each in going if each.steps > step]
+        yield from values.need(each.questions[step + 1] for each in going)

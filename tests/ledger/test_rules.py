@@ -531,7 +531,7 @@ def test_a_copy_goes_its_own_way() -> None:
     assert list(before.jobs) == list(before.rounds) == ["herring"]
     assert not before.epochs
     assert before.payouts[NUMBER].approved == ()
-    assert before.next_author_seq("bremen") == 1
+    assert before.next_author_seq("bremen") == 2
 
 
 def test_finish_takes_the_models_digest() -> None:
