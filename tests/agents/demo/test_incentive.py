@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -30,8 +31,10 @@ from hansa.agents.demo.sixkinds import (
     IdleRegistry,
     deal,
 )
+from hansa.agents.errors import AgentError
 from hansa.agents.home import Home
-from hansa.agents.local import AGGREGATOR
+from hansa.agents.local import AGGREGATOR, LocalFederation
+from hansa.agents.payouts.orders import Finality
 from hansa.broker import Identity
 from hansa.ledger import LedgerStore, largest_remainder
 from hansa.ledger.contribution import METHODS, weights
@@ -204,6 +207,22 @@ def test_what_the_rider_has_installed_never_trains() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(model.get_parameters(), given, strict=True))
     assert model.evaluate(X, y) == before
     assert model.predict(X).shape == (2,)
+
+
+def test_a_payout_waits_for_the_jobs_end_to_be_final_and_not_for_ever(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False, True])
+
+    def answer(_: object, __: str, what: object) -> dict[str, object]:
+        return {"final": next(answers, False)} if isinstance(what, Finality) else outcome.paid.sheet.as_json()
+
+    monkeypatch.setattr(incentive, "order", answer)
+    local = cast(LocalFederation, None)
+    assert incentive._draft(local) == outcome.paid.sheet
+    monkeypatch.setattr(incentive, "PATIENCE_S", 0.0)
+    with pytest.raises(AgentError, match="did not become final within 0 s"):
+        incentive._draft(local)
 
 
 def test_hands_stand_for_a_daemon_and_do_nothing_by_themselves() -> None:
