@@ -15,6 +15,7 @@ datasets = ["*"]           # any that has a section below
 minimum_parties = 2        # fewer, and a model could tell one party's rows to another
 served_rows = 0            # of how many rows a day we help to predict, for each model that we are a host of
 own_scores = false         # whether a model's guest may have scores where we are its only host: it learns our part
+contributions = ["*"]      # how jobs may measure who added what: "volume", or by what coalitions' models are worth
 own_parts = false          # whether the arbiter of a vertical job may see our part of scores, to value what it adds
 keeper_silence_s = 1800    # so long unheard of, the ledger's keeper may be replaced without a word of ours
 unguarded = false          # whether a job may switch off the leak guard, so that others may read single rows

@@ -17,7 +17,8 @@ the registry take neither `model` nor `hyperparameters`:
     dataset = "customers"
     classes = ["good", "bad"]
 
-Which party has the labels, and which alignment the rows are in, the ledger says too (`defaults`).
+Which party has the labels, and which alignment the rows are in, the ledger says too (`defaults`). How contributions
+are measured, and what is agreed on money, is read by `agreements`.
 """
 
 import re
@@ -25,7 +26,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +34,7 @@ from hansa.agents.config import Name, read_toml, validate
 from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.core.policy import check_proposal, check_spec
 from hansa.agents.errors import ConfigError, JobError
+from hansa.agents.jobs.agreements import Method, PayoutSection, measuring
 from hansa.agents.jobs.defaults import filled_in
 from hansa.ledger import Standing
 from hansa.protocols import PROTOCOLS, ModelRegistry, ProtocolSpec, protocol
@@ -55,6 +57,9 @@ class JobFile(BaseModel):
         minimum_parties: how many must consent; none: all who are invited.
         consent_s: how long their answers may take, seconds.
         seed: of everything random but secret; none: a fresh one.
+        contribution: how contributions are measured, a name or a table; none: as the charter says.
+        validation: the coordinator's data set on which the models of coalitions are valued.
+        payout: what is agreed on money; none: nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +73,9 @@ class JobFile(BaseModel):
     minimum_parties: int | None = Field(default=None, ge=1, strict=True)
     consent_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True)
+    contribution: Method = {}
+    validation: Name | Literal[""] = ""
+    payout: PayoutSection | None = None
     settings: dict[str, Setting] = {}
     hyperparameters: dict[str, Setting] = {}
 
@@ -102,9 +110,11 @@ def read_job(path: Path, coordinator: str, now: Standing, registry: ModelRegistr
             minimum_parties=minimum,
             consent_s=file.consent_s,
             seed=secrets.randbits(SEED_BITS) if file.seed is None else file.seed,
+            contribution=measuring(known, file.contribution, file.validation, now.charter),
+            payout={} if file.payout is None else file.payout.terms(),
         )
-        check_proposal(spec, coordinator, now)
         check_spec(spec, registry)
+        check_proposal(spec, coordinator, now)
     except JobError as error:
         raise ConfigError(f"{path}: {str(error).removeprefix(f'job {file.job!r}: ')}") from None
     except (ValueError, LookupError) as error:

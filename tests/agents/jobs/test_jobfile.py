@@ -273,13 +273,14 @@ def test_every_example_is_a_job_once_the_data_are_there(example: Path, now: Stan
         "vertical-logistic.toml": ("customers", ("bank", "shop")),
         "vertical-linear.toml": ("patients", ("clinic", "insurer", "laboratory")),
         "lending.toml": ("borrowers", PARTIES),
+        "valued.toml": ("premiums", PARTIES),
     }[example.name]
     there = now.copy()
     anybody, rows = now.members[PARTIES[0]], now.datasets[PARTIES[0], "rows"]
     there.members |= dict.fromkeys(parties, anybody)
     others = rows if name in ("digits", "premiums") else replace(rows, target=None)
     there.datasets = {(party, name): others for party in parties}
-    there.datasets[parties[0], name] = rows
+    there.datasets[parties[0], name] = there.datasets[AGGREGATOR, "agreed"] = rows
     there.jobs = {"align": replace(ALIGNED, dataset=name, parties=parties)}
     assert read_job(example, AGGREGATOR, there).dataset == name
 
