@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Generic, TypeVar
 
+from hansa.ledger.appraisal import Appraisal
 from hansa.ledger.bodies import KINDS, Body, UnknownBody
 from hansa.ledger.entry import EntryFields
 from hansa.ledger.jobs import EpochEnded, JobAborted, JobFinished, ModelEvaluated, ModelUsed
@@ -188,8 +189,8 @@ class Tally:
             reason=course.reason,
             contributions={}
             if valued is None
-            else {party: float(each) for party, each in valued.shares.items()},
-            errors={} if valued is None else {party: sqrt(each) for party, each in valued.variances.items()},
+            else {name: float(each) for name, each in valued.shares.items()},
+            errors={} if valued is None else {name: _error(valued, name) for name in valued.shares},
             gain=None if valued is None else float(valued.gain),
             evaluations=0 if valued is None else valued.evaluations,
             utility="" if valued is None else valued.how.utility,
@@ -213,3 +214,7 @@ class Tally:
             for number, kinds in self._slices.items():
                 merged.setdefault(number // 2, Counter()).update(kinds)
             self._slices = merged
+
+
+def _error(valued: Appraisal, party: str) -> float:
+    return sqrt(valued.variances.get(party, 0))

@@ -25,6 +25,7 @@ from hansa.ledger import (
 from hansa.ledger.finality import rests_on
 from hansa.ledger.jobs import Setting
 from hansa.ledger.money import Basis, PayoutApproved, Scheme
+from tests.ledger.chronicle import WISMAR
 from tests.ledger.slowtree import audit_path
 from tests.ledger.town import (
     BREMEN,
@@ -39,7 +40,6 @@ from tests.ledger.town import (
     signed_note,
 )
 
-WISMAR = Identity.generate("wismar")
 PARTIES = {"bremen": BREMEN, "danzig": DANZIG, "wismar": WISMAR}
 ROWS = {"bremen": 500, "danzig": 300, "wismar": 200}
 POT = 10_001  # cents

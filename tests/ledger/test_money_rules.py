@@ -23,6 +23,7 @@ from hansa.ledger import (
 )
 from hansa.ledger.finality import rests_on
 from hansa.ledger.payouts import needed_approvals, obstacles
+from tests.ledger.chronicle import WISMAR
 from tests.ledger.market import (
     AGREED,
     PARTIES,
@@ -30,7 +31,6 @@ from tests.ledger.market import (
     ROWS,
     SPLIT,
     VALUED,
-    WISMAR,
     approve,
     opened,
     proposal,
