@@ -82,7 +82,7 @@ def test_two_jobs_and_their_uses_are_paid_for_to_the_cent(town: dict[str, Home],
             ask(Submit(specification(job, features=2, payout=TERMS, settings=settings, contribution=how)))
             told = hansa(AGGREGATOR, "job", "watch", job)
         assert told.count("8 coalitions of 3 parties valued, gain ") == 2
-        assert "contributions to the model's score: east " in hansa("north", "job", "result", "salt")
+        assert "contributions to the model's score: east " in hansa(AGGREGATOR, "job", "result", "salt")
     assert "its model has scored 12345 rows in all" in hansa(
         "north", "model", "used", "--job", "herring", "--rows", 12_345, "--purpose", "the market of Scania"
     )
