@@ -46,6 +46,7 @@ from hansa.ledger import (
     read_note,
 )
 from hansa.ledger.audit import audit
+from hansa.ledger.contribution import VOLUME
 from hansa.ledger.export import export_to
 
 FEDERATION = "fork-demo"
@@ -204,15 +205,17 @@ class _Story:
         crew.start(Home(elsewhere), faces.right, RIGHT)
         self._settle()
         measured = dict(crew.agents[LEFT].clerk.standing.jobs[JOB].shares)
-        other = {**measured, SUCCESSOR: measured[DECEIVED], DECEIVED: measured[SUCCESSOR]}
+        # No party can be told to have brought in more than it has registered. But less: here the largest as little
+        # as the smallest, who then earns more than it does in what the others are told.
+        other = {**measured, SUCCESSOR: measured[DECEIVED]}
         deceived, size = crew.agents[DECEIVED], crew.agents[DECEIVED].clerk.head.size
         for dataset in OWN:
             deceived.write(DatasetRegistered(dataset, 1_200, ("age", "sum"), "lapsed", bytes(32)))
         # These stand in one of the two histories alone.
         crew.until(lambda: deceived.clerk.head.size == size + len(OWN), PATIENCE_S)
         began = time.monotonic()
-        crew.agents[LEFT].write(ContributionMeasured(JOB, "after review", measured))
-        crew.agents[RIGHT].write(ContributionMeasured(JOB, "after review", other))
+        crew.agents[LEFT].write(ContributionMeasured(JOB, VOLUME, measured))
+        crew.agents[RIGHT].write(ContributionMeasured(JOB, VOLUME, other))
         caught = self._caught(began)
         sizes = {face: crew.agents[face].clerk.head.size for face in (LEFT, RIGHT)}
         shunned = self._shunned()
