@@ -60,7 +60,7 @@ TRAINED = [
     ("bank", EpochEnded("fraud", 2, 0.4, "improved")),
     ("shop", EpochEnded("fraud", 2, 0.4, "improved")),
     ("bank", EpochEnded("fraud", 3, 0.4, "converged")),
-    (AGGREGATOR, ContributionMeasured("fraud", "volume", {"bank": 4550, "shop": 9100})),
+    (AGGREGATOR, ContributionMeasured("fraud", "volume", {"bank": 120, "shop": 240})),
     (AGGREGATOR, JobFinished("fraud", DIGEST, 0.4, 0.9914, "auc", 3)),
 ]
 HIDDEN = [
