@@ -38,6 +38,7 @@ from hansa.ledger.audit import audit
 from hansa.ledger.contribution import Chosen, Compared, compare, seed_of
 from hansa.ledger.export import export_to
 from hansa.ledger.store import LedgerStore
+from hansa.ledger.terms import money
 
 FEDERATION = "incentive-demo"
 JOB = "digits-1"
@@ -199,7 +200,8 @@ def _pay(console: Console, local: LocalFederation) -> Paid:
     number = int(order(local, AGGREGATOR, ProposePayout(sheet))["payout"])
     rows = {name: each.rows for name, each in local.coordinator.clerk.standing.jobs[JOB].volumes.items()}
     tale.print_sheet(console, number, sheet, rows)
-    disputed = f"we have registered as many rows as {MUCH}, and are to get nothing"
+    due = money(sheet.amounts[RIDER], sheet.currency)
+    disputed = f"we have registered as many rows as {MUCH}, and are to get {due}"
     order(local, RIDER, DisputePayout(number, disputed))
     *willing, last = (name for name in KINDS if name != RIDER)
     for name in willing:
