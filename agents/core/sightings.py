@@ -29,8 +29,8 @@ def seen_enough(spec: JobSpec, me: str, jobs: Mapping[str, Job]) -> str | None:
     if seen < most:
         return None
     return (
-        f"our own scores of rows of {alignment} were seen in {seen} jobs, and with our columns {most} are enough: "
-        "align anew, or measure contributions by volume"
+        f"our own scores of rows of {alignment} were seen before (jobs: {seen}), and with our columns no more "
+        f"than {most} may show them: align anew, or measure contributions by volume"
     )
 
 

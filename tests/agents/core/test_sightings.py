@@ -49,8 +49,8 @@ def test_scores_are_seen_in_fewer_jobs_than_there_are_columns() -> None:
     assert asked() is None
     assert asked(BEGUN) is None
     assert asked(BEGUN, replace(BEGUN, status="aborted")) == (
-        "our own scores of rows of align-1 were seen in 2 jobs, and with our columns 2 are enough: align anew, or "
-        "measure contributions by volume"
+        "our own scores of rows of align-1 were seen before (jobs: 2), and with our columns no more than 2 may "
+        "show them: align anew, or measure contributions by volume"
     )
     assert asked(BEGUN, BEGUN, columns=4) is None
 
