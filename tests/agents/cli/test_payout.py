@@ -178,6 +178,10 @@ def test_a_payout_from_its_proposal_to_its_report(
     assert "33,333.34" in shown
     assert re.search(r"^  \d{4}-\S+Z  disputed by west: too little$", shown, re.MULTILINE)
     assert shown.endswith(f"{number}  agreed  training  100,000.00 EUR  settled: [b]5\n")
+    entries = CliRunner().invoke(
+        main, ["ledger", "show", str(local.folder / "west"), "--kind", "payout-proposed"]
+    )
+    assert "job agreed  100,000.00 EUR for training: east 33,333.34, north 33,333.33, west" in entries.stdout
     plain = json.loads(said("west", "payout", "show", number, "--json"))
     assert [each["kind"] for each in plain["said"]] == [
         *("payout-proposed", "payout-approved", "payout-held", "payout-approved"),
