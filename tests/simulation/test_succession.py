@@ -14,6 +14,7 @@ from hansa.agents.simulation.succession import Succession, succeed
 from hansa.ledger import DatasetRegistered, Verifier, decode_body, read_entry
 from hansa.ledger.checkpoints import Checkpoint, read_checkpoint
 from hansa.ledger.merkle import Frontier, leaf_hash
+from tests.simulation.seeds import shared_out
 
 SEEDS = int(os.environ.get("HANSA_SEEDS", "500")) // 45
 NEEDED = 2  # of three witnesses
@@ -73,7 +74,7 @@ def check_names(run: Succession, roots: list[bytes], context: str) -> None:
             assert roots[head.size] == head.root, f"{context}: {head} has enough names"
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", shared_out(range(SEEDS), 8))
 def test_a_change_of_keepers_loses_nothing_final_and_doubles_nothing(seed: int) -> None:
     check(succeed(Harm(seed=seed)))
 

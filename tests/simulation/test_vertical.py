@@ -26,11 +26,13 @@ from hansa.agents.simulation import (
 )
 from hansa.agents.simulation.__main__ import main
 from hansa.ledger import read_entry
+from tests.simulation.seeds import shared_out
 from tests.simulation.test_federation import said
 
 SEEDS = int(os.environ.get("HANSA_SEEDS", "500"))
 RUNS = max(SEEDS // 50, 5)  # of each kind: a vertical one does as much as three of federated averaging
 GROUP = 5
+SHARES = 2  # of the points of a run
 HOSTS = tuple(party for party in PARTIES if party != GUEST)
 COMMON = 50
 EXACT = 1e-6  # between two orders of the same rows
@@ -86,7 +88,7 @@ def test_the_calm_run_pairs_the_rows_trains_on_them_and_says_each_thing_once() -
     assert all(counted[party, "job-accepted"] == 2 for party in PARTIES)
 
 
-@pytest.mark.parametrize("first", range(0, RUNS, GROUP))
+@pytest.mark.parametrize("first", shared_out(range(0, RUNS, GROUP), GROUP))
 def test_harm_changes_nothing_about_whom_the_parties_have_in_common(first: int) -> None:
     for seed in range(first, first + GROUP):
         run = simulate(Harm(seed=seed), alignment())
@@ -97,7 +99,7 @@ def test_harm_changes_nothing_about_whom_the_parties_have_in_common(first: int) 
         assert not run.refused, context
 
 
-@pytest.mark.parametrize("first", range(0, RUNS, GROUP))
+@pytest.mark.parametrize("first", shared_out(range(0, RUNS, GROUP), GROUP))
 def test_harm_loses_nothing_doubles_nothing_and_ends_with_the_same_coefficients(first: int) -> None:
     for seed in range(first, first + GROUP):
         run = simulate(Harm(seed=seed), alignment(), vertical())
@@ -109,9 +111,10 @@ def test_harm_loses_nothing_doubles_nothing_and_ends_with_the_same_coefficients(
         assert not run.refused, context
 
 
-def test_a_kill_at_any_point_changes_nothing() -> None:
+@pytest.mark.parametrize("share", shared_out(range(SHARES), 1))
+def test_a_kill_at_any_point_changes_nothing(share: int) -> None:
     every = max(calm().points // (RUNS + 2), 1)
-    for point in range(every // 2 + 1, calm().points, every):
+    for point in range(every // 2 + 1, calm().points, every)[share::SHARES]:
         run = simulate(replace(CALM, crash_at=point, down_s=5.0), alignment(), vertical())
         context = f"point {point}, killed {run.crashes}"
         assert len(run.crashes) == 1, context
