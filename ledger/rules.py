@@ -5,10 +5,13 @@
     the member   member-left, key-rotated, dataset-registered, dataset-withdrawn, rows-withdrawn
     either       key-revoked
     any member   job-proposed; who writes it coordinates the job
-    a party      job-accepted, job-refused; later payout-approved, if it is to be paid
-    coordinator  round-closed, model-evaluated, contribution-measured, rows-aligned, job-finished, job-aborted,
-                 payout-proposed, payout-settled
+    a party      job-accepted, job-refused
+    coordinator  job-started, round-closed, model-evaluated, coalitions-valued, contribution-measured, rows-aligned,
+                 job-finished, job-aborted, payout-proposed, payout-withdrawn, payout-settled
     in the job   epoch-ended, parties-overdue, distortion-found; later model-used
+    a payee      payout-approved, payout-disputed
+    either       payout-held: who proposed it, or the keeper
+    who said it  payout-released, of a hold or a dispute
 
 The keeper's own keys stay as they are while it keeps the ledger; another keeper is another epoch of the ledger.
 """

@@ -141,6 +141,13 @@ def test_nothing_agreed_leaves_pot_and_currency_to_proposer_and_payees(store: Le
     assert town.keeper.standing.payouts[number].pot_minor == 10
 
 
+def test_terms_without_a_pot_leave_the_pot_open(store: LedgerStore) -> None:
+    town = trained(opened(store), settings={"payout.currency": "SEK"})
+    split = {"bremen": 5, "danzig": 3, "wismar": 2}
+    assert "paid in SEK as agreed, not in EUR" in town.refusal(LUBECK, proposal(town, split))
+    settled(town, proposal(town, split, currency="SEK"))
+
+
 def test_terms_that_cannot_be_read_are_refused_by_name(store: LedgerStore) -> None:
     town = trained(opened(store), settings={})
     jobs = town.keeper.standing.jobs
@@ -157,6 +164,17 @@ def test_where_all_weights_are_zero_nobody_is_paid(store: LedgerStore) -> None:
     trained(town, "whale", settings={}, weights={})
     reason = town.refusal(LUBECK, proposal(town, job="whale"))
     assert "nobody can be paid for whale: what each party has brought in was not measured" in reason
+
+
+def test_a_copied_standing_does_not_see_what_is_paid_later(store: LedgerStore) -> None:
+    town = trained(opened(store), settings={})
+    number = proposed(town, proposal(town, {"bremen": 5, "danzig": 3, "wismar": 2}, scheme="fli"))
+    before = town.keeper.standing.copy()
+    approve(town, number, *PARTIES)
+    town.write(LUBECK, PayoutSettled(number, ""))
+    assert (before.instalments, before.fli) == ({"EUR": number}, {})
+    assert [payout.status for _, payout in before.payouts_of("herring")] == ["open"]
+    assert (town.keeper.standing.instalments, len(town.keeper.standing.fli)) == ({}, 3)
 
 
 # --- once ---------------------------------------------------------------------------------------------------
