@@ -1,8 +1,8 @@
 """How is a limited budget spread over instalments, so that costs are repaid and waiting counts? After FLI.
 
 "Federated Learning Incentivizer": Yu, Liu, Liu, Chen, Cong, Weng, Niyato, Yang 2020, "A Fairness-aware Incentive
-Scheme for Federated Learning" (AIES '20). The formulas are checked against the same authors' account in Yang, Liu,
-Cheng, Kang, Chen, Yu 2019, "Federated Learning", section 7.2, equations 7.7-7.9, 7.19, 7.21 and Algorithm 7.1.
+Scheme for Federated Learning" (AIES '20). The formulas below were checked against the account of it in Yang, Liu,
+Cheng, Kang, Chen, Yu 2019, "Federated Learning", section 7.2: equations 7.7-7.9, 7.19 and 7.21.
 
 For each party i and instalment t, with the budget B(t):
 
