@@ -17,18 +17,27 @@ from click.testing import CliRunner
 from hansa.agents.cli import main
 from hansa.agents.demo.processes import AgentProcesses
 from hansa.agents.home import Home
-from hansa.agents.jobs.orders import Submit
 from hansa.agents.local import AGGREGATOR, Member
-from hansa.agents.service.reach import reach
-from hansa.ledger import Setting
 from tests import servers
 from tests.agents.daemons import at_work, ready, until
-from tests.agents.federations import specification
 from tests.agents.service.test_succession import PARTIES, registered, table
 from tests.agents.towns import found_town, raze_town
 
-VALUED: dict[str, Setting] = {"method": "shapley", "utility": "score", "validation": "agreed"}
-TERMS: dict[str, Setting] = {"currency": "EUR", "pot_minor": 10_000_000, "price_micros": 5_000}
+JOB = """
+job = "{job}"
+model = "softmax"
+dataset = "rows"
+classes = ["no", "yes"]
+seed = 4
+{how}
+[payout]
+currency = "EUR"
+pot = "100000.00"
+price_per_row = "0.005"
+[settings]
+rounds = 2
+"""
+VALUED = 'contribution = "shapley"\nvalidation = "agreed"'
 
 
 @pytest.fixture
@@ -76,13 +85,12 @@ def test_two_jobs_and_their_uses_are_paid_for_to_the_cent(town: dict[str, Home],
             "is settled\n"
         )
 
-    with reach(town[AGGREGATOR], alone=False) as ask:
-        for job, how in (("herring", {}), ("salt", VALUED)):
-            settings = {"rounds": 2}
-            ask(Submit(specification(job, features=2, payout=TERMS, settings=settings, contribution=how)))
-            told = hansa(AGGREGATOR, "job", "watch", job)
-        assert told.count("8 coalitions of 3 parties valued, gain ") == 2
-        assert "contributions to the model's score: east " in hansa(AGGREGATOR, "job", "result", "salt")
+    for job, how in (("herring", ""), ("salt", VALUED)):
+        file = tmp_path / f"{job}.toml"
+        file.write_text(JOB.format(job=job, how=how))
+        told = hansa(AGGREGATOR, "job", "submit", file, "--watch")
+    assert told.count("8 coalitions of 3 parties valued, gain ") == 2
+    assert "contributions to the model's score: east " in hansa(AGGREGATOR, "job", "result", "salt")
     assert "its model has scored 12345 rows in all" in hansa(
         "north", "model", "used", "--job", "herring", "--rows", 12_345, "--purpose", "the market of Scania"
     )
