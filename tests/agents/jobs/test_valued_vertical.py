@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 from hansa.agents.config import PolicySection
 from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.core.policy import check_spec, objection
-from hansa.agents.errors import JobAborted, JobError
+from hansa.agents.errors import ConfigError, JobAborted, JobError
+from hansa.agents.jobs.jobfile import read_job
 from hansa.agents.local import LocalFederation
 from hansa.ledger import verify_store
 from hansa.ledger.audit import audit
@@ -22,7 +23,6 @@ from hansa.ledger.export import export_to
 from hansa.protocols import ModelRegistry
 from tests.agents.harbour import ARBITER, BANK, SHOP, members, run, specification, table, write_tables
 
-SHAPLEY: dict[str, Setting] = {"method": "shapley", "utility": "score"}
 SHARE = 0.4  # of 80 common rows, held out
 
 
@@ -40,7 +40,10 @@ def found(folder: Path, *seen: str) -> LocalFederation:
 
 
 def valued(local: LocalFederation, job: str, **settings: Setting) -> JobSpec:
-    return replace(specification(local, job, **settings), contribution=SHAPLEY)
+    specification(local, job, **settings)
+    path = local.folder / f"{job}.toml"
+    path.write_text('contribution = "shapley"\n' + path.read_text())
+    return read_job(path, ARBITER, local.ask(ARBITER, lambda agent: agent.clerk.standing.copy()))
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +120,12 @@ def test_a_party_that_lets_nobody_see_its_own_scores_refuses_and_the_ledger_says
 
 
 def test_without_rows_held_out_nobody_proposes_and_nobody_consents(open_handed: LocalFederation) -> None:
-    spec = valued(open_handed, "risk-9", holdout=0.0)
-    reason = "job 'risk-9': holdout: 0; contributions are valued on the rows that are held out"
+    text = "holdout: 0; contributions are valued on the rows that are held out"
+    with pytest.raises(ConfigError, match=f"risk-9.toml: {text}"):
+        valued(open_handed, "risk-9", holdout=0.0)
+    held_out = valued(open_handed, "risk-9", holdout=0.4)
+    spec = replace(held_out, settings={**held_out.settings, "holdout": 0.0})
+    reason = f"job 'risk-9': {text}"
     with pytest.raises(JobError, match=reason):
         open_handed.run(spec)
     with pytest.raises(JobError, match=reason):
@@ -129,7 +136,6 @@ def test_without_rows_held_out_nobody_proposes_and_nobody_consents(open_handed: 
         return objection(spec, ARBITER, policy, {"customers"}, ModelRegistry(), {})
 
     assert objects(spec, policy) == reason
-    held_out = replace(spec, settings={**spec.settings, "holdout": 0.4})
     assert objects(held_out, policy) is None
     assert objects(replace(spec, contribution={}), policy) is None
     assert objects(held_out, policy.model_copy(update={"own_parts": False})) is not None
