@@ -64,7 +64,7 @@ def test_a_standing_with_many_uses_is_copied_compared_packed_and_let_go_quickly_
     sys.setrecursionlimit(200)
     try:
         copies = [standing.copy() for _ in range(1_000)]
-        twin = pickle.loads(pickle.dumps(standing)).uses["herring"]
+        twin = pickle.loads(pickle.dumps(standing)).uses["herring"]  # noqa: S301 - our own bytes, to see how deep it goes
         assert twin == standing.uses["herring"] == copies[-1].uses["herring"]
         assert hash(twin) == hash(standing.uses["herring"])
         more = twin.after(MANY * 3, DIGEST, 1)
