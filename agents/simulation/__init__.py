@@ -18,6 +18,7 @@ from hansa.agents.simulation.jobs import (
     alignment,
     customers,
     specification,
+    valued,
     vertical,
 )
 from hansa.agents.simulation.run import Run, simulate
@@ -34,5 +35,6 @@ __all__ = [
     "customers",
     "simulate",
     "specification",
+    "valued",
     "vertical",
 ]

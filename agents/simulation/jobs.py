@@ -13,6 +13,7 @@ GUEST = "north"  # who has the labels in vertical jobs
 KEEPER = "aggregator"
 JOB = "simulated"
 DATASET = "rows"
+AGREED = "agreed"  # the keeper's, on which coalitions' models are valued
 CUSTOMERS = "customers"  # of whom everybody knows other things
 
 
@@ -39,6 +40,16 @@ def specification(rounds: int = 3, quorum: int = 3, deadline_s: float = 3_600.0)
         consent_s=deadline_s,
         seed=11,
     )
+
+
+def valued(method: str = "shapley", **changes: int) -> JobSpec:
+    """Return the simulated job, with each party's contribution measured by valuing coalitions.
+
+    Args:
+        changes: as of `specification`.
+    """
+    how: dict[str, Setting] = {"method": method, "utility": "score", "validation": AGREED}
+    return replace(specification(**changes), contribution=how)
 
 
 def alignment(deadline_s: float = 3_600.0) -> JobSpec:
@@ -96,6 +107,11 @@ def rows(name: str) -> Dataset:
     features = generator.normal(size=(40 + 10 * place, 6))
     target = np.where(features @ np.arange(1.0, 7.0) + generator.normal(size=len(features)) > 0, "yes", "no")
     return from_arrays(DATASET, features, target, holdout=0.25, regression=False, source=name)
+
+
+def agreed() -> Dataset:
+    """Return the keeper's rows, of the same kind."""
+    return replace(rows(KEEPER), name=AGREED)
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from hansa.agents.config import AgentConfig
 from hansa.agents.home import find_homes
 from hansa.agents.local import LocalFederation, Member
-from hansa.agents.simulation.jobs import CUSTOMERS, DATASET, PARTIES, customers, rows
+from hansa.agents.simulation.jobs import AGREED, CUSTOMERS, DATASET, PARTIES, agreed, customers, rows
 from hansa.broker import Identity
 from hansa.ledger import LedgerStore
 
@@ -26,7 +26,10 @@ def _template() -> Path:
         )
         for name in PARTIES
     ]
-    with LocalFederation.found(members, federation="simulated", folder=folder) as local:
+    validation = {AGREED: agreed}
+    with LocalFederation.found(
+        members, federation="simulated", folder=folder, validation=validation
+    ) as local:
         local.register()  # nobody brings more into a job than that
     for home in find_homes(folder):
         _forget_names(home.path / "ledger.sqlite")

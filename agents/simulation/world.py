@@ -15,7 +15,15 @@ from hansa.agents.core.messages import JobSpec
 from hansa.agents.home import find_homes
 from hansa.agents.simulation.disks import Files, Journal, Store
 from hansa.agents.simulation.harm import Crashed, Harm
-from hansa.agents.simulation.jobs import CUSTOMERS, DATASET, KEEPER, customers, rows
+from hansa.agents.simulation.jobs import (
+    AGREED,
+    CUSTOMERS,
+    DATASET,
+    KEEPER,
+    agreed,
+    customers,
+    rows,
+)
 from hansa.agents.simulation.network import Network, Wire
 from hansa.agents.simulation.template import keys
 from hansa.agents.simulation.weather import EPOCH_S, Weather
@@ -133,7 +141,7 @@ class World:
                 store=Store(self.weather, name, LedgerStore.open(seat.url), held),  # type: ignore[arg-type]
                 transport=seat.transport,
                 executor=seat.executor,
-                datasets=lent if name != KEEPER else {},
+                datasets=lent if name != KEEPER else {AGREED: agreed},
                 clock=lambda: self.weather.now,
                 detach_bytes=DETACH_BYTES,
             )
