@@ -50,7 +50,7 @@ def simulate(harm: Harm, *specs: JobSpec) -> Run:
         specs: each begins when the one before it has finished; none: `specification()`.
     """
     specs = specs or (specification(),)
-    with copied_federation() as folder:
+    with copied_federation(registered=True) as folder:
         world = World(harm, folder, specs)
         for _ in range(MAX_STEPS):
             keeper = world.seats[KEEPER].agent
