@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hansa.agents.cli import main
 from tests import servers
 
 ROOT = Path(__file__).parent.parent
@@ -73,12 +75,8 @@ class Room:
 
     def close(self) -> None:
         """Stop the agents as a person would, and see them go."""
-        for home in sorted(path.parent.name for path in self._folder.glob("*/agent.toml")):
-            subprocess.run(
-                [Path(sys.executable).parent / "hansa", "agent", "stop", "--home", self._folder / home],
-                capture_output=True,
-                check=False,
-            )
+        for home in sorted(path.parent for path in self._folder.glob("*/agent.toml")):
+            CliRunner().invoke(main, ["agent", "stop", "--home", str(home)])
         for terminal in self._terminals:
             try:
                 terminal.wait(20)
