@@ -16,10 +16,10 @@ from hansa.agents.data.rows import Dataset
 from hansa.agents.errors import ConfigError, DataError
 from hansa.agents.home import CONFIG, Home
 from hansa.agents.jobs.follow import read_standing
-from hansa.agents.jobs.jobfile import column_count
 from hansa.agents.service.logs import printable
 from hansa.agents.service.reach import reach
 from hansa.broker import check_name
+from hansa.ledger.membership import column_count
 from hansa.protocols.errors import PreparationError
 
 ADDED_S = 120.0  # to read the rows again, withdraw what was there, and hear of the keeper

@@ -21,7 +21,6 @@ Which party has the labels, and which alignment the rows are in, the ledger says
 are measured, and what is agreed on money, is read by `agreements`.
 """
 
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import fields
@@ -37,6 +36,7 @@ from hansa.agents.errors import ConfigError, JobError
 from hansa.agents.jobs.agreements import Method, PayoutSection, measuring
 from hansa.agents.jobs.defaults import filled_in
 from hansa.ledger import Standing
+from hansa.ledger.membership import column_count
 from hansa.protocols import PROTOCOLS, ModelRegistry, ProtocolSpec, protocol
 from hansa.protocols.inference import INFERENCE
 from hansa.protocols.vertical import LOGISTIC
@@ -44,8 +44,6 @@ from hansa.protocols.vertical import LOGISTIC
 ROUND_DEADLINE_S = 300.0  # for a round's updates, unless the file says otherwise
 SILENCE_SLACK_S = 300.0  # so much longer than a round's deadline a party waits for the aggregator
 SEED_BITS = 32
-
-_MANY = re.compile("([0-9]+) columns, sha256 [0-9a-f]{64}")  # as the ledger names a very wide table's columns
 
 
 class JobFile(BaseModel):
@@ -120,12 +118,6 @@ def read_job(path: Path, coordinator: str, now: Standing, registry: ModelRegistr
     except (ValueError, LookupError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return spec
-
-
-def column_count(columns: tuple[str, ...]) -> int:
-    """Return how many feature columns a registration speaks of; a very wide table's are only counted."""
-    many = _MANY.fullmatch(columns[0]) if len(columns) == 1 else None
-    return int(many[1]) if many else len(columns)
 
 
 def _check_kind(known: ProtocolSpec, file: JobFile, registry: ModelRegistry) -> None:
