@@ -6,12 +6,17 @@
 
 A `torch.nn.Module` serves as well: FederatedClassifier(module, training=Training(optimizer="adam"), rounds=20).
 
+What each party has added to the model is measured on rows of your own, that nobody trains on:
+
+    model = FederatedClassifier(SGDClassifier(loss="log_loss"), contribution="gtg")
+    model.fit(parties, validation=(X_agreed, y_agreed)).contributions_
+
 Behind it stands a whole federation in this process (hansa.agents.local): every party an agent with keys of its
 own, every message sealed, every round on a ledger, which `folder=` keeps.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,17 +26,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from hansa.agents.core.messages import JobSpec
+from hansa.agents.core.messages import JobSpec, Setting
 from hansa.agents.data.rows import Dataset, from_arrays
 from hansa.agents.errors import DataError, JobError
 from hansa.agents.local import LocalFederation, Member
-from hansa.ledger import LedgerStore, ModelEvaluated, decode_body, read_entry, volume_shares
+from hansa.ledger import LedgerStore, ModelEvaluated, decode_body, read_entry
+from hansa.ledger.contribution import VOLUME
 from hansa.protocols import Array, Evaluation, ModelError, ModelRegistry, ModelShape
 from hansa.protocols.horizontal.estimator import EstimatorModel
 from hansa.protocols.horizontal.training import AdaptedModel, Training, is_module, module_model
 
 JOB = "fit"
 DATASET = "rows"
+VALIDATION = "validation"  # the data set that models are valued on
+UTILITY: Literal["score"] = "score"
 MODEL = "own-estimator"
 
 
@@ -44,7 +52,11 @@ class LedgerHead:
 
 
 class _Federated(BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share; `training` is for PyTorch modules."""
+    """What classifier and regressor share.
+
+    `training` is for PyTorch modules. `contribution` is how contributions are measured: a name of
+    `hansa.ledger.contribution.METHODS`, or a mapping of `method` and the method's own settings.
+    """
 
     _task: Literal["classification", "regression"]
 
@@ -61,6 +73,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         folder: str | Path | None = None,
         training: Training | None = None,
+        contribution: str | Mapping[str, Setting] = VOLUME,
     ) -> None:
         self.estimator = estimator
         self.rounds = rounds
@@ -72,17 +85,26 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.folder = folder
         self.training = training
+        self.contribution = contribution
 
-    def fit(self, parties: Mapping[str, tuple[Any, Any]], y: None = None) -> "_Federated":
+    def fit(
+        self,
+        parties: Mapping[str, tuple[Any, Any]],
+        y: None = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+    ) -> "_Federated":
         """Train one model over the parties' rows.
 
         Args:
             parties: by name (`[a-z0-9-]{1,40}`), (rows, columns) features and (rows,) targets.
             y: ignored; the targets stand beside the features of each party.
+            validation: features and targets of rows that nobody trains on, where contributions are not volumes.
 
         Returns:
             self, with `estimator_`, `classes_` (classification), `evaluation_` (on the parties' held-out rows),
-            `history_`, `shares_` and `ledger_`.
+            `history_`, `shares_` (sum to 1, unless nobody has contributed), `contributions_` (in the score, perhaps
+            negative; empty if they are volumes) and `ledger_`.
 
         Raises:
             DataError: a party's arrays are unusable; names party, row and column.
@@ -101,6 +123,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             names = tuple(labels.astype(np.str_).tolist())
         classes = tuple(sorted(names))
         shape = ModelShape(next(iter(rows.values())).features.shape[1], classes, self._task)
+        agreed = self._agreed(validation, labels)
         self._model(shape, self.seed)  # an estimator that can't be averaged fails here, not in a party
         spec = JobSpec(
             job=JOB,
@@ -122,6 +145,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
             minimum_parties=max(quorum, 2),  # alone is no federation; a round may go on with one
             consent_s=60.0,
             seed=self.seed,
+            contribution=self._measuring(),
         )
         registry = ModelRegistry({MODEL: self._model})
         # Whoever runs all parties in one process may set a quorum that a party of its own would refuse.
@@ -129,13 +153,23 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         members = [Member(name, "", {DATASET: _constant(dataset)}, policy) for name, dataset in rows.items()]
         folder = None if self.folder is None else Path(self.folder)
         with LocalFederation.found(
-            members, folder=folder, journalled=folder is not None, registry=registry
+            members,
+            folder=folder,
+            journalled=folder is not None,
+            registry=registry,
+            utility=UTILITY,
+            validation=agreed,
         ) as local:
             local.register()
             local.run(spec)
             result = local.result(JOB)
-            head, history = local.ask(
-                local.keeper, lambda agent: (agent.clerk.head, _history(agent.clerk.store))
+            head, job, history = local.ask(
+                local.keeper,
+                lambda agent: (
+                    agent.clerk.head,
+                    agent.clerk.standing.jobs[JOB],
+                    _history(agent.clerk.store),
+                ),
             )
         model = self._model(shape, self.seed)
         model.set_parameters(list(result.parameters))
@@ -143,13 +177,39 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         self._trained = model
         self.evaluation_: Evaluation = result.evaluation
         self.history_ = history
-        self.shares_ = {name: float(share) for name, share in volume_shares(result.rows).items()}
+        total = max(sum(job.shares.values()), 1)
+        self.shares_ = {name: weight / total for name, weight in job.shares.items()}
+        added = {} if job.appraisal is None else job.appraisal.shares
+        self.contributions_ = {name: float(share) for name, share in added.items()}
         self.ledger_ = LedgerHead(head.size, head.hash.hex())
         self.n_features_in_ = shape.features
         if self._task == "classification":
             self.classes_ = labels
             self._labels = dict(zip(names, labels, strict=True))
         return self
+
+    def _measuring(self) -> dict[str, Setting]:
+        """Return how contributions are measured, as the job has it."""
+        given = self.contribution
+        own: Mapping[str, Setting] = {"method": given} if isinstance(given, str) else given
+        if own.get("method") == VOLUME:
+            return {}
+        return {"utility": UTILITY, "validation": VALIDATION, **own}
+
+    def _agreed(self, validation: tuple[Any, Any] | None, labels: Array) -> dict[str, Callable[[], Dataset]]:
+        """Return the rows that models are valued on, under their name; none where nothing is valued."""
+        if (validation is None) == bool(self._measuring()):
+            why = "missing: rows that nobody trains on" if validation is None else "of no use"
+            raise JobError(f"validation: {why}, since contributions are measured by {self.contribution!r}")
+        if validation is None:
+            return {}
+        X, target = validation
+        regression = self._task == "regression"
+        rows = from_arrays(VALIDATION, X, target, holdout=0.5, regression=regression, source=VALIDATION)
+        if not regression:
+            texts = np.asarray(target).astype(labels.dtype).astype(np.str_)
+            rows = replace(rows, target=texts.astype(object))
+        return {VALIDATION: _constant(rows)}
 
     def _model(self, shape: ModelShape, seed: int) -> AdaptedModel:
         if is_module(self.estimator):

@@ -319,3 +319,32 @@ def test_a_partys_name_must_be_a_name(name: str) -> None:
     parties = small()[0]
     with pytest.raises(BrokerError):
         FederatedClassifier(sgd()).fit({**parties, name: parties["north"]})
+
+
+# --- contributions ------------------------------------------------------------------------------------------
+def test_what_each_party_has_added_is_measured_on_rows_of_our_own() -> None:
+    parties, X, y = small(labels=(3, 8))
+    model = FederatedClassifier(sgd(), rounds=2, contribution="shapley").fit(parties, validation=(X, y))
+    assert model.contributions_.keys() == model.shares_.keys() == set(NAMES)
+    gained = model.score(X, y) - np.mean(y == 3)  # which is what an untrained model says of every row
+    assert sum(model.contributions_.values()) == pytest.approx(gained)
+    positive = {name: max(share, 0.0) for name, share in model.contributions_.items()}
+    expected = {name: share / sum(positive.values()) for name, share in positive.items()}
+    assert model.shares_ == pytest.approx(expected)
+    assert clone(model).get_params()["contribution"] == "shapley"
+
+
+def test_a_regressions_models_are_valued_on_numbers() -> None:
+    model = FederatedRegressor(SGDRegressor(), contribution={"method": "gtg", "cycles": 2})
+    held = model._agreed((np.eye(3), np.array([0.5, 1.5, 2.5])), np.empty(0))
+    assert held["validation"]().target == pytest.approx(np.array([0.5, 1.5, 2.5]))
+
+
+def test_rows_to_value_models_on_are_given_exactly_where_models_are_valued() -> None:
+    parties, X, y = small()
+    with pytest.raises(JobError, match="validation: missing: rows that nobody trains on"):
+        FederatedClassifier(sgd(), contribution="gtg").fit(parties)
+    with pytest.raises(JobError, match="validation: of no use, since contributions are measured by 'volume'"):
+        FederatedClassifier(sgd()).fit(parties, validation=(X, y))
+    with pytest.raises(JobError, match="expected one of volume, "):
+        FederatedClassifier(sgd(), contribution="auction").fit(parties, validation=(X, y))
