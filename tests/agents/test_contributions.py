@@ -203,7 +203,7 @@ def test_a_job_that_needs_everybody_ends_by_the_inflated_volume_at_once(inflated
         ({"method": "shapley", "utility": "score"}, "models are valued by their loss, not by their score"),
         ({"validation": "rows"}, "aggregator has not registered 'rows'"),
         ({"validation": ""}, "validation: missing; gtg values models on rows"),
-        ({"cycles": "many"}, "gtg"),
+        ({"cycles": "many"}, "cycles: expected int, got 'many'"),
         ({"method": "auction"}, "expected one of volume, "),
     ],
 )
