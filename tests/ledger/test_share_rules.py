@@ -17,12 +17,16 @@ from hansa.ledger import (
     JobAccepted,
     JobFinished,
     JobStarted,
+    PayoutProposed,
+    PayoutWithdrawn,
     RowsWithdrawn,
 )
 from hansa.ledger.contribution.chosen import appraised
 from hansa.ledger.contribution.weights import WEIGHT_SCALE
+from hansa.ledger.finality import rests_on
 from hansa.ledger.jobs import Setting
-from tests.ledger.town import DIGEST, LUBECK
+from tests.ledger.slowtree import audit_path
+from tests.ledger.town import DIGEST, LUBECK, signed_note
 from tests.ledger.valuing import (
     CLOSED,
     METHODS,
@@ -495,3 +499,19 @@ def test_contributions_are_kept_as_exact_sums() -> None:
         gain = 2 * (Fraction(additive(frozenset(NAMES))) - Fraction(1, 4))
         assert sum(appraisal.shares.values()) == appraisal.gain == gain
         assert list(appraisal.shares) == sorted(NAMES)
+
+
+def test_what_a_payout_rests_on_stays_as_it_is_until_that_is_withdrawn() -> None:
+    with hall() as made:
+        by_volume(made)
+        town, weights = made.town, volume(danzig=100, elbing=100, kulm=0)
+        town.write(LUBECK, weights)
+        index, _ = rests_on(town.keeper.standing, "herring", -1)
+        note = signed_note(town.keeper.standing.head_checkpoint(), LUBECK, *PARTIES.values())
+        path = audit_path(index, [entry.hash for entry in town.entries()])
+        amounts = {"danzig": 50, "elbing": 50, "kulm": 0}
+        body = PayoutProposed("herring", "EUR", 100, amounts, note.encoded(), tuple(path))
+        [entry] = town.write(LUBECK, body)
+        refused = town.refusal(LUBECK, volume(danzig=90, elbing=100, kulm=0))
+        assert refused == f"payout {entry.index} of herring is open, and rests on what was measured"
+        town.write(LUBECK, PayoutWithdrawn(entry.index, "measured anew"), volume(danzig=90))
