@@ -157,3 +157,16 @@ def test_rows_of_other_columns_can_value_nothing(path: Path, registered: Standin
     path.write_text(with_lines('contribution = "gtg"', 'validation = "agreed"'))
     with pytest.raises(ConfigError, match="'agreed' has other columns than east has in 'rows'"):
         read_job(path, AGGREGATOR, there)
+
+
+def test_what_the_ledgers_rules_refuse_is_refused_here_by_the_same_words(
+    path: Path, registered: Standing
+) -> None:
+    there, crowd = registered.copy(), [f"town-{number}" for number in range(8)]
+    there.members |= dict.fromkeys(crowd, registered.members["east"])
+    there.datasets |= {(name, "rows"): registered.datasets["east", "rows"] for name in crowd}
+    path.write_text(with_lines('contribution = "shapley"', 'validation = "agreed"'))
+    with pytest.raises(ConfigError, match="10 parties"):
+        read_job(path, AGGREGATOR, there)
+    path.write_text(with_lines('contribution = "volume"'))
+    assert len(read_job(path, AGGREGATOR, there).parties) == 11
