@@ -83,17 +83,28 @@ def check_start(job: Job, body: JobStarted) -> None:
 
 
 def check_closed(job: Job, body: RoundClosed) -> None:
-    """Refuse a round, of a job whose rounds are valued, that could not be."""
+    """Refuse a round, of a job whose rounds are valued, that could not be, or that passes somebody over.
+
+    Whoever took no part in it is named as missing: nobody loses a round's contribution in silence.
+    """
     if job.appraisal is None:
         return
     if not job.started:
         raise RuleBroken(f"{body.job} has not begun: its coordinator names the parties first")
+    _check_unmeasured(job, body.job)
     if body.round == WHOLE_JOB or WHOLE_JOB in job.appraisal.rounds:
         raise RuleBroken(
             f"round {body.round} of {body.job}: its rounds count from 1, or it is valued as a whole"
         )
+    if not body.participants:
+        raise RuleBroken(f"round {body.round} of {body.job}: nobody took part, and so nothing can be valued")
     for party in body.participants:
         check_among(party, job.started, f"those with whom {body.job} has begun")
+    silent = sorted(set(job.started) - {*body.participants, *body.missing})
+    if silent:
+        raise RuleBroken(
+            f"round {body.round} of {body.job}: {', '.join(silent)} neither took part nor was missing"
+        )
 
 
 def check_valued(job: Job, body: CoalitionsValued) -> None:
@@ -105,6 +116,7 @@ def check_valued(job: Job, body: CoalitionsValued) -> None:
         raise RuleBroken(f"{name} has not begun: its coordinator names the parties first")
     if number in job.appraisal.rounds:
         raise RuleBroken(f"round {number} of {name} is valued already")
+    _check_unmeasured(job, name)
     players = job.appraisal.players(number, job.started)
     if players is None:
         why = "it is valued by rounds" if number == WHOLE_JOB else "it is not closed"
@@ -143,6 +155,12 @@ def check_measured(now: Standing, job: Job, body: ContributionMeasured) -> None:
     if job.appraisal.awaited:
         raise RuleBroken(f"round {min(job.appraisal.awaited)} of {name} is not valued yet")
     _check_weights(body, job.appraisal.weights(job.started))
+
+
+def _check_unmeasured(job: Job, name: str) -> None:
+    """Refuse what changes contributions after they were measured: the weights would be of some rounds only."""
+    if job.shares:
+        raise RuleBroken(f"contributions to {name} are measured already: nothing is added to them any more")
 
 
 def _check_weights(body: ContributionMeasured, computed: dict[str, int]) -> None:

@@ -36,6 +36,7 @@ from tests.ledger.valuing import (
     STARTED,
     Hall,
     Worth,
+    closed_by,
     draw,
     hall,
     proposal,
@@ -184,7 +185,7 @@ def test_values_drawn_by_another_seed_are_refused(method: str) -> None:
     with hall(method) as made, hall(method, closed=True) as other:
         seeds = {made.town.keeper.standing.jobs["herring"].draws[name] for name in NAMES}
         made.town.write(LUBECK, JobStarted("herring", NAMES[:-1]))  # without one party's draw
-        made.town.write(LUBECK, replace(CLOSED, participants=NAMES[:-1]))
+        made.town.write(LUBECK, closed_by(NAMES[:-1]))
         mine = made.honest(additive)
         assert made.seed() != other.seed()
         assert len(seeds) == len(NAMES)
@@ -206,7 +207,7 @@ def test_a_round_is_valued_once_by_the_coordinator_while_the_job_is_open() -> No
 
 def test_rounds_are_valued_in_any_order_and_all_of_them_before_the_weights() -> None:
     with hall("gtg", closed=True) as made:
-        made.town.write(LUBECK, replace(CLOSED, round=4, participants=("visby", "riga")))
+        made.town.write(LUBECK, closed_by(("visby", "riga"), 4))
         made.town.write(LUBECK, made.honest(additive, 4))
         assert made.job.appraisal is not None
         assert made.town.refusal(
@@ -221,12 +222,35 @@ def test_rounds_are_valued_in_any_order_and_all_of_them_before_the_weights() -> 
 
 def test_who_took_part_in_no_round_has_a_weight_of_nothing() -> None:
     with hall("shapley") as made:
-        made.town.write(LUBECK, STARTED, replace(CLOSED, participants=NAMES[:2]))
+        made.town.write(LUBECK, STARTED, closed_by(NAMES[:2]))
         made.town.write(LUBECK, made.honest(additive))
         body = made.weights()
         assert set(body.shares) == set(NAMES)
         assert [name for name, weight in body.shares.items() if weight] == list(NAMES[:2])
         made.town.write(LUBECK, body)
+
+
+def test_a_round_says_of_everybody_whether_it_took_part() -> None:
+    with hall("shapley") as made:
+        made.town.write(LUBECK, STARTED)
+        passed_over = replace(closed_by(NAMES[:3]), missing=NAMES[3:5])
+        reason = made.town.refusal(LUBECK, passed_over)
+        assert reason == "round 1 of herring: visby neither took part nor was missing"
+        assert "nobody took part" in made.town.refusal(LUBECK, closed_by(()))
+
+
+def test_nothing_is_added_to_contributions_once_they_are_measured() -> None:
+    with hall("shapley", closed=True) as made:
+        made.town.write(LUBECK, made.honest(additive))
+        again = made.weights()
+        made.town.write(LUBECK, again)
+        reason = "contributions to herring are measured already: nothing is added to them any more"
+        assert made.town.refusal(LUBECK, closed_by(("riga",), 2)) == reason
+        made.town.write(LUBECK, again)
+    with hall("shapley") as made:
+        made.town.write(LUBECK, STARTED)
+        made.town.write(LUBECK, made.weights())  # of nothing
+        assert made.town.refusal(LUBECK, made.honest(additive, 0)) == reason
 
 
 def test_a_rule_and_the_standing_after_it_compute_a_round_once() -> None:

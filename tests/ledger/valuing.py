@@ -62,6 +62,12 @@ STARTED = JobStarted("herring", NAMES)
 CLOSED = RoundClosed("herring", 1, DIGEST, NAMES[::-1])
 
 
+def closed_by(participants: tuple[str, ...], number: int = 1) -> RoundClosed:
+    """Return a round in which these took part, and all others were missing."""
+    missing = tuple(name for name in NAMES if name not in participants)
+    return RoundClosed("herring", number, DIGEST, participants, missing)
+
+
 @dataclass(frozen=True, slots=True)
 class Hall:
     """A ledger that can be written on, of which others begin as copies."""
