@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from hansa.agents.errors import ConfigError
-from hansa.agents.jobs.jobfile import JobFile, column_count, read_job
+from hansa.agents.jobs.jobfile import JobFile, read_job
 from hansa.agents.local import AGGREGATOR, LocalFederation
 from hansa.ledger import Standing
+from hansa.ledger.membership import column_count
 from hansa.ledger.standing import Job
 from hansa.protocols import PROTOCOLS, ProtocolSpec
 from tests.agents.federations import FEATURES, PARTIES, found
