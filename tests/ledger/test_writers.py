@@ -28,6 +28,7 @@ from tests.ledger.town import BREMEN, DANZIG, FEDERATION, LUBECK, NOW_S, Town, f
 ROOT = Path(__file__).parents[2]
 USE = ModelUsed("herring", 1)
 PREPARED = 12  # entries in the ledger before the writers start
+OWN = 2  # of them of each party: its data set and its consent
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_two_processes_that_append_at_once_never_fork_the_ledger_and_lose_nothin
         _, complaints = writer.communicate(timeout=60)
         assert writer.returncode == 0, complaints
     for author in (BREMEN, DANZIG):
-        assert numbers(working, author) == list(range(61))  # one is the consent
+        assert numbers(working, author) == list(range(OWN + 60))
     with closing(LedgerStore.open(working.url, create=False)) as store:
         assert verify_store(store).size == PREPARED + 120
 
@@ -112,7 +113,7 @@ def test_killed_writers_leave_ledgers_that_verify_and_hold_all_they_acknowledged
             verified = verify_store(store)
             written = Keeper(LUBECK, FEDERATION, store).standing.next_author_seq("bremen")
             assert written >= acknowledged
-            assert verified.size == PREPARED + written - 1
+            assert verified.size == PREPARED + written - OWN
             town = Town(store, Keeper(LUBECK, FEDERATION, store), next(store.read()), {"bremen": written})
             town.write(BREMEN, USE)  # and it goes on
         assert numbers(ledger, BREMEN) == list(range(written + 1))
@@ -121,7 +122,9 @@ def test_killed_writers_leave_ledgers_that_verify_and_hold_all_they_acknowledged
 
 def test_threads_with_keepers_of_their_own_take_turns(working: Place) -> None:
     with closing(LedgerStore.open(working.url, create=False)) as store:
-        town = Town(store, Keeper(LUBECK, FEDERATION, store), next(store.read()), {"bremen": 1, "danzig": 1})
+        town = Town(
+            store, Keeper(LUBECK, FEDERATION, store), next(store.read()), {"bremen": OWN, "danzig": OWN}
+        )
         drafts = {who.name: [town.sign(who, USE) for _ in range(20)] for who in (BREMEN, DANZIG)}
 
         def keep(entries: list[SignedEntry]) -> int:
@@ -136,7 +139,9 @@ def test_threads_with_keepers_of_their_own_take_turns(working: Place) -> None:
 
 def test_of_two_stores_that_extend_one_head_one_wins(working: Place) -> None:
     with closing(LedgerStore.open(working.url)) as store, closing(LedgerStore.open(working.url)) as other:
-        town = Town(store, Keeper(LUBECK, FEDERATION, store), next(store.read()), {"bremen": 1, "danzig": 1})
+        town = Town(
+            store, Keeper(LUBECK, FEDERATION, store), next(store.read()), {"bremen": OWN, "danzig": OWN}
+        )
         head = store.head()
         store.append([link(LUBECK, FEDERATION, head, town.sign(BREMEN, USE))])
         with pytest.raises(HeadMoved):
