@@ -215,6 +215,11 @@ def test_a_job_that_could_not_be_valued_is_not_proposed(
         federation.run(replace(spec, contribution=spec.contribution | how))
 
 
+def test_a_party_that_has_registered_nothing_cant_be_valued(federation: LocalFederation) -> None:
+    with pytest.raises(JobError, match="east has not registered 'others', so nobody knows how many rows"):
+        federation.run(replace(valued("never", "gtg"), dataset="others"))
+
+
 class Fragile(SoftmaxRegression):
     """A model whose loss is no number once it has been trained."""
 
