@@ -4,7 +4,7 @@
 Scheme for Federated Learning" (AIES '20). The formulas below were checked against the account of it in Yang, Liu,
 Cheng, Kang, Chen, Yu 2019, "Federated Learning", section 7.2: equations 7.7-7.9, 7.19 and 7.21.
 
-For each party i and instalment t, with the budget B(t):
+For each party i and instalment t of whoever pays, with the budget B(t):
 
     u_i(t)   = ½ (ω q_i(t) + Y_i(t) + c_i(t) + Q_i(t) + λ_i(t))    its weight
     û_i(t)   = B(t) u_i(t) / Σ u_j(t)                              what it gets: the ½ is of no account

@@ -21,8 +21,8 @@ class PayoutProposed:
     Attributes:
         currency: ISO 4217, "EUR".
         pot_minor: the whole, in minor units (cents).
-        amounts: by party, in minor units; they sum to the pot. All whose shares were measured are named, those who
-            get nothing as well.
+        amounts: by party, in minor units; they sum to the pot. All who had a part in the job are named, those
+            who get nothing as well.
         checkpoint: a signed note of a final head (`finality`): nobody is paid for what may yet be taken back.
         inclusion: (32,) hashes, the path of the entry that the payout rests on in that head's tree: the job's
             finish or its newest measured weights, or the last use that is paid for.
@@ -44,7 +44,8 @@ class PayoutProposed:
 
     def __post_init__(self) -> None:
         check_name(self.job)
-        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+        capitals = self.currency.isascii() and self.currency.isalpha() and self.currency.isupper()
+        if not (len(self.currency) == 3 and capitals):
             raise ValueError(f"currency: expected three capitals (ISO 4217), got {self.currency!r:.40}")
         check_names("amounts", self.amounts)
         for party, amount in self.amounts.items():

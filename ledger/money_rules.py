@@ -57,7 +57,7 @@ def _check_proposed(now: Standing, author: str, body: PayoutProposed) -> None:
     coordinates(author, job, body.job)
     check_finished(job, body.job)
     if body.basis == "training":
-        _check_unpaid(now, body)
+        _check_unpaid(now, author, body)
     computed = split(
         now,
         body.job,
@@ -76,16 +76,17 @@ def _check_proposed(now: Standing, author: str, body: PayoutProposed) -> None:
         raise RuleBroken(f"what {body.job} is to be paid for is not final: {error}") from None
 
 
-def _check_unpaid(now: Standing, body: PayoutProposed) -> None:
+def _check_unpaid(now: Standing, author: str, body: PayoutProposed) -> None:
     """Refuse to pay for a training twice, but for instalments after FLI: these come one after another."""
     for number, payout in now.payouts_of(body.job):
         if payout.basis == "training" and (payout.scheme, body.scheme) != ("fli", "fli"):
             raise RuleBroken(
                 f"the training of {body.job} is paid by payout {number}, which is {payout.status}"
             )
-    if body.scheme == "fli" and body.currency in now.instalments:
+    open_one = now.instalments.get((author, body.currency))
+    if body.scheme == "fli" and open_one is not None:
         raise RuleBroken(
-            f"payout {now.instalments[body.currency]} is open, and of instalments in {body.currency} only one is"
+            f"payout {open_one} is open, and of {author}'s instalments in {body.currency} only one is"
         )
 
 

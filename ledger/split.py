@@ -29,18 +29,21 @@ def split(
     scheme: Scheme = "weights",
     currency: str = "EUR",
 ) -> dict[str, int]:
-    """Split a pot for a job among all whose contributions were measured, in whole minor units that sum to it.
+    """Split a pot for a job among all who had a part in it, in whole minor units that sum to it.
+
+    Whoever consented to a job by volume has a part in it, measured or not: nobody is left out of a payout by being
+    left out of the measurement, and so can't dispute it. Where coalitions are valued all are measured.
 
     Args:
         basis, since, until, scheme: as in `PayoutProposed`.
-        currency: of the pot; with the scheme "fli", regrets are in it.
+        currency: of the pot; with the scheme "fli", regrets are in it, and against the job's coordinator.
 
     Returns:
         By party, in the order of their names; those who get nothing as well.
 
     Raises:
-        RuleBroken: no such job, nothing measured, nobody has contributed, or, of uses, others than those that are
-            to be paid for next.
+        RuleBroken: no such job, nothing measured, nobody has contributed; of uses, others than those that are to be
+            paid for next; of instalments, that the parties agreed on no costs.
     """
     found = job_of(now, job)
     if not found.shares:
@@ -49,15 +52,21 @@ def split(
         raise RuleBroken(
             f"nobody can be paid for {job}: all its measured weights are 0, and no pot can be split by these"
         )
+    weights = dict.fromkeys(sorted({*found.shares, *(() if found.started else found.accepted)}), 0)
+    weights |= found.shares
     if basis == "uses":
         first, _, _ = uses_pot(now, job, until)
         if since != first:
             raise RuleBroken(f"the uses of {job} that no payout covers begin at entry {first}, not {since}")
     if scheme == "fli":
+        agreed = agreed_terms(found, job)
+        if agreed is None or agreed.cost_micros is None:
+            raise RuleBroken(f"{job} has agreed on no costs, and so on no instalments that would repay any")
         costs = now.costs_of(job, currency)
-        regrets = {party: now.fli[currency, party] for party in found.shares if (currency, party) in now.fli}
-        return largest_remainder(pot_minor, instalment_weights(pot_minor, found.shares, costs, regrets))
-    return largest_remainder(pot_minor, dict(sorted(found.shares.items())))
+        keys = {party: (found.coordinator, currency, party) for party in weights}
+        regrets = {party: now.fli[key] for party, key in keys.items() if key in now.fli}
+        return largest_remainder(pot_minor, instalment_weights(pot_minor, weights, costs, regrets))
+    return largest_remainder(pot_minor, weights)
 
 
 def agreed_terms(job: Job, name: str) -> Terms | None:
@@ -76,13 +85,13 @@ def uses_pot(now: Standing, job: str, until: int) -> tuple[int, int, int | None]
     """Return what a payout for uses covers that reaches to one of them.
 
     Returns:
-        (index of the first use that no payout covers, rows scored from there to `until`, what they bring in at the
-        agreed price, in minor units rounded down, or None if none was agreed).
+        (index of the first use that no payout covers, rows scored from there to `until`, what they bring in as of
+        `brought_in`).
 
     Raises:
         RuleBroken: `until` is no use of the job's model, or is covered, or uses between are.
     """
-    found = job_of(now, job)
+    _ = job_of(now, job)
     uses = now.uses.get(job, Uses())
     if uses.at(until) is None:
         raise RuleBroken(f"entry {until} is no use of the model of {job}")
@@ -101,9 +110,25 @@ def uses_pot(now: Standing, job: str, until: int) -> tuple[int, int, int | None]
     if place < len(covered) and covered[place][0] <= until:
         since, _, number = covered[place]
         raise RuleBroken(f"the uses of {job} from entry {since} on are covered by payout {number}")
-    rows = uses.rows(first, until)
-    agreed = agreed_terms(found, job)
-    return first, rows, agreed.price_of(rows) if agreed else None
+    return first, uses.rows(first, until), brought_in(now, job, first, until)
+
+
+def brought_in(now: Standing, job: str, since: int, until: int) -> int | None:
+    """Return what uses from one to another bring in at the agreed price, in minor units; None: none was agreed.
+
+    What all uses up to one of them bring in is rounded down, and not each payout's part of it: whoever pays often
+    keeps nothing back.
+
+    Raises:
+        RuleBroken: as `agreed_terms`.
+        ValueError: one of them is no use.
+    """
+    agreed, uses = agreed_terms(job_of(now, job), job), now.uses[job]
+    so_far = uses.rows(next(iter(uses)).index, until)
+    before = so_far - uses.rows(since, until)
+    if agreed is None or agreed.price_micros is None:
+        return None
+    return agreed.price_of(so_far) - agreed.price_of(before)
 
 
 def _paid(now: Standing, job: str, basis: Basis) -> list[tuple[int, Payout]]:

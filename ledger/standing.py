@@ -86,8 +86,9 @@ class Standing:
         rounds: the newest round closed, by job.
         epochs: the newest epoch ended, by (job, who says so).
         payouts: by the index of their proposal.
-        instalments: the number of the open payout after FLI, by currency.
-        fli: what instalments after FLI have left open, by (currency, party); as of the last one settled.
+        instalments: the number of the open payout after FLI, by (proposer, currency).
+        fli: what instalments after FLI have left open, by (proposer, currency, party); as of the last one settled.
+            Nobody's budget repays what another's has left open.
         uses: of a job's model, by job.
         revoked_keys: never to be anybody's again.
         unknown_kinds: kinds met that this version does not know; while there are any, take no new job.
@@ -137,8 +138,8 @@ class Standing:
         self.epochs: dict[tuple[str, str], int] = {}
         self.payouts: dict[int, Payout] = {}
         self._payouts_of: dict[str, tuple[int, ...]] = {}  # by job; those withdrawn are gone
-        self.instalments: dict[str, int] = {}
-        self.fli: dict[tuple[str, str], Regret] = {}
+        self.instalments: dict[tuple[str, str], int] = {}
+        self.fli: dict[tuple[str, str, str], Regret] = {}
         self.uses: dict[str, Uses] = {}
         self.unknown_kinds: frozenset[str] = frozenset()
 
@@ -368,7 +369,7 @@ class Standing:
                 self.payouts[index] = Payout.proposed(author, body)
                 self._payouts_of[job] = (*self._payouts_of.get(job, ()), index)
                 if body.scheme == "fli":
-                    self.instalments[body.currency] = index
+                    self.instalments[author, body.currency] = index
             case PayoutApproved() | PayoutHeld() | PayoutDisputed() | PayoutReleased():
                 self.payouts[body.payout] = followed(self.payouts[body.payout], author, body)
             case PayoutWithdrawn() | PayoutSettled():
@@ -406,7 +407,7 @@ class Standing:
         """Take a payout off those that are open; an instalment that is settled lessens regrets."""
         number, payout = body.payout, self.payouts[body.payout]
         if payout.scheme == "fli":
-            del self.instalments[payout.currency]
+            del self.instalments[payout.proposer, payout.currency]
         if isinstance(body, PayoutWithdrawn):
             rest = tuple(each for each in self._payouts_of[payout.job] if each != number)
             self._payouts_of[payout.job] = rest
@@ -417,7 +418,7 @@ class Standing:
     def _regret(self, payout: Payout) -> None:
         costs = self.costs_of(payout.job, payout.currency)
         for party, amount in payout.amounts.items():
-            place = payout.currency, party
+            place = payout.proposer, payout.currency, party
             self.fli[place] = self.fli.get(place, Regret()).after(costs.get(party, Fraction(0)), amount)
 
     def _inherited(self, body: JobProposed) -> Mapping[str, int]:

@@ -32,9 +32,10 @@ class Terms:
 
     Attributes:
         currency: ISO 4217, "EUR".
-        pot_minor: the whole that is paid for the training, in minor units; with the scheme "fli", each instalment.
+        pot_minor: the whole that is paid for the training, in minor units; after FLI, by all instalments.
         price_micros: per row that the model scores, in millionths of the currency's major unit.
-        cost_micros: likewise, what it costs a party to have a row trained on.
+        cost_micros: likewise, what it costs a party to have a row trained on. Without it nothing is paid by
+            the scheme "fli".
     """
 
     currency: str
@@ -42,11 +43,9 @@ class Terms:
     price_micros: int | None = None
     cost_micros: int | None = None
 
-    def price_of(self, rows: int) -> int | None:
-        """Return what so many scored rows bring in, in minor units, rounded down; None: nothing was agreed."""
-        if self.price_micros is None:
-            return None
-        return int(_in_minor(self.currency, self.price_micros, rows))
+    def price_of(self, rows: int) -> int:
+        """Return what so many scored rows bring in, in minor units, rounded down. Nothing agreed: 0."""
+        return int(_in_minor(self.currency, self.price_micros or 0, rows))
 
     def cost_of(self, rows: int) -> Fraction:
         """Return what it costs to have so many rows trained on, in minor units; exact. Nothing agreed: 0."""

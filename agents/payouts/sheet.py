@@ -10,7 +10,7 @@ from hansa.ledger import Job, Payout, PayoutProposed, Standing
 from hansa.ledger.money import Basis, Scheme
 from hansa.ledger.payouts import needed_approvals
 from hansa.ledger.permits import check_finished, coordinates, job_of
-from hansa.ledger.split import split, uses_pot
+from hansa.ledger.split import brought_in, split, uses_pot
 from hansa.ledger.terms import Terms, check_currency, money, terms
 
 
@@ -138,8 +138,8 @@ def recomputed(now: Standing, number: int) -> Sheet:
     """
     payout = payout_of(now, number)
     amounts = split(now, payout.job, payout.pot_minor, scheme=payout.scheme, currency=payout.currency)
-    rows, agreed = rows_between(now, payout), terms(now.jobs[payout.job].settings)
-    come_to = agreed.price_of(rows) if agreed and payout.basis == "uses" else None
+    rows, uses = rows_between(now, payout), payout.basis == "uses"
+    come_to = brought_in(now, payout.job, payout.since, payout.until) if uses else None
     if come_to not in (None, payout.pot_minor):
         raise _differs(number, payout, "a pot of", payout.pot_minor, come_to or 0)
     for party in sorted({*amounts, *payout.amounts}):

@@ -78,6 +78,7 @@ def trained(
     *,
     values: tuple[float, ...] = VALUES,
     weights: Mapping[str, int] | None = None,
+    coordinator: Identity = LUBECK,
 ) -> Town:
     """Propose a job, train, measure and finish it; its contributions are volumes, or all coalitions are valued.
 
@@ -87,22 +88,22 @@ def trained(
     valued = "contribution.method" in settings
     parties = tuple(ROWS)
     town.write(
-        LUBECK, JobProposed(job, "fedavg", "softmax", dict(settings), parties, "catch", 3, 60.0, DIGEST)
+        coordinator, JobProposed(job, "fedavg", "softmax", dict(settings), parties, "catch", 3, 60.0, DIGEST)
     )
     for name, identity in PARTIES.items():
         town.write(identity, JobAccepted(job, name.encode().ljust(32, b".") if valued else b""))
     shares = ROWS
     if valued:
-        town.write(LUBECK, JobStarted(job, parties))
+        town.write(coordinator, JobStarted(job, parties))
         shares = WEIGHTS
     shares = dict(shares if weights is None else weights)
-    town.write(LUBECK, RoundClosed(job, 1, DIGEST, parties))
+    town.write(coordinator, RoundClosed(job, 1, DIGEST, parties))
     if valued:
         rows, coalitions = tuple(ROWS.values()), tuple(range(8))
-        town.write(LUBECK, CoalitionsValued(job, 1, parties, rows, coalitions, values))
+        town.write(coordinator, CoalitionsValued(job, 1, parties, rows, coalitions, values))
     if shares:
-        town.write(LUBECK, ContributionMeasured(job, "shapley" if valued else "volume", shares))
-    town.write(LUBECK, JobFinished(job, DIGEST, loss=0.25, score=0.8, metric="accuracy", rounds=1))
+        town.write(coordinator, ContributionMeasured(job, "shapley" if valued else "volume", shares))
+    town.write(coordinator, JobFinished(job, DIGEST, loss=0.25, score=0.8, metric="accuracy", rounds=1))
     return town
 
 

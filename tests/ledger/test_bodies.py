@@ -345,6 +345,7 @@ WRONG: dict[str, Callable[[], Body]] = {
     "aligned-common": lambda: replace(ALIGNED, common=-1),
     "payout-job": lambda: replace(PAYOUT, job=""),
     "payout-currency": lambda: replace(PAYOUT, currency="eur"),
+    "payout-currency-formula": lambda: replace(PAYOUT, currency="=A1"),
     "payout-payee": lambda: replace(PAYOUT, amounts={"Bremen": 100}),
     "payout-amount": lambda: replace(PAYOUT, amounts={"bremen": 101, "danzig": -1}),
     "payout-sum": lambda: replace(PAYOUT, amounts={"bremen": 99}),

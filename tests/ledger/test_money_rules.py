@@ -22,7 +22,9 @@ from hansa.ledger import (
     Verifier,
 )
 from hansa.ledger.finality import rests_on
+from hansa.ledger.jobs import Setting
 from hansa.ledger.payouts import needed_approvals, obstacles
+from hansa.ledger.split import uses_pot
 from tests.ledger.chronicle import WISMAR
 from tests.ledger.market import (
     AGREED,
@@ -167,14 +169,24 @@ def test_where_all_weights_are_zero_nobody_is_paid(store: LedgerStore) -> None:
 
 
 def test_a_copied_standing_does_not_see_what_is_paid_later(store: LedgerStore) -> None:
-    town = trained(opened(store), settings={})
+    town = trained(opened(store), settings=COST)
     number = proposed(town, proposal(town, {"bremen": 5, "danzig": 3, "wismar": 2}, scheme="fli"))
     before = town.keeper.standing.copy()
     approve(town, number, *PARTIES)
     town.write(LUBECK, PayoutSettled(number, ""))
-    assert (before.instalments, before.fli) == ({"EUR": number}, {})
+    assert (before.instalments, before.fli) == ({("lubeck", "EUR"): number}, {})
     assert [payout.status for _, payout in before.payouts_of("herring")] == ["open"]
     assert (town.keeper.standing.instalments, len(town.keeper.standing.fli)) == ({}, 3)
+
+
+def test_nobody_is_left_out_of_a_payout_by_being_left_out_of_the_measurement(store: LedgerStore) -> None:
+    town = trained(opened(store), weights={"bremen": 500})
+    reason = town.refusal(LUBECK, proposal(town, {"bremen": POT}))
+    assert "danzig: expected 0.00 EUR, found none; wismar: expected 0.00 EUR, found none" in reason
+    number = proposed(town, proposal(town, {"bremen": POT, "danzig": 0, "wismar": 0}))
+    town.write(DANZIG, PayoutDisputed(number, "we trained too"))
+    approve(town, number, "bremen")
+    assert "1 of 3 payees approve it, 2 must" in town.refusal(LUBECK, PayoutSettled(number, "folio 12"))
 
 
 # --- once ---------------------------------------------------------------------------------------------------
@@ -349,6 +361,16 @@ def test_uses_are_paid_by_the_weights_of_the_training_at_the_agreed_price(market
     assert replayed(market).standing.payouts == market.keeper.standing.payouts
 
 
+def test_paying_for_uses_often_keeps_nothing_back(market: Town) -> None:
+    pots = []
+    for _ in range(4):
+        (use,) = used(market, 3)  # 1.5 cents
+        pots.append(uses_pot(market.keeper.standing, "herring", use)[2])
+        amounts = (pots[-1], 0, 0) if pots[-1] == 1 else (1, 1, 0)
+        proposed(market, for_uses(market, use, use, *amounts))
+    assert pots == [1, 2, 1, 2]
+
+
 def test_uses_are_paid_in_turn_and_once(market: Town) -> None:
     first, second, third = used(market, 200, 200, 200)
     assert (
@@ -407,6 +429,7 @@ def test_uses_are_final_with_the_last_of_them_or_with_newer_weights(market: Town
 
 
 # --- instalments after FLI ----------------------------------------------------------------------------------
+COST: dict[str, Setting] = {"payout.currency": "EUR", "payout.cost_micros": 1_000}
 FLI = VALUED | {"payout.currency": "EUR", "payout.pot_minor": 100_000, "payout.cost_micros": 1_000_000}
 
 
@@ -419,12 +442,12 @@ def test_instalments_repay_costs_that_the_weights_alone_would_leave(store: Ledge
     by_weights = instalment(26_667, 13_333, 0)
     assert "wismar: expected 57.14 EUR, found 0.00 EUR" in town.refusal(LUBECK, by_weights)
     number = proposed(town, instalment(21_905, 12_381, 5_714))
-    assert f"payout {number} is open, and of instalments in EUR only one is" in town.refusal(
+    assert f"payout {number} is open, and of lubeck's instalments in EUR only one is" in town.refusal(
         LUBECK, instalment(21_905, 12_381, 5_714)
     )
     town.write(LUBECK, PayoutWithdrawn(number, "the bank is closed"))
     settled(town, instalment(21_905, 12_381, 5_714))
-    owed = {party: regret.owed for (_, party), regret in town.keeper.standing.fli.items()}
+    owed = {party: regret.owed for (*_, party), regret in town.keeper.standing.fli.items()}
     assert owed == {"bremen": 28_095, "danzig": 17_619, "wismar": 14_286}
     settled(town, instalment(20_952, 12_191, 6_857))
     assert "expected at most 200.00 EUR, the rest of it, found 400.00 EUR" in town.refusal(
@@ -444,16 +467,36 @@ def test_what_is_paid_by_the_weights_is_not_paid_in_instalments_too(market: Town
     )
 
 
-def test_one_currency_has_one_open_instalment_over_all_jobs(store: LedgerStore) -> None:
-    town = trained(trained(opened(store), settings={}), "salt", settings={})
+def test_one_payer_has_one_open_instalment_over_all_jobs(store: LedgerStore) -> None:
+    town = trained(trained(opened(store), settings=COST), "salt", settings=COST)
     split = {"bremen": 5, "danzig": 3, "wismar": 2}
     number = proposed(town, proposal(town, split, scheme="fli"))
     assert f"payout {number} is open" in town.refusal(LUBECK, proposal(town, split, "salt", scheme="fli"))
-    proposed(town, proposal(town, split, "salt", scheme="fli", currency="SEK"))
+    trained(town, "wool", settings=COST | {"payout.currency": "SEK"})
+    proposed(town, proposal(town, split, "wool", scheme="fli", currency="SEK"))
     approve(town, number, *PARTIES)
     town.write(LUBECK, PayoutSettled(number, ""))
     proposed(town, proposal(town, split, "salt", scheme="fli"))
-    assert set(town.keeper.standing.instalments) == {"EUR", "SEK"}
+    assert set(town.keeper.standing.instalments) == {("lubeck", "EUR"), ("lubeck", "SEK")}
+
+
+def test_what_others_have_left_open_takes_nothing_from_a_pot(store: LedgerStore) -> None:
+    town = trained(opened(store), "own", settings=COST | {"payout.cost_micros": 2**53}, coordinator=BREMEN)
+    own = {"bremen": 1, "danzig": 0, "wismar": 0}
+    number = town.write(BREMEN, proposal(town, own, "own", scheme="fli"))[0].index  # and leaves it open
+    trained(town, settings=COST | {"payout.cost_micros": 1})
+    split = {"bremen": 500, "danzig": 300, "wismar": 200}
+    settled(town, proposal(town, split, scheme="fli"))
+    approve(town, number, *PARTIES)
+    town.write(BREMEN, PayoutSettled(number, ""))  # now bremen is owed a fortune by bremen
+    settled(town, proposal(town, split, scheme="fli"))
+
+
+def test_who_has_agreed_on_no_costs_repays_none(market: Town) -> None:
+    reason = "herring has agreed on no costs, and so on no instalments that would repay any"
+    assert market.refusal(LUBECK, proposal(market, scheme="fli")) == reason
+    trained(market, "free", settings={})
+    assert "free has agreed on no costs" in market.refusal(LUBECK, proposal(market, job="free", scheme="fli"))
 
 
 def test_the_terms_of_a_job_bind_its_uses_currency_too(store: LedgerStore) -> None:

@@ -31,6 +31,7 @@ from tests.ledger.town import BREMEN, CATCH, DANZIG, DIGEST, LUBECK, PROPOSAL
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
 SHARES = st.dictionaries(NAMES, st.integers(0, 10**12), min_size=1, max_size=30)
 POTS = st.integers(1, MAX_MINOR)
+COST: dict[str, Setting] = {"payout.currency": "EUR", "payout.cost_micros": 12_345}
 
 
 def with_job(shares: dict[str, int], **changes: object) -> Standing:
@@ -51,10 +52,11 @@ def with_job(shares: dict[str, int], **changes: object) -> Standing:
 def test_cents_sum_to_the_pot_and_the_order_of_names_is_irrelevant(
     shares: dict[str, int], pot: int, random: Random, scheme: Scheme
 ) -> None:
-    amounts = split(with_job(shares), "herring", pot, scheme=scheme)
+    amounts = split(with_job(shares, settings=COST), "herring", pot, scheme=scheme)
     names = list(shares)
     random.shuffle(names)
-    again = split(with_job({name: shares[name] for name in names}), "herring", pot, scheme=scheme)
+    shuffled = with_job({name: shares[name] for name in names}, settings=COST)
+    again = split(shuffled, "herring", pot, scheme=scheme)
     assert list(amounts.items()) == list(again.items())
     assert list(amounts) == sorted(shares)
     assert sum(amounts.values()) == pot
@@ -78,7 +80,7 @@ def measured(bremen: int, danzig: int) -> Chronicle:
     made = founded()
     made.write(BREMEN, replace(CATCH, rows=bremen))
     made.write(DANZIG, replace(CATCH, rows=danzig))
-    made.write(LUBECK, PROPOSAL)
+    made.write(LUBECK, replace(PROPOSAL, settings=PROPOSAL.settings | COST))
     made.write(BREMEN, JobAccepted("herring"))
     made.write(DANZIG, JobAccepted("herring"))
     made.write(
@@ -111,7 +113,6 @@ def test_a_payout_is_identical_on_replay_from_bytes(scheme: Scheme) -> None:
 
 
 # --- costs --------------------------------------------------------------------------------------------------
-COST: dict[str, Setting] = {"payout.currency": "EUR", "payout.cost_micros": 12_345}
 
 
 def test_costs_are_of_the_rows_that_the_ledger_tells_of() -> None:

@@ -77,5 +77,5 @@ def test_rows_bring_in_whole_units_and_cost_exact_ones() -> None:
     assert agreed.cost_of(1_201) * 2 == 1_201
     assert Terms("JPY", price_micros=5_000).price_of(1_201) == 6
     assert Terms("KWD", price_micros=5_000).price_of(1_201) == 6_005
-    assert Terms("EUR").price_of(1_201) is None
+    assert Terms("EUR").price_of(1_201) == 0
     assert Terms("EUR").cost_of(1_201) == 0
