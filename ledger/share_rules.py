@@ -5,6 +5,8 @@ its shares, and from these the weights, to the billionth. Where nothing is value
 registered.
 """
 
+from collections.abc import Mapping
+
 from hansa.ledger.contribution.chosen import VOLUME, Chosen, chosen
 from hansa.ledger.contribution.games import WHOLE_JOB
 from hansa.ledger.errors import BadValue, RuleBroken
@@ -154,7 +156,8 @@ def check_measured(now: Standing, job: Job, body: ContributionMeasured) -> None:
         raise RuleBroken(f"{name} has not begun: its coordinator names the parties first")
     if job.appraisal.awaited:
         raise RuleBroken(f"round {min(job.appraisal.awaited)} of {name} is not valued yet")
-    _check_weights(body, job.appraisal.weights(job.started))
+    # Nothing is added once they are measured: summing many rounds takes a second, and is not done again.
+    _check_weights(body, job.shares or job.appraisal.weights(job.started))
 
 
 def _check_unmeasured(job: Job, name: str) -> None:
@@ -163,7 +166,7 @@ def _check_unmeasured(job: Job, name: str) -> None:
         raise RuleBroken(f"contributions to {name} are measured already: nothing is added to them any more")
 
 
-def _check_weights(body: ContributionMeasured, computed: dict[str, int]) -> None:
+def _check_weights(body: ContributionMeasured, computed: Mapping[str, int]) -> None:
     wrong = [
         f"{party}: expected {computed.get(party, 'none')}, found {body.shares.get(party, 'none')}"
         for party in sorted({*computed, *body.shares})

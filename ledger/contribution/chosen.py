@@ -26,15 +26,17 @@ VOLUME = "volume"
 PREFIX = "contribution."
 SEED_DOMAIN = b"hansa/contribution-seed/1\x00"
 
-MOST_EXACT_PARTIES = (
-    10  # of a job measured by all coalitions: 1,024 models are rebuilt and valued in every round
-)
-MOST_DRAWN = 4_096  # orders or samples in a round: everybody who replays the ledger draws them again
+# Of a job measured by all coalitions: 1,024 models are rebuilt and valued in every round.
+MOST_EXACT_PARTIES = 10
+# Orders or samples in a round. Everybody who replays the ledger draws them again, and whatever the settings and
+# values, that takes no more than some 0.1 s.
+MOST_DRAWN = 1_024
 MANY_PLAYERS = 33  # whose coalitions' numbers take 9 bytes each in an entry, which takes 64 KiB
 MOST_VALUES_OF_MANY = 3_400
-MOST_WORTH = (
-    2.0**200
-)  # of a coalition, signs aside; and it is 0 or at least 2^-200, or sums of shares grow too long
+# Of a coalition, signs aside; and it is 0 or at least 2^-200, or sums of shares grow too long.
+MOST_WORTH = 2.0**200
+# Of a whole number where a setting is a fraction: the ledger has some that no float can hold.
+MOST_WHOLE = 2**53
 
 # By the name a job gives. `Any`: each method is made from its own settings.
 _MAKERS: dict[str, type[Any]] = {
@@ -131,8 +133,8 @@ def _kinds(name: str) -> dict[str, type]:
 
 
 def _fits(value: Setting, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and type(value) is int:
+        return abs(value) <= MOST_WHOLE
     return type(value) is kind
 
 

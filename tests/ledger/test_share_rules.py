@@ -405,6 +405,7 @@ BAD_PROPOSALS: dict[str, tuple[str, dict[str, Setting], str]] = {
     "a word for cycles": ("gtg", {"cycles": "many"}, "cycles: expected int, got 'many'"),
     "a truth for cycles": ("gtg", {"cycles": True}, "cycles: expected int, got True"),
     "a part beyond all": ("gtg", {"within": 1e308}, "within: expected a part in [0, 1), got 1e+308"),
+    "an error no float can hold": ("gtg", {"error": 10**400}, "error: expected float, got 10000"),
     "less than a part": (
         "truncated",
         {"short": -0.5},
