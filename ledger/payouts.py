@@ -31,21 +31,21 @@ def obstacles(now: Standing, payout: Payout) -> tuple[str, ...]:
     found = [f"{name} holds it: {why}" for name, why in sorted(payout.held.items())]
     approving, needed = agreed(payout), needed_approvals(now.charter, payout)
     silent = sorted(set(payout.amounts) - {*approving, *payout.disputed})
-    if len(approving) < needed:
-        found.append(
-            f"{len(approving)} of {len(payout.amounts)} payees approve it, {needed} must{_absent(now, silent)}"
-        )
-    if payout.disputed and silent:
-        disputed = f"disputed by {_some(sorted(payout.disputed))}"
-        found.append(f"{disputed}, so that all others must approve it{_absent(now, silent)}")
+    too_few = len(approving) < needed
+    if too_few:
+        found.append(f"{len(approving)} of {len(payout.amounts)} payees approve it, {needed} must")
+    if payout.disputed and (silent or too_few):
+        so_that = "all others must approve it" if silent else "somebody must release it first"
+        found.append(f"disputed by {_some(sorted(payout.disputed))}, so that {so_that}")
+    if silent and (too_few or payout.disputed):
+        found[-1] += f"; not yet {_some(_absent(now, silent))}"
     return tuple(found)
 
 
-def _absent(now: Standing, silent: list[str]) -> str:
-    """Say who has not approved, and who of them can't."""
+def _absent(now: Standing, silent: list[str]) -> list[str]:
+    """Name who has not approved, and say who of them can't."""
     statuses = ((name, now.members[name].status) for name in silent)
-    told = [name if status == "active" else f"{name} ({status}, and can't)" for name, status in statuses]
-    return f"; not yet {_some(told)}" if told else ""
+    return [name if status == "active" else f"{name} ({status}, and can't)" for name, status in statuses]
 
 
 def _some(names: list[str]) -> str:
