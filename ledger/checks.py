@@ -25,6 +25,12 @@ def check_at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
 
 
+def check_between(name: str, value: int, least: int, most: int) -> None:
+    """Refuse a number below its least or above its most."""
+    if not least <= value <= most:
+        raise ValueError(f"{name}: expected {least} … {most}, got {value}")
+
+
 def check_digest(name: str, value: bytes) -> None:
     """Refuse what is no digest, or no key, by its length."""
     if len(value) != DIGEST_BYTES:

@@ -9,6 +9,7 @@ from hansa.ledger.checks import (
     LABEL_CHARS,
     REASON_CHARS,
     check_at_least,
+    check_between,
     check_digest,
     check_finite,
     check_names,
@@ -17,6 +18,8 @@ from hansa.ledger.checks import (
 
 MOST_PLAYERS = 62  # of a round whose coalitions are valued: a coalition is a whole number of 64 bits
 MOST_VALUES = 4_096  # of one round: an entry's body takes 64 KiB
+MOST_ROWS = 2**53  # of a player in a round: what groups are split by makes sums of shares longer
+MOST_USED = 2**32  # rows scored, by one entry: whatever somebody notes, a price of a row keeps it payable
 
 Setting = str | int | float | bool
 Verdict = Literal["improved", "stalled", "converged", "distorted", "last"]
@@ -204,7 +207,7 @@ class CoalitionsValued:
     Attributes:
         round: from 1; 0 is the job as a whole.
         players: who took part in it, ascending; at most 62.
-        rows: that each has trained on, in that order; at least 1.
+        rows: that each has trained on, in that order; 1 … 2^53.
         coalitions: sets of players as whole numbers, player i being bit i; rising, so that none comes twice.
         values: of these, finite.
     """
@@ -226,7 +229,7 @@ class CoalitionsValued:
         if len(self.rows) != count:
             raise ValueError(f"rows: expected {count}, one for each player, got {len(self.rows)}")
         for rows in self.rows:
-            check_at_least("rows", rows, 1)
+            check_between("rows", rows, 1, MOST_ROWS)
         if len(self.values) != len(self.coalitions) or not 2 <= len(self.values) <= MOST_VALUES:
             raise ValueError(
                 f"values: expected 2 … {MOST_VALUES}, one for each coalition, got {len(self.values)} "
@@ -268,6 +271,7 @@ class ModelUsed:
 
     Attributes:
         job: that made the model, not the one that used it.
+        rows: 1 … 2^32; more are noted by several entries.
         purpose: to what end; the name of the job that served the rows, if one did.
     """
 
@@ -277,7 +281,7 @@ class ModelUsed:
 
     def __post_init__(self) -> None:
         check_name(self.job)
-        check_at_least("rows", self.rows, 1)
+        check_between("rows", self.rows, 1, MOST_USED)
         check_text("purpose", self.purpose, REASON_CHARS)
 
 

@@ -283,6 +283,8 @@ WRONG: dict[str, Callable[[], Body]] = {
     ),
     "valued-rows-of-one": lambda: replace(VALUED, rows=(700,)),
     "valued-no-rows": lambda: replace(VALUED, rows=(700, 0)),
+    "valued-rows-beyond-all": lambda: replace(VALUED, rows=(700, 2**53 + 1)),
+    "used-rows-beyond-all": lambda: ModelUsed("herring", 2**32 + 1),
     "valued-too-few": lambda: replace(VALUED, coalitions=(0,), values=(0.1,)),
     "valued-without-a-value": lambda: replace(VALUED, values=(0.1, 0.5)),
     "valued-too-many": lambda: replace(
