@@ -225,6 +225,8 @@ def report(job: str, csv_file: Path | None, html: Path | None, as_object: bool, 
     wrong = next((finding.text for finding in found.findings if not finding.holds), "")
     if wrong:
         click.echo(f"THE LEDGER DOES NOT HOLD, pay nothing by this: {printable(wrong)}", err=True)
+    if job and job not in {each.name for each in found.jobs}:
+        raise PayoutError(f"no job {printable(job)} was proposed")
     payouts = of_job(found, job)
     told, sums = rows(payouts, found.jobs), totals(payouts)
     if as_object:
@@ -235,14 +237,22 @@ def report(job: str, csv_file: Path | None, html: Path | None, as_object: bool, 
             click.echo("every amount is recomputed from the ledger, which holds")
     if csv_file is not None and found.holds:  # a table can't say that nothing is to be paid by it
         write_whole(csv_file, as_csv(told))
+        _written(csv_file, "a row for each payout and party", as_object)
     if html is not None:
         from hansa.agents.audit import write_payouts  # draws with more than most reports need
 
         write_payouts(replace(found, payouts=payouts), html, int(time.time()))
+        _written(html, "the report as a page", as_object)
     sys.exit(0 if found.holds else 1)
 
 
 # --- as people read it ----------------------------------------------------------------------------------
+def _written(path: Path, what: str, quiet: bool) -> None:
+    """Say what a file has come to hold, but not where a program reads what we say."""
+    if not quiet:
+        click.echo(f"{path}: {what}")
+
+
 def _show(sheet: Sheet, whence: str) -> None:
     click.echo(heading(sheet))
     Console(highlight=False).print(sheet_table(sheet))

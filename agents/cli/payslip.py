@@ -57,7 +57,8 @@ def summary(number: int, payout: Payout, waiting: Sequence[str]) -> str:
     """Return a payout in a line."""
     state: str = payout.status
     if payout.status == "open":
-        state = f"open: {'; '.join(map(printable, waiting))}" if waiting else "open: may be settled"
+        over = f", though disputed by {', '.join(sorted(payout.disputed))}" if payout.disputed else ""
+        state = f"open: {'; '.join(map(printable, waiting))}" if waiting else f"open: may be settled{over}"
     if payout.reference:
         state += f": {printable(payout.reference)}"
     return f"{number:>5}  {payout.job}  {payout.basis}  {money(payout.pot_minor, payout.currency)}  {state}"

@@ -57,7 +57,10 @@ def objection(
     if not (getattr(settings, "guard", True) or policy.unguarded):
         return "our policy takes no part in a job without the leak guard"
     if spec.contribution and not known.names_model and not policy.own_parts:
-        return "our policy does not let our own scores be seen, by which contributions to this job are valued"
+        return (
+            "our policy does not let our own scores be seen, by which contributions to this job are valued "
+            "(own_parts = false)"
+        )
     if uses:
         return _stranger(uses, coordinator, spec.parties, spec.dataset, jobs)
     if spec.minimum_parties < policy.minimum_parties:
@@ -166,10 +169,9 @@ def _check_valued(spec: JobSpec, known: ProtocolSpec, how: Chosen, quorum: int) 
     if how.validation and not known.names_model:
         raise JobError(f"validation: {known.name} takes none; its parties hold rows out themselves")
     if how.name == Grouped.name and quorum < LEAST_GROUP:
-        raise JobError(
-            f"contribution: groups are of {LEAST_GROUP} parties at least, and a round may close with {quorum}; "
-            "raise settings.quorum"
-        )
+        few = f"a round may close with {quorum}; raise settings.quorum"
+        few = few if LEAST_GROUP <= len(spec.parties) else f"only {len(spec.parties)} are invited"
+        raise JobError(f"contribution: groups are of {LEAST_GROUP} parties at least, and {few}")
 
 
 def check_proposal(spec: JobSpec, coordinator: str, now: Standing) -> None:

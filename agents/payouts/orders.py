@@ -134,7 +134,7 @@ class ApprovePayout:
         def body(now: Standing) -> Body:
             check_body(now, office.agent.name, PayoutApproved(self.payout))
             recomputed(now, self.payout)
-            return PayoutApproved(self.payout)
+            return PayoutApproved(self.payout, payout_of(now, self.payout).digest)
 
         write(office, body)
         return office.ask(lambda: _state(office.agent, self.payout))
@@ -207,12 +207,14 @@ class SettlePayout:
         """
         agent = office.agent
         _await(office, self.payout)
-        waiting, silent = office.ask(lambda: _waiting(agent, self.payout))
+        waiting, help_by = office.ask(lambda: _waiting(agent, self.payout))
         if waiting:
-            ask = (
-                f"; {', '.join(silent)} may approve it: hansa payout approve {self.payout}" if silent else ""
-            )
-            raise PayoutError(f"payout {self.payout} can't be settled yet: {'; '.join(waiting)}{ask}")
+            asks = [
+                f"{', '.join(names)} may {word} it: hansa payout {word} {self.payout}"
+                for word, names in help_by.items()
+                if names
+            ]
+            raise PayoutError(f"payout {self.payout} can't be settled yet: {'; '.join([*waiting, *asks])}")
         return _follow_up(office, PayoutSettled(self.payout, self.reference))
 
 
@@ -282,15 +284,18 @@ def _state(agent: Agent, number: int) -> dict[str, Any]:
     }
 
 
-def _waiting(agent: Agent, number: int) -> tuple[list[str], list[str]]:
-    """Return what keeps us from settling an open payout of ours, and whose word would help."""
+def _waiting(agent: Agent, number: int) -> tuple[list[str], dict[str, list[str]]]:
+    """Return what keeps us from settling an open payout of ours, and by which word of whom it could be settled."""
     now = agent.clerk.standing
     payout = payout_of(now, number)
     if payout.status != "open" or payout.proposer != agent.name:
-        return [], []  # the rule says that better
-    answered = {*payout.approved, *payout.disputed}
+        return [], {}  # the rule says that better
+    found, answered = obstacles(now, payout), {*payout.approved, *payout.disputed}
     silent = [p for p in sorted(payout.amounts) if p not in answered and now.members[p].status == "active"]
-    return [printable(each) for each in obstacles(now, payout)], silent
+    short = len(found) > len(payout.held)  # of names, not of time
+    stopping = {*payout.held, *(payout.disputed if short and not silent else ())}
+    help_by = {"approve": silent if short else [], "release": sorted(stopping)}
+    return [printable(each) for each in found], help_by
 
 
 def _finality(agent: Agent, index: int) -> dict[str, Any]:

@@ -154,15 +154,14 @@ def test_a_payout_from_its_proposal_to_its_report(
     assert (
         refused("east", "payout", "approve", number) == f"Error: east has approved payout {number} already\n"
     )
-    assert refused(AGGREGATOR, "payout", "settle", number, "--reference", "[b]5").endswith(
-        f"; north, west may approve it: hansa payout approve {number}\n"
-    )
+    settle = (AGGREGATOR, "payout", "settle", number, "--reference", "[b]5")
+    assert refused(*settle).endswith(f"; north, west may approve it: hansa payout approve {number}\n")
     held = said(AGGREGATOR, "payout", "hold", number, "--reason", "[red]closed\x1b")
     assert "held by aggregator: [red]closed\\x1b" in held
     said("north", "payout", "approve", number, "--yes")
     assert "aggregator holds it: [red]closed\\x1b" in said("north", "payout", "list")
-    assert "holds it: [red]closed\\x1b" in refused(
-        AGGREGATOR, "payout", "settle", number, "--reference", "TX 5"
+    assert refused(*settle).endswith(  # west has not answered, and need not
+        f"holds it: [red]closed\\x1b; aggregator may release it: hansa payout release {number}\n"
     )
     assert "may settle it: hansa payout settle" in said(AGGREGATOR, "payout", "release", number)
     local.settle()
@@ -170,9 +169,8 @@ def test_a_payout_from_its_proposal_to_its_report(
         "west", "payout", "dispute", number, "--reason", "too little"
     )
     local.settle()
-    assert (
-        said(AGGREGATOR, "payout", "settle", number, "--reference", "[b]5") == f"payout {number} is settled\n"
-    )
+    assert said(AGGREGATOR, "payout", "list").endswith("  open: may be settled, though disputed by west\n")
+    assert said(*settle) == f"payout {number} is settled\n"
     local.settle()
     shown = said("west", "payout", "show", number)
     assert "33,333.34" in shown
@@ -202,7 +200,10 @@ def test_a_payout_from_its_proposal_to_its_report(
         tmp_path / "p.html",
     )
     assert "settled: [b]5" in written
-    assert written.endswith("every amount is recomputed from the ledger, which holds\n")
+    assert written.endswith(
+        "every amount is recomputed from the ledger, which holds\n"
+        f"{tmp_path / 'p.csv'}: a row for each payout and party\n{tmp_path / 'p.html'}: the report as a page\n"
+    )
     rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
     assert [(row["party"], row["amount"]) for row in rows] == [
         ("east", "33333.34"),
@@ -216,6 +217,7 @@ def test_a_payout_from_its_proposal_to_its_report(
         [{**row, "payout": number, "weight": 45} for row in rows],
     )
     assert said("west", "payout", "report", "--job", "free").startswith("no payouts\n")
+    assert refused("west", "payout", "report", "--job", "fere") == "Error: no job fere was proposed\n"
 
 
 def test_uses_are_noted_and_paid_at_the_price_agreed(
@@ -236,6 +238,24 @@ def test_uses_are_noted_and_paid_at_the_price_agreed(
     told = said(AGGREGATOR, "payout", "propose", "--job", "agreed", "--uses", "--yes")
     assert told.startswith("agreed: 10.00 EUR for 2000 rows of uses, entries ")
     assert "east                    45  33.3%   3.34" in told
+
+
+def test_whoever_disputes_a_payout_is_asked_to_release_it_where_nobody_else_is_left_to_approve(
+    local: LocalFederation, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    number = proposed(said, "--job", "other", "--pot", "20.00", "--currency", "EUR")
+    local.settle()
+    for who in ("north", "west"):
+        said(who, "payout", "dispute", number, "--reason", "too little")
+    said("east", "payout", "approve", number, "--yes")
+    local.settle()
+    told = refused(AGGREGATOR, "payout", "settle", number, "--reference", "TX 6")
+    assert told.endswith(
+        "1 of 3 payees approve it, 2 must; disputed by north, west, so that somebody must release it first; "
+        f"north, west may release it: hansa payout release {number}\n"
+    )
+    said(AGGREGATOR, "payout", "withdraw", number, "--reason", "both are right")
+    local.settle()
 
 
 def test_a_payout_taken_back_makes_room_for_another(said: Callable[..., str], local: LocalFederation) -> None:

@@ -149,6 +149,11 @@ def test_groups_need_rounds_of_three(path: Path, registered: Standing) -> None:
     )
     with pytest.raises(ConfigError, match=r"a round may close with 2; raise settings\.quorum"):
         read_job(path, AGGREGATOR, registered)
+    path.write_text(
+        with_lines('contribution = "group"', 'validation = "agreed"', 'parties = ["east", "west"]')
+    )
+    with pytest.raises(ConfigError, match="groups are of 3 parties at least, and only 2 are invited$"):
+        read_job(path, AGGREGATOR, registered)
 
 
 def test_rows_of_other_columns_can_value_nothing(path: Path, registered: Standing) -> None:

@@ -111,7 +111,8 @@ def test_a_party_that_lets_nobody_see_its_own_scores_refuses_and_the_ledger_says
         local.settle()
         job = local.ask(ARBITER, lambda agent: agent.clerk.standing.jobs["risk-1"])
         expected = (
-            "our policy does not let our own scores be seen, by which contributions to this job are valued"
+            "our policy does not let our own scores be seen, by which contributions to this job are valued "
+            "(own_parts = false)"
         )
         assert job.refused == (SHOP,)
         written = local.ask(ARBITER, lambda agent: [each.signed for each in agent.clerk.store.read()])

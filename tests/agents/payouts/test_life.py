@@ -108,7 +108,7 @@ def test_two_jobs_and_their_uses_are_paid_for_to_the_cent(town: dict[str, Home],
 
     until(level, "west has heard of every settlement")
     told = hansa("west", "payout", "report", "--csv", tmp_path / "paid.csv", "--html", tmp_path / "paid.html")
-    assert told.endswith("every amount is recomputed from the ledger, which holds\n")
+    assert "every amount is recomputed from the ledger, which holds\n" in told
     rows = list(csv.DictReader((tmp_path / "paid.csv").read_text().splitlines()))
     assert {row["reference"] for row in rows} == {"TX 1", "TX 2", "'=TX()"}
     pots = [
