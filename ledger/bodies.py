@@ -138,11 +138,13 @@ SCHEMAS = {
     "job-finished": 2,
     "job-accepted": 2,
     "payout-proposed": 2,
+    "payout-approved": 2,
 }  # the newest form that a kind's body has here; of all others 1
 LATER_FIELDS: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = {
     "charter": ((2, ("cosigners", "successor")), (3, ("contribution", "utility", "approvals"))),
     "job-accepted": ((2, ("draw",)),),
     "payout-proposed": ((2, ("basis", "since", "until", "scheme")),),
+    "payout-approved": ((2, ("digest",)),),
 }  # (schema, fields that the ones before it lack): written only if they say something
 _KIND_OF: dict[type, str] = {body: kind for kind, body in KINDS.items()}
 

@@ -30,6 +30,7 @@ class Payout:
         held, disputed: by whom, and why; without those who have released it since.
         status: "open" until it is settled or withdrawn.
         reference: of the settlement.
+        digest: (32,) SHA-256 of the proposal's body: whoever approves it names that.
     """
 
     job: str
@@ -46,10 +47,11 @@ class Payout:
     disputed: Mapping[str, str] = field(default_factory=dict)
     status: Literal["open", "settled", "withdrawn"] = "open"
     reference: str = ""
+    digest: bytes = b""
 
     @classmethod
-    def proposed(cls, author: str, body: PayoutProposed) -> "Payout":
-        """Return a payout as it is proposed."""
+    def proposed(cls, author: str, body: PayoutProposed, digest: bytes) -> "Payout":
+        """Return a payout as it is proposed, in a body of this digest."""
         return cls(
             body.job,
             author,
@@ -60,6 +62,7 @@ class Payout:
             body.since,
             body.until,
             body.scheme,
+            digest=digest,
         )
 
 

@@ -70,12 +70,20 @@ class PayoutProposed:
 
 @dataclass(frozen=True, slots=True)
 class PayoutApproved:
-    """Payee: we agree to the payout proposed in this entry."""
+    """Payee: we agree to the payout proposed in this entry.
+
+    Attributes:
+        digest: (32,) SHA-256 of that entry's body, so that nobody has agreed to another payout that comes to stand
+            in its place where another keeper goes on; empty as earlier versions write it.
+    """
 
     payout: int
+    digest: bytes = b""
 
     def __post_init__(self) -> None:
         check_at_least("payout", self.payout, 0)
+        if self.digest:
+            check_digest("digest", self.digest)
 
 
 @dataclass(frozen=True, slots=True)

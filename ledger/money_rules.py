@@ -138,6 +138,10 @@ def _check_following(now: Standing, author: str, payout: Payout, body: Following
     match body:
         case PayoutApproved():
             check_among(author, payees, f"those whom payout {number} pays")
+            if body.digest not in (b"", payout.digest):
+                raise RuleBroken(
+                    f"{author} approves another payout than the one that entry {number} proposes"
+                )
             if author in payout.approved:
                 raise RuleBroken(f"{author} has approved payout {number} already")
             if author in payout.disputed:

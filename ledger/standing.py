@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import sha256
 
 from hansa.broker.identity import PublicIdentity
 from hansa.ledger.appraisal import Appraisal
@@ -366,7 +367,7 @@ class Standing:
             case ContributionMeasured(job):
                 self.jobs[job] = replace(self.jobs[job], method=body.method, shares=body.shares)
             case PayoutProposed(job):
-                self.payouts[index] = Payout.proposed(author, body)
+                self.payouts[index] = Payout.proposed(author, body, sha256(fields.body).digest())
                 self._payouts_of[job] = (*self._payouts_of.get(job, ()), index)
                 if body.scheme == "fli":
                     self.instalments[author, body.currency] = index

@@ -112,6 +112,7 @@ EXAMPLES: list[Body] = [
     USES,
     replace(PAYOUT, scheme="fli"),
     PayoutApproved(7),
+    PayoutApproved(7, DIGEST),
     PayoutHeld(7, "the bank is closed"),
     PayoutDisputed(7, "we had more barrels"),
     PayoutReleased(7),
@@ -170,9 +171,9 @@ def test_unknown_kinds_and_schemas_are_kept_as_they_are(kind: str, schema: int) 
 
 
 def test_an_entry_is_signed_in_the_oldest_form_that_can_say_it() -> None:
-    drawn = JobAccepted("herring", DIGEST)
-    first = (FINISH, EPOCH, CHARTER, PAYOUT, JobAccepted("herring"), VALUED)
-    newer = ((NO_MODEL, 2), (HIDDEN, 2), (PAIR, 2), (PAYING, 3), (USES, 2), (drawn, 2))
+    drawn, bound = JobAccepted("herring", DIGEST), PayoutApproved(7, DIGEST)
+    first = (FINISH, EPOCH, CHARTER, PAYOUT, JobAccepted("herring"), VALUED, PayoutApproved(7))
+    newer = ((NO_MODEL, 2), (HIDDEN, 2), (PAIR, 2), (PAYING, 3), (USES, 2), (drawn, 2), (bound, 2))
     for body, schema in (*((each, 1) for each in first), *newer):
         signed = sign_entry(BREMEN, federation="hansa", author_seq=0, body=body, time_ms=0)
         assert read_entry(signed.signed).schema == schema_of(body) == schema
@@ -361,6 +362,7 @@ WRONG: dict[str, Callable[[], Body]] = {
     "payout-uses-by-instalments": lambda: replace(USES, scheme="fli"),
     "payout-training-of-a-time": lambda: replace(PAYOUT, since=9, until=12),
     "approved-number": lambda: PayoutApproved(-1),
+    "approved-digest": lambda: PayoutApproved(7, b"short"),
     "held-number": lambda: PayoutHeld(-1, ""),
     "held-reason": lambda: PayoutHeld(1, LONG),
     "disputed-number": lambda: PayoutDisputed(-1, ""),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -204,6 +205,17 @@ def test_a_training_is_paid_once_unless_the_payout_is_withdrawn(market: Town) ->
 
 
 # --- approvals ----------------------------------------------------------------------------------------------
+def test_who_approves_one_payout_has_not_approved_another_in_its_place(store: LedgerStore) -> None:
+    town = trained(opened(store), settings={})
+    number = proposed(town, proposal(town, {"bremen": 50, "danzig": 30, "wismar": 20}))
+    payout = town.keeper.standing.payouts[number]
+    other = PayoutApproved(number, sha256(b"ten times as much, on a chain that ended").digest())
+    reason = f"bremen approves another payout than the one that entry {number} proposes"
+    assert town.refusal(BREMEN, other) == reason
+    town.write(BREMEN, PayoutApproved(number, payout.digest))
+    assert town.keeper.standing.payouts[number].approved == ("bremen",)
+
+
 def test_more_than_half_of_the_payees_must_approve(market: Town) -> None:
     number = proposed(market)
     settle = PayoutSettled(number, "folio 12")
