@@ -152,7 +152,7 @@ def test_groups_need_rounds_of_three(path: Path, registered: Standing) -> None:
     path.write_text(
         with_lines('contribution = "group"', 'validation = "agreed"', 'parties = ["east", "west"]')
     )
-    with pytest.raises(ConfigError, match="groups are of 3 parties at least, and only 2 are invited$"):
+    with pytest.raises(ConfigError, match=r"groups are of 3 parties at least, and only 2 are invited$"):
         read_job(path, AGGREGATOR, registered)
 
 
