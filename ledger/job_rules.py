@@ -86,7 +86,7 @@ def check_job(now: Standing, author: str, body: JobBody) -> None:
         case CoalitionsValued():
             coordinates(author, job, body.job)
             check_open(job, body.job)
-            check_valued(job, body)
+            check_valued(now, job, body)
         case ModelUsed():
             check_finished(job, body.job)
             if not job.model_digest:

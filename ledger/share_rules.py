@@ -109,8 +109,8 @@ def check_closed(job: Job, body: RoundClosed) -> None:
         )
 
 
-def check_valued(job: Job, body: CoalitionsValued) -> None:
-    """Refuse values of another round, or of others than took part, or from which no shares follow."""
+def check_valued(now: Standing, job: Job, body: CoalitionsValued) -> None:
+    """Refuse values of another round, of others than took part, on other rows, or from which no shares follow."""
     name, number = body.job, body.round
     if job.appraisal is None:
         raise RuleBroken(f"{name} was proposed without coalitions to be valued")
@@ -118,6 +118,7 @@ def check_valued(job: Job, body: CoalitionsValued) -> None:
         raise RuleBroken(f"{name} has not begun: its coordinator names the parties first")
     if number in job.appraisal.rounds:
         raise RuleBroken(f"round {number} of {name} is valued already")
+    _check_same_rows(now, job, job.appraisal.how.validation)
     _check_unmeasured(job, name)
     players = job.appraisal.players(number, job.started)
     if players is None:
@@ -158,6 +159,14 @@ def check_measured(now: Standing, job: Job, body: ContributionMeasured) -> None:
         raise RuleBroken(f"round {min(job.appraisal.awaited)} of {name} is not valued yet")
     # Nothing is added once they are measured: summing many rounds takes a second, and is not done again.
     _check_weights(body, job.shares or job.appraisal.weights(job.started))
+
+
+def _check_same_rows(now: Standing, job: Job, validation: str) -> None:
+    """Refuse to value models on rows withdrawn or registered anew since the parties were told of them."""
+    found = now.datasets.get((job.coordinator, validation))
+    if validation and (found is None or found.registered_at > job.proposed_at):
+        change = "withdrawn" if found is None else "registered anew"
+        raise RuleBroken(f"{validation} of {job.coordinator} was {change} after the job was proposed")
 
 
 def _check_unmeasured(job: Job, name: str) -> None:

@@ -13,6 +13,7 @@ from hansa.ledger import (
     CoalitionsValued,
     ContributionMeasured,
     DatasetRegistered,
+    DatasetWithdrawn,
     JobAborted,
     JobAccepted,
     JobFinished,
@@ -228,6 +229,17 @@ def test_who_took_part_in_no_round_has_a_weight_of_nothing() -> None:
         assert set(body.shares) == set(NAMES)
         assert [name for name, weight in body.shares.items() if weight] == list(NAMES[:2])
         made.town.write(LUBECK, body)
+
+
+def test_models_are_valued_on_the_rows_that_the_parties_were_told_of() -> None:
+    with hall("shapley", closed=True) as made:
+        body = made.honest(additive)
+        made.town.write(LUBECK, DatasetWithdrawn("held-out", "others suit a friend better"))
+        reason = "held-out of lubeck was withdrawn after the job was proposed"
+        assert made.town.refusal(LUBECK, body) == reason
+        made.town.write(LUBECK, DatasetRegistered("held-out", 90, ("length",), "fresh", DIGEST))
+        reason = "held-out of lubeck was registered anew after the job was proposed"
+        assert made.town.refusal(LUBECK, body) == reason
 
 
 def test_a_round_says_of_everybody_whether_it_took_part() -> None:
