@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from hansa.agents.admission.membership import CHAINED_S, until
 from hansa.agents.core.agent import Agent
+from hansa.agents.core.belonging import Belonging
 from hansa.agents.errors import PayoutError
+from hansa.agents.service.logs import printable
 from hansa.agents.service.office import Office
 from hansa.ledger import Body, Standing, decode_body, kind_of, read_entry
 from hansa.ledger.rules import check_body
@@ -15,13 +17,14 @@ def write(office: Office, body_of: Callable[[Standing], Body]) -> int:
 
     Raises:
         RuleBroken: they don't allow it; nothing is written.
-        PayoutError: it is not on the chain in time, and who is waited for; or the keeper has refused it.
+        PayoutError: we may write nothing at all; or it is not on the chain in time, and who is waited for; or the
+            keeper has refused it.
     """
     agent = office.agent
 
     def begin() -> tuple[Body, int]:
         body = body_of(agent.clerk.standing)
-        check_body(agent.clerk.standing, agent.name, body)
+        check_ours(agent, body)
         agent.write(body)
         return body, agent.clerk.head.size
 
@@ -42,6 +45,22 @@ def write(office: Office, body_of: Callable[[Standing], Body]) -> int:
         f"our {kind} is signed, and not on the chain yet: it waits for {keeper}, who keeps the ledger, and gets "
         "there by itself when our agent runs (hansa agent run); don't type it again"
     )
+
+
+def check_ours(agent: Agent, body: Body) -> None:
+    """Say whether we may write this now, as far as our copy of the ledger goes.
+
+    Raises:
+        PayoutError: we are suspended, say, and why; the others would not hear of it before that is over.
+        RuleBroken: the rules don't allow it.
+    """
+    objection = Belonging(agent.name, agent.clerk).objection()
+    if objection:
+        raise PayoutError(
+            f"{printable(objection)}, as far as this copy of the ledger goes: nothing is written; "
+            f"{agent.clerk.keeper}, who keeps it, can let {agent.name} in again"
+        )
+    check_body(agent.clerk.standing, agent.name, body)
 
 
 def _places(agent: Agent, body: Body, start: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hansa.agents.admission.membership import ASKED_S, until
 from hansa.agents.core.agent import Agent
 from hansa.agents.errors import PayoutError
-from hansa.agents.payouts.chained import write
+from hansa.agents.payouts.chained import check_ours, write
 from hansa.agents.payouts.sheet import Sheet, drafted, payout_of, recomputed
 from hansa.agents.service.logs import printable
 from hansa.agents.service.office import Office
@@ -25,7 +25,6 @@ from hansa.ledger import (
     Standing,
 )
 from hansa.ledger.payouts import needed_approvals, obstacles
-from hansa.ledger.rules import check_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class DraftPayout:
             sheet = drafted(now, agent.name, self.job, self.pot, self.currency, self.basis, self.scheme)
             finality = _finality(agent, sheet.rests_at)
             if finality["final"]:  # what the rules refuse is refused before anybody is asked
-                check_body(now, agent.name, sheet.proposal(*_certificate(agent, sheet.rests_at)))
+                check_ours(agent, sheet.proposal(*_certificate(agent, sheet.rests_at)))
             return {**sheet.as_json(), **finality}
 
         return office.ask(draft)
@@ -112,7 +111,7 @@ class ReviewPayout:
         _await(office, self.payout)
 
         def review() -> dict[str, Any]:
-            check_body(agent.clerk.standing, agent.name, PayoutApproved(self.payout))
+            check_ours(agent, PayoutApproved(self.payout))
             return {**recomputed(agent.clerk.standing, self.payout).as_json(), **_state(agent, self.payout)}
 
         return office.ask(review)
@@ -132,7 +131,7 @@ class ApprovePayout:
         _await(office, self.payout)
 
         def body(now: Standing) -> Body:
-            check_body(now, office.agent.name, PayoutApproved(self.payout))
+            check_ours(office.agent, PayoutApproved(self.payout))
             recomputed(now, self.payout)
             return PayoutApproved(self.payout, payout_of(now, self.payout).digest)
 

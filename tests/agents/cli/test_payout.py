@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from hansa.agents.admission.membership import Reinstate, Suspend
 from hansa.agents.cli import main, model, payout, payslip
 from hansa.agents.errors import AgentError, PayoutError
 from hansa.agents.home import Home
@@ -255,6 +256,28 @@ def test_whoever_disputes_a_payout_is_asked_to_release_it_where_nobody_else_is_l
         f"north, west may release it: hansa payout release {number}\n"
     )
     said(AGGREGATOR, "payout", "withdraw", number, "--reason", "both are right")
+    local.settle()
+
+
+def test_whoever_is_suspended_is_told_at_once_and_writes_nothing(
+    local: LocalFederation, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    number = proposed(said, "--job", "other", "--pot", "7.00", "--currency", "EUR")
+    local.settle()
+    carry_out(Suspend("west", "keys [b]lost"), office(local, AGGREGATOR))
+    local.settle()
+    told = (
+        "Error: west is suspended by aggregator: keys [b]lost, as far as this copy of the ledger goes: "
+        "nothing is written; aggregator, who keeps it, can let west in again\n"
+    )
+    assert refused("west", "payout", "approve", number, "--yes") == told
+    assert refused("west", "payout", "dispute", number, "--reason", "x") == told
+    assert refused("west", "model", "used", "--job", "other", "--rows", 1) == told
+    carry_out(Reinstate("west"), office(local, AGGREGATOR))
+    local.settle()
+    assert "approved by west" in said("west", "payout", "approve", number, "--yes")
+    local.settle()
+    said(AGGREGATOR, "payout", "withdraw", number, "--reason", "tried")
     local.settle()
 
 
