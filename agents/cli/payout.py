@@ -330,11 +330,12 @@ def _as_json(told: Told) -> dict[str, Any]:
 
 def _audited(home: Home, aloud: bool) -> AuditReport:
     """Export a home's copy of the ledger, and audit that: as anybody would who has nothing else."""
-    config, progress = home.config().federation, AuditProgress(aloud and sys.stderr.isatty())
+    config, progress = home.config(), AuditProgress(aloud and sys.stderr.isatty())
+    federation = config.federation
     with tempfile.TemporaryDirectory(prefix="hansa-") as folder:
-        path = Path(folder) / f"{config.id}.export"
+        path = Path(folder) / f"{config.agent.name}'s copy of {federation.id}"  # the page names it
         with closing(home.stored()) as store:
             export_to(store, path)
-        report = audited(path, charter=bytes.fromhex(config.charter), progress=progress)
+        report = audited(path, charter=bytes.fromhex(federation.charter), progress=progress)
     progress.clear()
     return report
