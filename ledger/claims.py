@@ -26,7 +26,7 @@ class Payout:
     Attributes:
         amounts: minor units of `currency` by party; all of these are payees, those who get 0 as well.
         basis, since, until, scheme: as in `PayoutProposed`.
-        approved: by whom, in their order.
+        approved: by whom, in their order; a dispute takes an approval back.
         held, disputed: by whom, and why; without those who have released it since.
         status: "open" until it is settled or withdrawn.
         reference: of the settlement.
@@ -74,7 +74,8 @@ def followed(payout: Payout, author: str, body: FollowUp) -> Payout:
         case PayoutHeld(reason=reason):
             return replace(payout, held={**payout.held, author: reason})
         case PayoutDisputed(reason=reason):
-            return replace(payout, disputed={**payout.disputed, author: reason})
+            approved = tuple(name for name in payout.approved if name != author)
+            return replace(payout, approved=approved, disputed={**payout.disputed, author: reason})
         case PayoutReleased():
             held, disputed = (
                 {name: why for name, why in each.items() if name != author}

@@ -16,11 +16,6 @@ def needed_approvals(charter: Charter, payout: Payout) -> int:
     return min(charter.approvals, payees) if charter.approvals else payees // 2 + 1
 
 
-def agreed(payout: Payout) -> tuple[str, ...]:
-    """Return who approves a payout; whoever disputes it does not meanwhile."""
-    return tuple(name for name in payout.approved if name not in payout.disputed)
-
-
 def obstacles(now: Standing, payout: Payout) -> tuple[str, ...]:
     """Say why a payout can't be settled yet, in short phrases; none: its proposer may settle it.
 
@@ -29,7 +24,7 @@ def obstacles(now: Standing, payout: Payout) -> tuple[str, ...]:
     if payout.status != "open":
         return (f"it is {payout.status} already",)
     found = [f"{name} holds it: {why}" for name, why in sorted(payout.held.items())]
-    approving, needed = agreed(payout), needed_approvals(now.charter, payout)
+    approving, needed = payout.approved, needed_approvals(now.charter, payout)
     silent = sorted(set(payout.amounts) - {*approving, *payout.disputed})
     too_few = len(approving) < needed
     if too_few:

@@ -100,9 +100,10 @@ class Invite:
 
     def founder(self) -> PublicIdentity:
         """Return whom the charter names as keeper; errors as `keeper`."""
-        return self._charter().keeper
+        return self.founding().keeper
 
-    def _charter(self) -> Charter:
+    def founding(self) -> Charter:
+        """Return what the charter says; errors as `keeper`."""
         verifier = Verifier(federation=self.federation)
         verifier.accept(self.charter)
         return verifier.standing.charter

@@ -145,8 +145,8 @@ def _sentence(report: AuditReport) -> Html:
 
 def _charter(report: AuditReport) -> str:
     if report.pinned:
-        return "under the charter whose fingerprint you brought along"
-    return "under a charter that was compared with nothing, because no fingerprint was brought along"
+        return "under the charter whose fingerprint was given"
+    return "under a charter that was compared with nothing, because no fingerprint was given"
 
 
 def _finality(report: AuditReport) -> Html:
@@ -174,7 +174,7 @@ def _rest(left: int) -> Html:
 def _facts(report: AuditReport) -> Html:
     if not is_ledger(report):
         return NOTHING
-    pinned = "as the auditor brought it along" if report.pinned else "compare it with one from another source"
+    pinned = "as it was given to the audit" if report.pinned else "compare it with one from another source"
     final = f"{report.final_size:,} of {report.size:,} entries" if report.final_size else "nothing yet"
     rows = [
         ("Charter", joined(digits(report.fingerprint), element("span", text(pinned), class_="quiet"))),

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.faults.books import course, read_books
-from tests.faults.fleet import AGENTS, KEEPER, PROBES, ROUNDS, Fleet, Stuck, specification
+from tests.faults.books import Books, course, read_books
+from tests.faults.fleet import AGENTS, KEEPER, POLL_S, PROBES, ROUNDS, Fleet, Stuck, specification
 from tests.faults.probe import Probe
 from tests.faults.reckoning import Ending, Result, reckon, word
 
 SUSPICIOUS = re.compile(r"Traceback|CRITICAL|refused a message from|internal error")
 PROBE_S = 60.0  # for the probes' last confirms
+ARRIVAL_S = (
+    10.0  # a message that the broker has may still be on its way to its reader for so long: then it is lost
+)
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ def run(fleet: Fleet, fault: Fault, number: int, dice: random.Random, model: str
         problems.append(str(error))
     finally:
         probe.close(PROBE_S)
+    _until_arrived(fleet, before, harm.older)
     after = read_books(fleet.homes, verify=True)
     end = course(after.chains[KEEPER], harm.job)
     problems += [*after.trouble, *fault.ending.disagreements(end, model)]
@@ -106,6 +110,19 @@ def run(fleet: Fleet, fault: Fault, number: int, dice: random.Random, model: str
     tally = reckon(before.without(harm.older), after.without(harm.older), harm.doubt, probe, end, problems)
     notes = (*harm.notes, *(f"unexpected: {problem}" for problem in (*problems, *probe.refused)))
     return Result(fault.name, tally, 1, (word(end),), tuple(harm.back_s), notes, end.model)
+
+
+def _until_arrived(fleet: Fleet, before: Books, older: set[str]) -> None:
+    """Wait until readers have what the broker has confirmed to senders, or won't get it any more.
+
+    Nobody is busy with a message between the two, and names go to and fro for a moment after a job's end.
+    """
+    deadline = time.monotonic() + ARRIVAL_S
+    while time.monotonic() < deadline:
+        now = read_books(fleet.homes).without(older)
+        if len(now.posted - before.posted - now.consumed) <= len(now.unconfirmed):
+            return
+        time.sleep(POLL_S)
 
 
 def _suspicious(fleet: Fleet, name: str, start: int) -> Iterator[str]:

@@ -26,7 +26,7 @@ def lead(**changes: object) -> str:
 def test_the_verdict_says_what_holds_of_which_ledger_and_what_is_final() -> None:
     assert (
         "The ledger of town holds. All 1,204 entries are as they were signed, in the order in which they were"
-        " recorded, under the charter whose fingerprint you brought along; the final checkpoint over the first"
+        " recorded, under the charter whose fingerprint was given; the final checkpoint over the first"
         " 1,150 (epoch 1, kept by north) bears the names of 2 members beside its keeper, and the last 54 are not"
         " final yet."
     ) in lead()
@@ -58,7 +58,7 @@ def test_a_ledger_that_nobody_has_witnessed_is_a_concern() -> None:
 def test_a_charter_compared_with_nothing_is_a_concern() -> None:
     report = replace(reports.good(), pinned=False)
     assert (state_of(reports.good()), state_of(report), state_of(reports.bad())) == ("good", "concern", "bad")
-    assert "compared with nothing, because no fingerprint was brought along" in lead(pinned=False)
+    assert "compared with nothing, because no fingerprint was given" in lead(pinned=False)
     limits = words(limits_section(report)).split(" That ")
     assert limits[1].startswith("the charter is the right one")
 
@@ -74,7 +74,7 @@ def test_a_verdict_that_is_bad_quotes_the_first_reason() -> None:
 def test_one_reason_is_told_as_one() -> None:
     alone = (reports.finding("file", "It was cut off.", holds=False),)
     assert "1 thing is not as it must be, while the first 1,204 entries hang together" in lead(findings=alone)
-    assert "brought along; It was cut off." in lead(findings=alone)
+    assert "was given; It was cut off." in lead(findings=alone)
 
 
 def test_findings_beyond_what_anybody_reads_are_counted() -> None:
