@@ -104,6 +104,8 @@ class Publisher:
         if channel is None:
             self._give_up()  # published while the connection was breaking
             return
+        if not channel.is_open:
+            return  # it is closing: `lost` gives up what waits
         while self._prompt:
             self._send(channel, self._prompt.popleft())
         while self._data and (
