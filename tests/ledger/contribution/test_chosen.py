@@ -132,7 +132,7 @@ def test_as_many_values_as_are_allowed_go_into_one_entry(count: int, most: int) 
         "j" * 40,
         2**31,
         tuple(sorted(p.strip("-") for p in players)),
-        (2**62,) * count,
+        (2**53,) * count,
         coalitions,
         (1 / 3,) * most,
     )
