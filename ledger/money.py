@@ -87,8 +87,8 @@ class PayoutApproved:
 
 
 @dataclass(frozen=True, slots=True)
-class PayoutHeld:
-    """Proposer or keeper: not to be settled before whoever says this releases it, and why."""
+class _Reasoned:
+    """What somebody says of a payout, and why."""
 
     payout: int
     reason: str
@@ -99,15 +99,13 @@ class PayoutHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class PayoutDisputed:
+class PayoutHeld(_Reasoned):
+    """Proposer or keeper: not to be settled before whoever says this releases it, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutDisputed(_Reasoned):
     """Payee: we contest it, and why. It can still be settled, if everybody else approves it."""
-
-    payout: int
-    reason: str
-
-    def __post_init__(self) -> None:
-        check_at_least("payout", self.payout, 0)
-        check_text("reason", self.reason, REASON_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +119,8 @@ class PayoutReleased:
 
 
 @dataclass(frozen=True, slots=True)
-class PayoutWithdrawn:
+class PayoutWithdrawn(_Reasoned):
     """Proposer: it is not to be; another may be proposed in its place."""
-
-    payout: int
-    reason: str
-
-    def __post_init__(self) -> None:
-        check_at_least("payout", self.payout, 0)
-        check_text("reason", self.reason, REASON_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
